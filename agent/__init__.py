@@ -1,0 +1,1 @@
+"""The engine: knows no tool by name and no screen."""

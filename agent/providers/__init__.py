@@ -1,0 +1,1 @@
+"""Wire protocols behind a model: one file each."""
