@@ -1,0 +1,91 @@
+"""Owns what a tool is: its effect, its arguments, its context and its result."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, ClassVar, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from agent.blocks import Block
+from agent.workspace.contract import Workspace
+
+
+class Effect(StrEnum):
+    """What a call may do to the world."""
+
+    READ = "read"
+    WRITE = "write"
+    EXEC = "exec"
+    NET = "net"
+
+
+class Arguments(BaseModel):
+    """What every tool's arguments are: frozen, and nothing that was not declared."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One file that a call changed; digests are sha256, None where there is no file."""
+
+    path: str
+    kind: Literal["created", "modified", "deleted"]
+    before: str | None
+    after: str | None
+    added: int
+    removed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a call came to: the words for the model, the blocks for a person, the changes for the ledger."""
+
+    text: str
+    blocks: tuple[Block, ...] = ()
+    changes: tuple[Change, ...] = ()
+    exit_code: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a running tool may use; `told` shows progress to the person."""
+
+    workspace: Workspace
+    told: Callable[[str], None]
+
+
+A = TypeVar("A", bound=Arguments)
+
+
+class Tool(ABC, Generic[A]):
+    """One thing that a model can do. Its name is its module's; its class docstring is what the model reads."""
+
+    arguments: type[A]
+    effect: ClassVar[Effect]
+    needs_person: ClassVar[bool] = False  # not offered where nobody can answer
+
+    def effect_of(self, arguments: A) -> Effect:
+        """Return the effect of one call, where it depends on the arguments."""
+        return self.effect
+
+    @abstractmethod
+    def subject(self, arguments: A) -> str:
+        """Return what rules match: the path or the command."""
+
+    def paths(self, arguments: A) -> tuple[str, ...]:
+        """Return the paths that the call touches, for the policy."""
+        return ()
+
+    async def preview(self, arguments: A, context: Context) -> tuple[Block, ...]:
+        """Show what the call would do, before it does. Raises ToolFailure where it cannot work."""
+        return ()
+
+    @abstractmethod
+    async def run(self, arguments: A, context: Context) -> Result:
+        """Do it. Raises ToolFailure, whose words become the reply."""
+
+
+AnyTool = Tool[Any]

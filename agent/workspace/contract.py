@@ -1,0 +1,140 @@
+"""Owns the seam to the world: what a place to work in can do."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+
+class Place(StrEnum):
+    """Where a path lies, as the policy sees it."""
+
+    INSIDE = "inside"  # the workspace, and our own readable spill files
+    PROTECTED = "protected"  # inside, but decides what other programs do: .git, editor and CI settings
+    OUTSIDE = "outside"
+    HIDDEN = "hidden"  # jumar's own state and credentials: never
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """A path as asked for, and where it really is once links are followed."""
+
+    asked: str
+    real: Path
+    place: Place
+    shown: str  # relative to the workspace where it is inside
+
+
+@dataclass(frozen=True, slots=True)
+class FileText:
+    """A text file, decoded without loss: `encode(text)` gives the bytes back."""
+
+    path: Located
+    text: str  # line ends as in the file
+    encoding: str  # "utf-8", "utf-16-le", "utf-16-be" or "latin-1", which takes any byte
+    bom: bytes
+    newline: str  # the line end that most lines have
+    mode: int
+    digest: str  # sha256 of the bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a command ended, and the bounded part of its output."""
+
+    exit_code: int  # 128 + signal when one ended it
+    output: str
+    seconds: float
+    timed_out: bool = False
+    omitted: int = 0  # bytes left out of `output`
+    spill: Path | None = None  # where the whole output is, when some was left out
+    leftovers: int = 0  # processes that it left running, and that were ended
+
+
+@dataclass(frozen=True, slots=True)
+class Background:
+    """A process that runs beside the turn."""
+
+    id: str
+    command: str
+    running: bool
+    exit_code: int | None
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """One line that a search found, or one beside it."""
+
+    path: str
+    line: int
+    text: str
+    context: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a search found, capped; `total` counts lines, `counts` lines a file, all of them."""
+
+    matches: tuple[Match, ...]
+    counts: tuple[tuple[str, int], ...]
+    total: int
+    partial: bool = False
+
+
+class Workspace(Protocol):
+    """Files and processes in one confined place. Paths may be relative to `cwd`."""
+
+    root: Path
+    cwd: Path
+
+    def locate(self, path: str) -> Located:
+        """Say where a path lies. Never fails."""
+        ...
+
+    def read(self, path: str) -> FileText:
+        """Read a text file and remember its digest as seen. Raises ToolFailure."""
+        ...
+
+    def seen(self, path: str) -> str | None:
+        """Return the digest under which the model last saw the file."""
+        ...
+
+    def write(self, path: str, text: str, expected: FileText | None) -> FileText:
+        """Replace what `expected` says is there, or create where it is None. Raises ToolFailure when that is not so."""
+        ...
+
+    def find(self, glob: str, folder: str) -> list[tuple[str, float]]:
+        """Return files and their times of change, newest first, without what .gitignore names."""
+        ...
+
+    async def search(
+        self, pattern: str, *, paths: Sequence[str], glob: str, context: int, ignore_case: bool, limit: int
+    ) -> Found:
+        """Search lines by regular expression, without what .gitignore names. Raises ToolFailure."""
+        ...
+
+    async def run(self, command: str, timeout: float, told: Callable[[str], None]) -> Ended:
+        """Run a command to its end; `told` hears its output as it comes. Cancelling ends it and all it started."""
+        ...
+
+    async def start(self, command: str) -> Background:
+        """Start a command beside the turn."""
+        ...
+
+    def background(self) -> list[Background]:
+        """List what was started beside the turn."""
+        ...
+
+    def output(self, process_id: str) -> str:
+        """Return what a background process printed since the last look. Raises ToolFailure."""
+        ...
+
+    async def kill(self, process_id: str) -> Background:
+        """End a background process and all it started. Raises ToolFailure."""
+        ...
+
+    async def close(self) -> None:
+        """End every process."""
+        ...
