@@ -115,7 +115,7 @@ class Workspace(Protocol):
         """Search lines by regular expression, without what .gitignore names. Raises ToolFailure."""
         ...
 
-    async def run(self, command: str, timeout: float, told: Callable[[str], None]) -> Ended:
+    async def run(self, command: str, limit: float, told: Callable[[str], None]) -> Ended:
         """Run a command to its end; `told` hears its output as it comes. Cancelling ends it and all it started."""
         ...
 
