@@ -1,0 +1,329 @@
+"""Owns all that a front end can learn: one ordered stream of frozen events, and their JSON."""
+
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, TypeAdapter
+
+from agent.blocks import Block
+from agent.messages import Answer, Usage
+from agent.tool import Change, Effect
+
+SCHEMA_VERSION = 1
+
+TurnStatus = Literal["done", "cancelled", "failed", "limit", "interrupted"]
+CallStatus = Literal["done", "failed", "invalid", "denied", "skipped", "cancelled", "unknown"]
+Decider = Literal["policy", "rule", "person", "nobody"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionStarted:
+    """A process opened the session: what it runs with."""
+
+    settled: ClassVar[bool] = True
+    type: Literal["session.started"] = "session.started"
+    version: str
+    root: str
+    cwd: str
+    model: str
+    mode: str
+    sandbox: str
+    tools: tuple[str, ...]
+    resumed: bool = False
+    forked_from: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnStarted:
+    """A prompt was given. `preface` is what the model is told before it, in the first turn."""
+
+    settled: ClassVar[bool] = True
+    type: Literal["turn.started"] = "turn.started"
+    turn: int
+    prompt: str
+    preface: str = ""
+    by: Literal["person", "check"] = "person"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Steered:
+    """The person said more while the turn ran; it reaches the model with `step`."""
+
+    settled: ClassVar[bool] = True
+    type: Literal["turn.steered"] = "turn.steered"
+    text: str
+    step: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepStarted:
+    """A request goes out."""
+
+    settled: ClassVar[bool] = False
+    type: Literal["step.started"] = "step.started"
+    step: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextStreamed:
+    """Words of the answer came."""
+
+    settled: ClassVar[bool] = False
+    type: Literal["text.streamed"] = "text.streamed"
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReasoningStreamed:
+    """Words of the reasoning came."""
+
+    settled: ClassVar[bool] = False
+    type: Literal["reasoning.streamed"] = "reasoning.streamed"
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallStreamed:
+    """A call is being written."""
+
+    settled: ClassVar[bool] = False
+    type: Literal["call.streamed"] = "call.streamed"
+    tool: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestRetried:
+    """A request came to nothing and is sent again after a wait; what streamed before is void."""
+
+    settled: ClassVar[bool] = True
+    type: Literal["request.retried"] = "request.retried"
+    step: int
+    attempt: int
+    seconds: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelAnswered:
+    """One step's answer, whole."""
+
+    settled: ClassVar[bool] = True
+    type: Literal["model.answered"] = "model.answered"
+    step: int
+    answer: Answer
+    usage: Usage
+    model: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalAsked:
+    """A call waits for a person. `digest` names exactly what is asked for."""
+
+    settled: ClassVar[bool] = True
+    type: Literal["approval.asked"] = "approval.asked"
+    call_id: str
+    tool: str
+    subject: str
+    reason: str
+    blocks: tuple[Block, ...]
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalDecided:
+    """What became of a call's approval; `words` are the person's to the model."""
+
+    settled: ClassVar[bool] = True
+    type: Literal["approval.decided"] = "approval.decided"
+    call_id: str
+    allowed: bool
+    by: Decider
+    reason: str
+    digest: str
+    rule: str = ""
+    words: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolStarted:
+    """A call is about to run: after this record it may have had effects."""
+
+    settled: ClassVar[bool] = True
+    type: Literal["tool.started"] = "tool.started"
+    call_id: str
+    tool: str
+    subject: str
+    effect: Effect
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolProgressed:
+    """A running call printed something."""
+
+    settled: ClassVar[bool] = False
+    type: Literal["tool.progressed"] = "tool.progressed"
+    call_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolFinished:
+    """The one reply to a call, and what a person may see of it."""
+
+    settled: ClassVar[bool] = True
+    type: Literal["tool.finished"] = "tool.finished"
+    call_id: str
+    tool: str
+    status: CallStatus
+    reply: str
+    subject: str = ""
+    blocks: tuple[Block, ...] = ()
+    changes: tuple[Change, ...] = ()
+    exit_code: int | None = None
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Warned:
+    """Something that the person should know, in one line."""
+
+    settled: ClassVar[bool] = True
+    type: Literal["warned"] = "warned"
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verified:
+    """The person's own check ran after the model said that it was done."""
+
+    settled: ClassVar[bool] = True
+    type: Literal["verified"] = "verified"
+    command: str
+    exit_code: int
+    output: str
+    round: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnFinished:
+    """The turn is over. `fault` is the model error's kind where one ended it."""
+
+    settled: ClassVar[bool] = True
+    type: Literal["turn.finished"] = "turn.finished"
+    turn: int
+    status: TurnStatus
+    text: str
+    reason: str = ""
+    fault: str = ""
+    steps: int = 0
+    usage: Usage = field(default_factory=Usage)
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileChanged:
+    """One file that a run changed, by whatever means."""
+
+    path: str
+    kind: Literal["created", "modified", "deleted"]
+    added: int
+    removed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Denied:
+    """One action that a run was not allowed."""
+
+    call_id: str
+    tool: str
+    subject: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyOutcome:
+    """How the person's own check ended at last."""
+
+    cmd: str
+    exit_code: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFinished:
+    """The last line of a headless run; `cost` is None where the price is unknown."""
+
+    settled: ClassVar[bool] = True
+    type: Literal["result"] = "result"
+    status: Literal["done", "failed", "denied", "limit", "verify_failed", "schema_not_met", "cancelled"]
+    exit_code: int
+    text: str
+    reason: str = ""
+    structured: Any = None
+    usage: Usage = field(default_factory=Usage)
+    cost: float | None = None
+    steps: int = 0
+    duration_ms: int = 0
+    files_changed: tuple[FileChanged, ...] = ()
+    patch_path: str | None = None
+    denied: tuple[Denied, ...] = ()
+    verify: VerifyOutcome | None = None
+    ledger_head: str | None = None
+
+
+Event = (
+    SessionStarted
+    | TurnStarted
+    | Steered
+    | StepStarted
+    | TextStreamed
+    | ReasoningStreamed
+    | CallStreamed
+    | RequestRetried
+    | ModelAnswered
+    | ApprovalAsked
+    | ApprovalDecided
+    | ToolStarted
+    | ToolProgressed
+    | ToolFinished
+    | Warned
+    | Verified
+    | TurnFinished
+    | RunFinished
+)
+
+
+@cache
+def adapter() -> TypeAdapter[Event]:
+    """Return the one door between events and JSON."""
+    return TypeAdapter(Annotated[Event, Field(discriminator="type")])
+
+
+def encode(event: Event, *, seq: int, ts: str, session_id: str) -> bytes:
+    """Return the event as one JSON line, with its envelope, without the newline."""
+    body = adapter().dump_json(event)
+    return f'{{"v":{SCHEMA_VERSION},"seq":{seq},"ts":"{ts}","session_id":"{session_id}",'.encode() + body[1:]
+
+
+def decode(line: bytes) -> Event:
+    """Return the event of one JSON line; raises ValueError where it is none."""
+    return adapter().validate_json(line)
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema of one line."""
+    inner = adapter().json_schema(mode="serialization")
+    envelope = {
+        "v": {"type": "integer", "const": SCHEMA_VERSION},
+        "seq": {"type": "integer", "minimum": 0, "description": "counts settled events; others carry the last one's"},
+        "ts": {"type": "string", "description": "RFC 3339, UTC"},
+        "session_id": {"type": "string"},
+    }
+    definitions = inner.pop("$defs")
+    for name in sorted({reference.rsplit("/", 1)[1] for reference in inner["discriminator"]["mapping"].values()}):
+        definitions[name]["properties"] = {**envelope, **definitions[name]["properties"]}
+        definitions[name]["required"] = [*envelope, *definitions[name].get("required", ()), "type"]
+        definitions[name]["additionalProperties"] = False
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "jumar event", **inner, "$defs": definitions}

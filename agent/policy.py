@@ -1,0 +1,163 @@
+"""Owns the pure table: mode × effect × place × rules → allow, ask or deny, with the reason."""
+
+import fnmatch
+import re
+import shlex
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Self
+
+from agent.errors import UsageError
+from agent.tool import Effect
+from agent.workspace.contract import Place
+
+
+class Mode(StrEnum):
+    """How much may run without asking; a row of the table each."""
+
+    PLAN = "plan"
+    ASK = "ask"
+    EDITS = "edits"
+    AUTO = "auto"
+    YOLO = "yolo"
+
+
+class Decision(StrEnum):
+    """What becomes of a call; the strictest of several wins."""
+
+    ALLOW = "allow"
+    ASK = "ask"
+    DENY = "deny"
+
+
+_STRICTNESS = (Decision.ALLOW, Decision.ASK, Decision.DENY)
+_A, _Q, _D = Decision.ALLOW, Decision.ASK, Decision.DENY
+
+# Commands count as irreversible as long as nothing confines them.
+TABLE: dict[Mode, dict[Effect, Decision]] = {
+    Mode.PLAN: {Effect.READ: _A, Effect.WRITE: _D, Effect.EXEC: _D, Effect.NET: _D},
+    Mode.ASK: {Effect.READ: _A, Effect.WRITE: _Q, Effect.EXEC: _Q, Effect.NET: _Q},
+    Mode.EDITS: {Effect.READ: _A, Effect.WRITE: _A, Effect.EXEC: _Q, Effect.NET: _Q},
+    Mode.AUTO: {Effect.READ: _A, Effect.WRITE: _A, Effect.EXEC: _Q, Effect.NET: _Q},
+    Mode.YOLO: {Effect.READ: _A, Effect.WRITE: _A, Effect.EXEC: _A, Effect.NET: _A},
+}
+
+_WHY = {
+    Effect.READ: "it reads",
+    Effect.WRITE: "it changes files",
+    Effect.EXEC: "a command is not confined and cannot be undone",
+    Effect.NET: "it reaches the network",
+}
+
+_RULE = re.compile(r"(?P<tool>[a-z][a-z0-9_]*)(?:\((?P<pattern>.*)\))?", re.DOTALL)
+# Any of these makes a command more than one literal argument vector.
+_NOT_PLAIN = re.compile(r"[^\w\s./:=@%+,\-'\"]|[\r\n\0]|[^\x20-\x7e]")
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """`tool` or `tool(pattern)`: a glob over the path, or a prefix of the command's words with a final `*`."""
+
+    tool: str
+    pattern: str
+    decision: Decision
+    source: str
+
+    @classmethod
+    def read(cls, text: str, decision: Decision, source: str) -> Self:
+        """Parse what a person wrote. Raises UsageError."""
+        match = _RULE.fullmatch(text.strip())
+        if match is None or match["pattern"] == "":
+            raise UsageError(
+                f"{source}: {text!r} is no rule; write tool or tool(pattern), such as 'shell(pytest *)' or 'edit(src/*)'"
+            )
+        return cls(match["tool"], (match["pattern"] or "*").strip(), decision, source)
+
+    def __str__(self) -> str:
+        return self.tool if self.pattern == "*" else f"{self.tool}({self.pattern})"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """All that the policy may know of a call."""
+
+    tool: str
+    effect: Effect
+    subject: str
+    places: tuple[Place, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What becomes of a call, why, and by which rule."""
+
+    decision: Decision
+    reason: str
+    rule: str = ""
+
+
+def plain_words(command: str) -> tuple[str, ...] | None:
+    """Return the words of a command that is one literal argument vector, else None: a rule may then not allow it."""
+    if _NOT_PLAIN.search(command):
+        return None
+    try:
+        words = tuple(shlex.split(command))
+    except ValueError:
+        return None
+    if not words or "=" in words[0]:
+        return None
+    return words
+
+
+def _words_match(pattern: str, words: tuple[str, ...]) -> bool:
+    wanted = pattern.split()
+    if wanted and wanted[-1] == "*":
+        return words[: len(wanted) - 1] == tuple(wanted[:-1])
+    return words == tuple(wanted)
+
+
+def _mentions(pattern: str, command: str) -> bool:
+    """Whether any part of a command could be what a deny rule names: rather too often than too rarely."""
+    if pattern == "*":
+        return True
+    wanted = [word for word in pattern.split() if word != "*"]
+    bare = re.sub(r"[\\'\"]", "", command)
+    words = [word.rsplit("/", 1)[-1] for word in re.split(r"[\s;&|()<>`${}]+", bare)]
+    return any(words[start : start + len(wanted)] == wanted for start in range(len(words)))
+
+
+def _applies(rule: Rule, question: Question) -> bool:
+    if rule.tool != question.tool:
+        return False
+    if rule.pattern == "*":
+        return True
+    if question.effect is not Effect.EXEC:
+        return fnmatch.fnmatchcase(question.subject, rule.pattern)
+    if rule.decision is Decision.DENY:
+        return _mentions(rule.pattern, question.subject)
+    words = plain_words(question.subject)
+    return words is not None and _words_match(rule.pattern, words)
+
+
+def judge(mode: Mode, question: Question, rules: tuple[Rule, ...] = ()) -> Verdict:
+    """Decide one call. Deny beats ask beats allow; only an allow rule loosens the table, and never in plan mode."""
+    if Place.HIDDEN in question.places:
+        return Verdict(Decision.DENY, "credentials and jumar's own state are never touched")
+    matching = [rule for rule in rules if _applies(rule, question)]
+    if matching:
+        strictest = max(matching, key=lambda rule: _STRICTNESS.index(rule.decision))
+        if strictest.decision is not Decision.ALLOW:
+            return Verdict(strictest.decision, f"the rule {strictest} of {strictest.source} says so", str(strictest))
+    base = TABLE[mode][question.effect]
+    if base is Decision.DENY:
+        return Verdict(base, f"{mode} mode is read-only: {_WHY[question.effect]}")
+    if mode is not Mode.YOLO:
+        if Place.OUTSIDE in question.places:
+            return Verdict(Decision.ASK, "it lies outside the workspace")
+        if Place.PROTECTED in question.places and question.effect is not Effect.READ:
+            return Verdict(Decision.ASK, "other programs act on what this file says")
+    if base is Decision.ALLOW:
+        return Verdict(base, f"{mode} mode allows it")
+    if matching:
+        return Verdict(Decision.ALLOW, f"the rule {matching[0]} of {matching[0].source} allows it", str(matching[0]))
+    return Verdict(base, f"{mode} mode asks: {_WHY[question.effect]}")

@@ -1,0 +1,83 @@
+"""The policy is a pure table that fails closed."""
+
+import pytest
+
+from agent.errors import UsageError
+from agent.policy import TABLE, Decision, Mode, Question, Rule, judge, plain_words
+from agent.tool import Effect
+from agent.workspace.contract import Place
+
+
+def command(text: str) -> Question:
+    return Question("shell", Effect.EXEC, text)
+
+
+def allow(text: str) -> Rule:
+    return Rule.read(text, Decision.ALLOW, "--allow")
+
+
+def deny(text: str) -> Rule:
+    return Rule.read(text, Decision.DENY, "--deny")
+
+
+def test_every_mode_decides_every_effect() -> None:
+    assert {mode: set(row) for mode, row in TABLE.items()} == {mode: set(Effect) for mode in Mode}
+
+
+@pytest.mark.parametrize("effect", [Effect.WRITE, Effect.EXEC, Effect.NET])
+def test_plan_mode_denies_all_but_reading_whatever_rules_say(effect: Effect) -> None:
+    assert judge(Mode.PLAN, Question("x", effect, "y"), (allow("x"),)).decision is Decision.DENY
+    assert judge(Mode.PLAN, Question("x", Effect.READ, "y")).decision is Decision.ALLOW
+
+
+def test_a_prefix_rule_allows_its_command() -> None:
+    rules = (allow("shell(git diff *)"), allow("shell(make)"))
+    for text in ("git diff", "git diff --stat HEAD", "make"):
+        assert judge(Mode.ASK, command(text), rules).decision is Decision.ALLOW
+    for text in ("git", "git push", "make install", "gitk diff"):
+        assert judge(Mode.ASK, command(text), rules).decision is Decision.ASK
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ls; id", "ls && id", "ls | sh", "ls & id", "ls\nid", "ls\rid", "ls $(id)", "ls `id`", "ls > f", "ls < f", "ls *", "ls ~",
+        "ls {a,b}", "ls \\x", "A=1 ls", "ls $X", "ls #x", "ls !x", "ls\u00a0x", "ls\u2028id", "ls 'a", "ls [a]", "ls ?", "ls\0id",
+    ],
+)  # fmt: skip
+def test_a_rule_never_allows_what_is_more_than_literal_words(text: str) -> None:
+    assert plain_words(text) is None
+    assert judge(Mode.ASK, command(text), (allow("shell(ls *)"),)).decision is Decision.ASK
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["rm x", "env rm x", "true && rm x", "sudo rm x", "bash -c 'rm x'", "\\rm x", "'r'm x", "/bin/rm x", "x=$(rm y)", "ls;rm x",
+     " && ".join(["true"] * 200) + " && rm x", "xargs rm", "rm 'unclosed"],
+)  # fmt: skip
+def test_a_deny_rule_sees_through_compounds_and_wrappers_without_a_cap(text: str) -> None:
+    assert judge(Mode.YOLO, command(text), (deny("shell(rm *)"), allow("shell"))).decision is Decision.DENY
+
+
+def test_deny_beats_allow() -> None:
+    rules = (allow("edit(src/*)"), deny("edit(src/secret.py)"))
+    assert judge(Mode.AUTO, Question("edit", Effect.WRITE, "src/secret.py"), rules).decision is Decision.DENY
+    assert judge(Mode.ASK, Question("edit", Effect.WRITE, "src/a.py"), rules).decision is Decision.ALLOW
+    assert judge(Mode.ASK, Question("edit", Effect.WRITE, "a/src/a.py"), rules).decision is Decision.ASK
+
+
+def test_places_ask_where_the_mode_alone_would_allow() -> None:
+    for place in (Place.OUTSIDE, Place.PROTECTED):
+        assert judge(Mode.AUTO, Question("edit", Effect.WRITE, "x", (place,))).decision is Decision.ASK
+    assert judge(Mode.AUTO, Question("read", Effect.READ, "x", (Place.OUTSIDE,))).decision is Decision.ASK
+    assert judge(Mode.AUTO, Question("read", Effect.READ, "x", (Place.PROTECTED,))).decision is Decision.ALLOW
+    assert judge(Mode.YOLO, Question("read", Effect.READ, "x", (Place.HIDDEN,))).decision is Decision.DENY
+
+
+def test_a_broad_rule_does_not_cover_what_lies_outside() -> None:
+    assert judge(Mode.AUTO, Question("edit", Effect.WRITE, "/etc/x", (Place.OUTSIDE,)), (allow("edit"),)).decision is Decision.ASK
+
+
+def test_what_is_no_rule_is_said_in_one_line() -> None:
+    with pytest.raises(UsageError, match=r"is no rule; write tool or tool\(pattern\)"):
+        allow("git diff *")
