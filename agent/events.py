@@ -148,6 +148,17 @@ class ApprovalDecided:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class QuestionAsked:
+    """A call waits for the person's words."""
+
+    settled: ClassVar[bool] = True
+    type: Literal["question.asked"] = "question.asked"
+    call_id: str
+    question: str
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ToolStarted:
     """A call is about to run: after this record it may have had effects."""
 
@@ -285,6 +296,7 @@ Event = (
     | ModelAnswered
     | ApprovalAsked
     | ApprovalDecided
+    | QuestionAsked
     | ToolStarted
     | ToolProgressed
     | ToolFinished

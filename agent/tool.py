@@ -1,7 +1,7 @@
 """Owns what a tool is: its effect, its arguments, its context and its result."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, ClassVar, Generic, Literal, TypeVar
@@ -51,10 +51,11 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a running tool may use; `told` shows progress to the person."""
+    """What a running tool may use; `told` shows progress to the person, `ask` puts a question with choices to them."""
 
     workspace: Workspace
     told: Callable[[str], None]
+    ask: Callable[[str, tuple[str, ...]], Awaitable[str]]
 
 
 A = TypeVar("A", bound=Arguments)

@@ -1,0 +1,81 @@
+"""Owns asking the model once: the stream told as it comes, and the one layer that retries."""
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import assert_never
+
+from agent.errors import Fault, ModelError
+from agent.events import CallStreamed, Event, ModelAnswered, ReasoningStreamed, RequestRetried, StepStarted, TextStreamed
+from agent.model import CallDelta, Failed, Finish, Finished, Model, ReasoningDelta, Request, TextDelta
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How often and how long a request is tried again; seconds."""
+
+    tries: int = 6
+    base: float = 0.5
+    cap: float = 30.0
+    longest_told: float = 60.0  # a server that asks for a longer wait than this is not waited for
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+    def wait(self, attempt: int, error: ModelError) -> float | None:
+        """Return how long to wait before the next try, or None where there is none."""
+        if not error.retryable or attempt >= self.tries:
+            return None
+        if error.retry_after is not None:
+            return error.retry_after if error.retry_after <= self.longest_told else None
+        return min(self.cap, self.base * 2 ** (attempt - 1)) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a step's request came to."""
+
+    event: ModelAnswered
+    finish: Finish
+
+
+async def ask(model: Model, request: Request, step: int, tell: Callable[[Event], None], patience: Patience) -> Asked:
+    """Ask until an answer is whole. Raises ModelError when patience is at its end."""
+    attempt = 0
+    while True:
+        attempt += 1
+        tell(StepStarted(step=step))
+        began = time.monotonic()
+        outcome = await _stream(model, request, tell)
+        if isinstance(outcome, Finished):
+            event = ModelAnswered(
+                step=step,
+                answer=outcome.answer,
+                usage=outcome.usage,
+                model=outcome.model,
+                seconds=round(time.monotonic() - began, 3),
+            )
+            return Asked(event, outcome.finish)
+        seconds = patience.wait(attempt, outcome)
+        if seconds is None:
+            raise outcome
+        tell(RequestRetried(step=step, attempt=attempt, seconds=round(seconds, 3), reason=str(outcome)))
+        await patience.sleep(seconds)
+
+
+async def _stream(model: Model, request: Request, tell: Callable[[Event], None]) -> Finished | ModelError:
+    async for chunk in model.stream(request):
+        match chunk:
+            case TextDelta():
+                tell(TextStreamed(text=chunk.text))
+            case ReasoningDelta():
+                tell(ReasoningStreamed(text=chunk.text))
+            case CallDelta():
+                tell(CallStreamed(tool=chunk.name, size=chunk.size))
+            case Finished():
+                return chunk
+            case Failed():
+                return chunk.error
+            case _ as never:
+                assert_never(never)
+    return ModelError(f"{model.name} ended its stream without an answer", Fault.CUT)

@@ -1,0 +1,210 @@
+"""Owns one step's calls: parse → gate → run → reply, with exactly one reply a call."""
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from pydantic import ValidationError
+
+from agent.errors import ToolFailure
+from agent.events import CallStatus, Event, ToolFinished, ToolProgressed, ToolStarted
+from agent.gate import Gate, fingerprint
+from agent.messages import Call
+from agent.policy import Decision, Question
+from agent.tool import AnyTool, Arguments, Context, Effect, Result
+from agent.workspace.contract import Workspace
+
+_LARGEST_ARGUMENTS = 4 << 20
+_LARGEST_REPLY = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A call that can run: its tool, its arguments, and what the policy may know of it."""
+
+    call: Call
+    tool: AnyTool
+    arguments: Arguments
+    question: Question
+
+
+@dataclass(frozen=True, slots=True)
+class Invalid:
+    """A call that cannot run, and the words that tell the model why."""
+
+    call: Call
+    fault: str
+
+
+class Execute:
+    """Runs the calls of one step after the other: reads together, changes one by one in the model's order."""
+
+    def __init__(
+        self,
+        tools: Mapping[str, AnyTool],
+        workspace: Workspace,
+        gate: Gate,
+        tell: Callable[[Event], None],
+        ask: Callable[[str, str, tuple[str, ...]], Awaitable[str]],
+    ) -> None:
+        self._tools = tools
+        self._workspace = workspace
+        self._gate = gate
+        self._tell = tell
+        self._ask = ask
+
+    async def run(self, calls: tuple[Call, ...]) -> None:
+        """Give every call its reply, as an event. When cancelled, those still open are told as cancelled."""
+        settled: set[str] = set()
+        parsed = [self._parse(call) for call in calls]
+        failed: Parsed | Invalid | None = None
+        try:
+            start = 0
+            while start < len(parsed):
+                end = start + 1
+                while _reads(parsed[start]) and end < len(parsed) and _reads(parsed[end]):
+                    end += 1
+                group = parsed[start:end]
+                if failed is not None and not _reads(group[0]):
+                    self._settle(settled, _skipped(group[0], failed))
+                else:
+                    for finished in await self._together(group):
+                        self._settle(settled, finished)
+                        if finished.status != "done" and not _reads(group[0]):
+                            failed = group[0]
+                start = end
+        except asyncio.CancelledError:
+            for call in calls:
+                if call.id not in settled:
+                    words = "Cancelled by the person; it may have had part of its effect."
+                    self._settle(settled, ToolFinished(call_id=call.id, tool=call.name, status="cancelled", reply=words))
+            raise
+
+    def _settle(self, settled: set[str], finished: ToolFinished) -> None:
+        settled.add(finished.call_id)
+        self._tell(finished)
+
+    async def _together(self, group: list[Parsed | Invalid]) -> list[ToolFinished]:
+        if len(group) == 1:
+            return [await self._one(group[0])]
+        async with asyncio.TaskGroup() as running:
+            tasks = [running.create_task(self._one(item)) for item in group]
+        return [task.result() for task in tasks]
+
+    def _parse(self, call: Call) -> Parsed | Invalid:
+        tool = self._tools.get(call.name)
+        if tool is None:
+            return Invalid(call, f"There is no tool {call.name!r}. The tools are: {', '.join(sorted(self._tools))}.")
+        try:
+            given = read_arguments(call.arguments)
+            arguments = tool.arguments.model_validate(given)
+        except ValidationError as error:
+            return Invalid(call, f"The arguments of {call.name} do not fit, nothing was run: {_faults(error)}.")
+        except (ValueError, RecursionError) as error:
+            return Invalid(call, f"The arguments of {call.name} are no JSON object, nothing was run: {error}.")
+        places = tuple(self._workspace.locate(path).place for path in tool.paths(arguments))
+        return Parsed(call, tool, arguments, Question(call.name, tool.effect_of(arguments), tool.subject(arguments), places))
+
+    async def _one(self, item: Parsed | Invalid) -> ToolFinished:
+        if isinstance(item, Invalid):
+            return ToolFinished(call_id=item.call.id, tool=item.call.name, status="invalid", reply=item.fault)
+        began = time.monotonic()
+        finish = partial(_finish, item, began)
+        context = Context(self._workspace, partial(self._progress, item.call.id), partial(self._ask, item.call.id))
+        try:
+            refusal = await self._pass(item, context)
+            if refusal is not None:
+                return finish("denied", Result(refusal))
+            self._tell(
+                ToolStarted(call_id=item.call.id, tool=item.call.name, subject=item.question.subject, effect=item.question.effect)
+            )
+            return finish("done", await item.tool.run(item.arguments, context))
+        except ToolFailure as failure:
+            return finish("failed", Result(str(failure)))
+        except OSError as error:
+            return finish("failed", Result(f"{item.call.name} failed: {error}"))
+
+    async def _pass(self, item: Parsed, context: Context) -> str | None:
+        """Take a call through the gate; return the words of a refusal, or None where it may run."""
+        if item.question.effect is Effect.READ and self._gate.weigh(item.question) is Decision.ALLOW:
+            return None
+        digest = ""
+        while True:
+            blocks = await item.tool.preview(item.arguments, context)
+            now = fingerprint(item.call.name, item.arguments.model_dump_json(), str(self._workspace.cwd), blocks)
+            if now == digest:
+                return None
+            digest = now
+            decided = await self._gate.judge(item.call.id, item.question, blocks, digest)
+            if not decided.allowed:
+                words = f" They said: {decided.words}" if decided.words else ""
+                return (
+                    f"Not run: {decided.reason}.{words} Do not try to reach the same by another way; go on without it or say so."
+                )
+            if decided.by != "person":
+                return None
+
+    def _progress(self, call_id: str, text: str) -> None:
+        self._tell(ToolProgressed(call_id=call_id, text=text))
+
+
+def read_arguments(text: str) -> dict[str, Any]:
+    """Return the object that a call's arguments are. Raises ValueError with a word that the model can act on."""
+    if len(text) > _LARGEST_ARGUMENTS:
+        raise ValueError(f"they are longer than {_LARGEST_ARGUMENTS} characters")
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        whole = dict(pairs)
+        if len(whole) != len(pairs):
+            raise ValueError("a key stands there twice")
+        return whole
+
+    def constant(name: str) -> Any:
+        raise ValueError(f"{name} is no JSON")
+
+    given = json.loads(text.strip() or "{}", strict=False, object_pairs_hook=unique, parse_constant=constant)
+    if not isinstance(given, dict):
+        raise ValueError(f"they are a {type(given).__name__}")  # noqa: TRY004 - one kind of fault for one kind of reply
+    return given
+
+
+def _faults(error: ValidationError) -> str:
+    faults = []
+    for fault in error.errors(include_url=False, include_context=False, include_input=False)[:5]:
+        where = ".".join(str(part) for part in fault["loc"])
+        faults.append(f"{where}: {fault['msg']}" if where else fault["msg"])
+    return "; ".join(faults)
+
+
+def _reads(item: Parsed | Invalid) -> bool:
+    return isinstance(item, Parsed) and item.question.effect is Effect.READ
+
+
+def _skipped(item: Parsed | Invalid, failed: Parsed | Invalid) -> ToolFinished:
+    words = (
+        f"Not run, because an earlier change of this step was not made ({failed.call.name}, see above). "
+        "Send it again if it is still wanted."
+    )
+    subject = item.question.subject if isinstance(item, Parsed) else ""
+    return ToolFinished(call_id=item.call.id, tool=item.call.name, status="skipped", reply=words, subject=subject)
+
+
+def _finish(item: Parsed, began: float, status: CallStatus, result: Result) -> ToolFinished:
+    reply = result.text or "(no output)"
+    if len(reply) > _LARGEST_REPLY:
+        reply = f"{reply[:_LARGEST_REPLY]}\n[{len(reply) - _LARGEST_REPLY} more characters were left out]"
+    return ToolFinished(
+        call_id=item.call.id,
+        tool=item.call.name,
+        status=status,
+        reply=reply,
+        subject=item.question.subject,
+        blocks=result.blocks,
+        changes=result.changes,
+        exit_code=result.exit_code,
+        seconds=round(time.monotonic() - began, 3),
+    )

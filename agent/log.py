@@ -1,0 +1,201 @@
+"""Owns the session file: append-only JSON lines, repaired when opened, one writer at a time."""
+
+import fcntl
+import os
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from agent.errors import JumarError, UsageError
+from agent.events import (
+    Event,
+    ModelAnswered,
+    SessionStarted,
+    Steered,
+    ToolFinished,
+    ToolStarted,
+    TurnFinished,
+    TurnStarted,
+    decode,
+    encode,
+)
+from agent.tool import Effect
+
+_FLAGS = os.O_APPEND | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+# These must survive a power cut before what follows them happens; what stands before them in the file survives with them.
+_DURABLE = (TurnStarted, Steered, ModelAnswered, ToolFinished, TurnFinished)
+
+
+def new_id() -> str:
+    """Return a session id that sorts by time."""
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+
+
+def now() -> str:
+    """Return the moment as logs write it."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class LogBroken(JumarError):
+    """The session file could not be written: nothing more may run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What was found in a session file: its events, and one line for each thing that was wrong."""
+
+    events: tuple[Event, ...]
+    faults: tuple[str, ...]
+
+
+class Log:
+    """One session's file, locked for as long as it is open."""
+
+    def __init__(self, path: Path, fd: int, seq: int) -> None:
+        self.path = path
+        self.id = path.stem
+        self.seq = seq
+        self._fd = fd
+
+    @classmethod
+    def create(cls, folder: Path, session_id: str) -> "Log":
+        """Begin a session's file. Raises UsageError where the folder cannot be written."""
+        path = folder / f"{session_id}.jsonl"
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            fd = os.open(path, _FLAGS | os.O_CREAT | os.O_EXCL, 0o600)
+        except OSError as error:
+            raise UsageError(
+                f"cannot keep sessions in {folder}: {error.strerror}; set JUMAR_HOME to a folder of yours", 1
+            ) from error
+        _lock(fd, path)
+        return cls(path, fd, 0)
+
+    @classmethod
+    def open(cls, path: Path) -> tuple["Log", Opened]:
+        """Open a session's file to go on with it, its torn tail moved aside. Raises UsageError."""
+        try:
+            fd = os.open(path, _FLAGS)
+        except OSError as error:
+            raise UsageError(f"cannot open session {path.stem}: {error.strerror}; see jumar sessions") from error
+        _lock(fd, path)
+        os.fchmod(fd, 0o600)
+        faults = []
+        if torn := _cut_torn_tail(fd, path):
+            faults.append(f"session {path.stem}: its last record was torn ({torn} bytes) and was moved to {path.stem}.torn")
+        events, bad, seq = [], 0, 0
+        for line in path.read_bytes().splitlines():
+            try:
+                events.append(decode_line(line))
+                seq += 1
+            except ValueError:
+                bad += 1
+        if bad:
+            faults.append(f"session {path.stem}: {bad} unreadable records were passed over")
+        return cls(path, fd, seq), Opened(tuple(events), tuple(faults))
+
+    def append(self, event: Event) -> bytes:
+        """Write one settled event with a single write, safe on disk where that matters; return its line. Raises LogBroken."""
+        line = encode(event, seq=self.seq + 1, ts=now(), session_id=self.id) + b"\n"
+        try:
+            written = os.write(self._fd, line)
+            if written != len(line):
+                os.ftruncate(self._fd, os.fstat(self._fd).st_size - written)
+                raise LogBroken(f"the disk is full: {self.path} could not be written; nothing more was run")
+            if isinstance(event, _DURABLE) or (isinstance(event, ToolStarted) and event.effect is not Effect.READ):
+                _sync(self._fd)
+        except OSError as error:
+            raise LogBroken(f"{self.path} could not be written ({error.strerror}); nothing more was run") from error
+        self.seq += 1
+        return line
+
+    def close(self) -> None:
+        """Give the file back."""
+        os.close(self._fd)
+
+
+def decode_line(line: bytes) -> Event:
+    """Return a line's event without its envelope. Raises ValueError."""
+    start = line.find(b'"type":"')
+    if not line.startswith(b'{"v":1,') or start < 0:
+        raise ValueError("no record of version 1")
+    return decode(b"{" + line[start:])
+
+
+def _sync(fd: int) -> None:
+    getattr(os, "fdatasync", os.fsync)(fd)
+
+
+def _lock(fd: int, path: Path) -> None:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(fd)
+        raise UsageError(f"session {path.stem} is open in another process; add --fork to go on from a copy") from error
+
+
+def _cut_torn_tail(fd: int, path: Path) -> int:
+    """Move what follows the last newline aside, and return its size."""
+    whole = path.read_bytes()
+    end = whole.rfind(b"\n") + 1
+    tail = whole[end:]
+    if tail:
+        aside = os.open(path.with_suffix(".torn"), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            os.write(aside, tail + b"\n")
+            os.fsync(aside)
+        finally:
+            os.close(aside)
+        os.ftruncate(fd, end)
+        _sync(fd)
+    return len(tail)
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """One line of the list of sessions."""
+
+    id: str
+    root: str
+    model: str
+    title: str
+    started: str
+    turns: int
+    status: str
+    path: Path
+
+
+def sessions(folder: Path) -> Iterator[Summary]:
+    """Tell of each session in the folder, newest first; unreadable ones are passed over."""
+    for path in sorted(folder.glob("*.jsonl"), reverse=True):
+        summary = _summarise(path)
+        if summary is not None:
+            yield summary
+
+
+def _summarise(path: Path) -> Summary | None:
+    first: SessionStarted | None = None
+    title, turns, status, started = "", 0, "interrupted", ""
+    try:
+        with path.open("rb") as lines:
+            for line in lines:
+                if not any(kind in line[:200] for kind in (b'"session.started"', b'"turn.started"', b'"turn.finished"')):
+                    continue
+                event = decode_line(line)
+                if isinstance(event, SessionStarted):
+                    first = first or event
+                    started = started or line.partition(b'"ts":"')[2][:24].decode("ascii", "replace")
+                elif isinstance(event, TurnStarted):
+                    turns, status = event.turn, "interrupted"
+                    title = title or event.prompt.strip().split("\n")[0][:80]
+                elif isinstance(event, TurnFinished):
+                    status = event.status
+    except (OSError, ValidationError, ValueError):
+        return None
+    if first is None:
+        return None
+    return Summary(path.stem, first.root, first.model, title, started, turns, status, path)

@@ -1,0 +1,152 @@
+"""Owns what a front end holds: one conversation with its log, and the verbs on it."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from agent.ask import Patience
+from agent.events import Event, QuestionAsked, SessionStarted, Steered, ToolFinished, TurnFinished, TurnStarted, Warned
+from agent.execute import Execute
+from agent.gate import Answered, Gate
+from agent.history import History
+from agent.log import Log, Opened
+from agent.loop import Limits, Loop, Words
+from agent.model import Model, ToolOffer
+from agent.policy import Mode, Rule
+from agent.schema import parameters
+from agent.tool import AnyTool
+from agent.workspace.contract import Workspace
+
+Listener = Callable[[Event, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """All that a session runs with. `preface` is what the model is told before the first prompt."""
+
+    model: Model
+    workspace: Workspace
+    tools: Mapping[str, AnyTool]
+    system: str
+    preface: str
+    version: str
+    mode: Mode = Mode.ASK
+    rules: tuple[Rule, ...] = ()
+    person: bool = False
+    patience: Patience = field(default_factory=Patience)
+
+
+class Session:
+    """One conversation. Every settled event is in the log before anybody hears of it."""
+
+    def __init__(self, setting: Setting, log: Log, listen: Listener, found: Opened | None = None, forked_from: str = "") -> None:
+        self.id = log.id
+        self._setting = setting
+        self._log = log
+        self._listen = listen
+        self._history = History()
+        self._running: asyncio.Task[TurnFinished] | None = None
+        self._questions: dict[str, asyncio.Future[str]] = {}
+        tools = {name: tool for name, tool in sorted(setting.tools.items()) if setting.person or not tool.needs_person}
+        self._gate = Gate(setting.mode, setting.rules, self.tell, person=setting.person)
+        execute = Execute(tools, setting.workspace, self._gate, self.tell, self._ask)
+        offers = tuple(ToolOffer(name, tool.__doc__ or "", parameters(tool.arguments)) for name, tool in tools.items())
+        words = Words(setting.system, offers, log.id)
+        self._loop = Loop(setting.model, words, execute, self._history, self.tell, setting.patience)
+        for event in found.events if found else ():
+            self._history.apply(event)
+        self.tell(
+            SessionStarted(
+                version=setting.version,
+                root=str(setting.workspace.root),
+                cwd=str(setting.workspace.cwd),
+                model=setting.model.name,
+                mode=setting.mode,
+                sandbox="none",
+                tools=tuple(tools),
+                resumed=found is not None,
+                forked_from=forked_from,
+            )
+        )
+        for fault in found.faults if found else ():
+            self.tell(Warned(text=fault))
+        self._recover()
+
+    def tell(self, event: Event) -> None:
+        """Log the event where it is settled, take it into the history, then let the front end hear it."""
+        if event.settled:
+            self._log.append(event)
+            self._history.apply(event)
+        self._listen(event, self._log.seq)
+
+    def _recover(self) -> None:
+        """Close what a killed process left open: no call is run twice, and the model learns what is unknown."""
+        for call in self._history.unanswered():
+            ran = call.id in self._history.started
+            words = (
+                "Interrupted: jumar was killed while this ran, so its outcome is unknown. Look at the state before you try again."
+                if ran
+                else "Not run: jumar was killed before this call began."
+            )
+            self.tell(ToolFinished(call_id=call.id, tool=call.name, status="unknown" if ran else "skipped", reply=words))
+        if self._history.open_turn:
+            self.tell(TurnFinished(turn=self._history.turn, status="interrupted", text="", reason="jumar was killed"))
+
+    async def turn(self, prompt: str, limits: Limits | None = None, *, by_check: bool = False) -> TurnFinished:
+        """Run one turn to its end. A cancelled one ends as such; an outer cancellation is passed on."""
+        if self._running is not None:
+            raise RuntimeError("a turn is running; steer it instead")
+        preface = "" if self._history.turn else self._setting.preface
+        self.tell(TurnStarted(turn=self._history.turn + 1, prompt=prompt, preface=preface, by="check" if by_check else "person"))
+        self._running = asyncio.create_task(self._loop.turn(limits or Limits()))
+        try:
+            await asyncio.wait({self._running})
+        except asyncio.CancelledError:
+            self._running.cancel()
+            await asyncio.wait({self._running})
+            raise
+        finally:
+            running, self._running = self._running, None
+        if running.cancelled():
+            return TurnFinished(turn=self._history.turn, status="cancelled", text="", reason="the person stopped it")
+        return running.result()
+
+    def steer(self, text: str) -> bool:
+        """Say more while a turn runs; it reaches the model with the next step. False where no turn runs."""
+        if self._running is None or self._running.done():
+            return False
+        self.tell(Steered(text=text, step=self._history.step + (2 if self._loop.asking else 1)))
+        return True
+
+    def decide(self, call_id: str, answered: Answered) -> bool:
+        """Answer an approval; False where none of that id waits."""
+        return self._gate.decide(call_id, answered)
+
+    def cancel(self) -> None:
+        """Stop the running turn: no child is left, and every call has its reply."""
+        if self._running is not None:
+            self._running.cancel()
+
+    async def close(self) -> None:
+        """End every process and give the log back."""
+        self.cancel()
+        await self._setting.workspace.close()
+        await self._setting.model.close()
+        self._log.close()
+
+    def answer(self, call_id: str, text: str) -> bool:
+        """Answer a question of the model's; False where none of that id waits."""
+        waiting = self._questions.get(call_id)
+        if waiting is None or waiting.done():
+            return False
+        waiting.set_result(text)
+        return True
+
+    async def _ask(self, call_id: str, question: str, choices: tuple[str, ...]) -> str:
+        waiting: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._questions[call_id] = waiting
+        try:
+            self.tell(QuestionAsked(call_id=call_id, question=question, choices=choices))
+            return await waiting
+        finally:
+            del self._questions[call_id]

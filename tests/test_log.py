@@ -1,0 +1,107 @@
+"""The log is append-only, private, repaired when opened, and has one writer."""
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+
+from agent.errors import UsageError
+from agent.events import ModelAnswered, SessionStarted, ToolFinished, ToolStarted, TurnStarted
+from agent.history import fold, is_valid
+from agent.log import Log, sessions
+from agent.messages import Answer, Call, Prompt, Reply, Usage
+from agent.tool import Effect
+
+STARTED = SessionStarted(version="0", root="/r", cwd="/r", model="m", mode="ask", sandbox="none", tools=("read",))
+TURN = TurnStarted(turn=1, prompt="fix it", preface="env")
+CALLS = (Call("a", "read", "{}"), Call("b", "shell", "{}"))
+ANSWERED = ModelAnswered(step=1, answer=Answer("", CALLS), usage=Usage(1, 2, 0), model="m", seconds=0.1)
+EVENTS = (
+    STARTED,
+    TURN,
+    ANSWERED,
+    ToolStarted(call_id="b", tool="shell", subject="ls", effect=Effect.EXEC),
+    ToolFinished(call_id="b", tool="shell", status="done", reply="two"),
+    ToolFinished(call_id="a", tool="read", status="done", reply="one"),
+)
+
+
+def written(folder: Path) -> Path:
+    log = Log.create(folder, "s1")
+    for event in EVENTS:
+        log.append(event)
+    log.close()
+    return log.path
+
+
+def test_what_was_written_is_read_back(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    log, found = Log.open(path)
+    log.close()
+    assert (found.events, found.faults, log.seq) == (EVENTS, (), len(EVENTS))
+    assert [json.loads(line)["seq"] for line in path.read_text().splitlines()] == [1, 2, 3, 4, 5, 6]
+
+
+def test_the_file_is_private(tmp_path: Path) -> None:
+    path = written(tmp_path / "sessions")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+def test_a_log_cut_at_any_byte_opens_with_its_whole_records(tmp_path: Path) -> None:
+    whole = written(tmp_path).read_bytes()
+    path = tmp_path / "cut.jsonl"
+    for end in range(len(whole)):
+        path.write_bytes(whole[:end])
+        log, found = Log.open(path)
+        log.append(TURN)
+        log.close()
+        kept = whole[:end].count(b"\n")
+        assert found.events == EVENTS[:kept]
+        assert bool(found.faults) == (not whole[:end].endswith(b"\n") and end > 0)
+        assert path.read_bytes().count(b"\n") == kept + 1
+
+
+def test_a_bad_record_in_the_middle_is_passed_over_and_told(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(lines[0] + b"\x00garbage\n" + b'{"v":2,"type":"future"}\n' + lines[1])
+    log, found = Log.open(path)
+    log.close()
+    assert found.events == EVENTS[:2]
+    assert found.faults == ("session s1: 2 unreadable records were passed over",)
+
+
+def test_a_second_writer_is_refused_in_one_line(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    log, _ = Log.open(path)
+    with pytest.raises(UsageError, match="open in another process; add --fork"):
+        Log.open(path)
+    log.close()
+
+
+def test_a_link_in_place_of_a_log_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "s2.jsonl").symlink_to(written(tmp_path))
+    with pytest.raises(UsageError, match="cannot open session s2"):
+        Log.open(tmp_path / "s2.jsonl")
+
+
+def test_the_list_tells_title_and_state(tmp_path: Path) -> None:
+    written(tmp_path)
+    (tmp_path / "broken.jsonl").write_bytes(b"\xff\xfe")
+    [summary] = sessions(tmp_path)
+    assert (summary.id, summary.title, summary.turns, summary.status, summary.model) == ("s1", "fix it", 1, "interrupted", "m")
+
+
+def test_replies_stand_in_the_order_of_the_calls(tmp_path: Path) -> None:
+    messages = fold(EVENTS).messages
+    assert messages == [Prompt("env\n\nfix it"), ANSWERED.answer, Reply("a", "read", "one"), Reply("b", "shell", "two")]
+    assert is_valid(messages)
+
+
+def test_open_calls_are_known_and_the_history_is_not_valid_until_they_have_replies(tmp_path: Path) -> None:
+    history = fold(EVENTS[:4])
+    assert history.unanswered() == CALLS
+    assert history.started == {"b"}
+    assert not is_valid([*history.messages, Prompt("next")])
