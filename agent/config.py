@@ -38,7 +38,7 @@ class Config(Strict):
 
     endpoint: str = ""
     model: str = ""
-    mode: Literal["plan", "ask", "edits", "auto"] = "auto"
+    mode: Literal["plan", "ask", "edits", "auto"] = "ask"
     allow: tuple[str, ...] = ()
     deny: tuple[str, ...] = ()
     endpoints: dict[str, Endpoint] = {}

@@ -21,7 +21,7 @@ def test_no_file_is_all_defaults(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "word"),
     [
-        ("modle = 'x'", "unknown key 'modle'; did you mean 'model'?"),
+        ("moddel = 'x'", "unknown key 'moddel'; did you mean 'model'?"),
         ("zzz = 1", "unknown key 'zzz'; known are endpoint, model"),
         ("[endpoints.a]\nbase_url='http://x'\nkey='s'", "unknown key 'endpoints.a.key'; did you mean 'key_env'?"),
         ("mode = 'yolo'", "mode: Input should be 'plan', 'ask', 'edits' or 'auto'"),
