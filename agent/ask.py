@@ -28,7 +28,7 @@ class Patience:
             return None
         if error.retry_after is not None:
             return error.retry_after if error.retry_after <= self.longest_told else None
-        return min(self.cap, self.base * 2 ** (attempt - 1)) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
+        return min(self.cap, self.base * 2.0 ** (attempt - 1)) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
 
 
 @dataclass(frozen=True, slots=True)
