@@ -1,0 +1,42 @@
+"""Owns where jumar keeps what it remembers: HOME or JUMAR_HOME alone decide."""
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The folders of one person."""
+
+    config: Path
+    state: Path
+
+    @property
+    def sessions(self) -> Path:
+        """Where the logs are."""
+        return self.state / "sessions"
+
+    @property
+    def trusted(self) -> Path:
+        """The list of trusted work trees."""
+        return self.state / "trusted.json"
+
+
+def home(environment: Mapping[str, str]) -> Home:
+    """Return the person's folders; nothing is made yet. Raises UsageError."""
+    if own := environment.get("JUMAR_HOME", ""):
+        if not os.path.isabs(own):  # noqa: PTH117 - a string is asked, and pathlib would not care
+            raise UsageError(f"JUMAR_HOME must be an absolute path, not {own!r}")
+        return Home(Path(own), Path(own) / "state")
+    if not environment.get("HOME"):
+        raise UsageError("neither HOME nor JUMAR_HOME is set, so there is nowhere to keep sessions")
+    person = Path(environment["HOME"])
+    if sys.platform == "darwin":
+        folder = person / "Library" / "Application Support" / "jumar"
+        return Home(folder, folder / "state")
+    return Home(person / ".config" / "jumar", person / ".local" / "state" / "jumar")

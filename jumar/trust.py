@@ -1,0 +1,54 @@
+"""Owns which work trees the person trusts: nothing of any other is read or run."""
+
+import json
+import os
+import tempfile
+from pathlib import Path
+
+from agent.errors import UsageError
+from jumar.home import Home
+
+
+def tree_root(folder: Path) -> Path:
+    """Return the real path of the work tree that holds the folder: by names alone, nothing in it is opened."""
+    real = folder.resolve()
+    for candidate in (real, *real.parents):
+        if os.path.lexists(candidate / ".git"):
+            return candidate
+    return real
+
+
+def is_trusted(home: Home, root: Path) -> bool:
+    """Whether the person trusted exactly this root."""
+    return str(root) in _read(home)
+
+
+def trust(home: Home, root: Path) -> None:
+    """Remember the root as trusted."""
+    roots = sorted({*_read(home), str(root)})
+    try:
+        home.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        fd, name = tempfile.mkstemp(dir=home.state, prefix=".trusted.")
+        with os.fdopen(fd, "w", encoding="utf-8") as file:
+            json.dump(roots, file, ensure_ascii=False, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(home.trusted)
+    except OSError as error:
+        raise UsageError(f"cannot remember trust in {home.state}: {error.strerror}", 1) from error
+
+
+def demand(home: Home, root: Path) -> None:
+    """Raise UsageError with exit code 3 where the root is not trusted."""
+    if not is_trusted(home, root):
+        raise UsageError(f"{root} is not trusted, so nothing in it was read; run `jumar trust` there, or add --trust", 3)
+
+
+def _read(home: Home) -> list[str]:
+    try:
+        roots = json.loads(home.trusted.read_text("utf-8"))
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{home.trusted} cannot be read ({error}); remove it and trust again", 1) from error
+    return [root for root in roots if isinstance(root, str)] if isinstance(roots, list) else []
