@@ -17,7 +17,7 @@ from agent.schema import parameters
 from agent.tool import AnyTool
 from agent.workspace.contract import Workspace
 
-Listener = Callable[[Event, int], None]
+Listener = Callable[[Event, bytes], None]  # the event, and its line in the log where it is settled
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +74,11 @@ class Session:
 
     def tell(self, event: Event) -> None:
         """Log the event where it is settled, take it into the history, then let the front end hear it."""
+        line = b""
         if event.settled:
-            self._log.append(event)
+            line = self._log.append(event)
             self._history.apply(event)
-        self._listen(event, self._log.seq)
+        self._listen(event, line)
 
     def _recover(self) -> None:
         """Close what a killed process left open: no call is run twice, and the model learns what is unknown."""
