@@ -1,0 +1,34 @@
+"""Owns what a person may say of one run, as one frozen value."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+OutputFormat = Literal["text", "json", "stream-json"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """One headless run. `prompt` None means that prompts come as JSON lines on stdin."""
+
+    prompt: str | None
+    cwd: Path
+    add_dirs: tuple[Path, ...] = ()
+    output_format: OutputFormat = "text"
+    deltas: bool = False
+    output_schema: Path | None = None
+    output_file: Path | None = None
+    mode: str = ""
+    allow: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
+    max_steps: int | None = None
+    max_tokens: int | None = None
+    seconds: float | None = None
+    verify: str = ""
+    patch: Path | None = None
+    trust: bool = False
+    ephemeral: bool = False
+    resume: str = ""  # a session's id, or "-" for the latest of this work tree
+    fork: bool = False
+    model: str = ""
+    quiet: bool = False

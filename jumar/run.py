@@ -1,0 +1,178 @@
+"""Owns one headless run: prompts in, one true result out."""
+
+import asyncio
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from agent.errors import Fault
+from agent.events import Denied, Event, FileChanged, RunFinished, ToolFinished, TurnFinished, Verified, VerifyOutcome
+from agent.loop import Limits
+from agent.messages import Usage
+from agent.session import Session
+from agent.workspace.contract import Workspace
+from jumar.output_schema import OutputSchema
+
+VERIFY_ROUNDS = 3
+SCHEMA_ROUNDS = 2
+_VERIFY_SECONDS = 1800.0
+_RETRYABLE = {Fault.CONNECT, Fault.CUT, Fault.OVERLOADED, Fault.RATE, Fault.GARBLED}
+
+
+class Tree(Protocol):
+    """What knows which files a run changed, by whatever means."""
+
+    async def changed(self) -> tuple[FileChanged, ...]:
+        """Return what changed since the run began."""
+        ...
+
+    async def patch(self) -> bytes:
+        """Return it as a patch that `git apply` takes."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the person wants of the run beside its prompts."""
+
+    limits: Limits
+    verify: str = ""
+    schema: OutputSchema | None = None
+    patch: Path | None = None
+
+
+class Run:
+    """Collects what happens in a session until the result can be told."""
+
+    def __init__(self, wanted: Wanted, workspace: Workspace, tree: Tree) -> None:
+        self._wanted = wanted
+        self._workspace = workspace
+        self._tree = tree
+        self._began = time.monotonic()
+        self._usage = Usage()
+        self._steps = 0
+        self._denied: list[Denied] = []
+        self._verify: VerifyOutcome | None = None
+        self._structured: Any = None
+        self._last = TurnFinished(turn=0, status="done", text="")
+        self._missed = ""  # what the person wanted and did not get, when the model itself said done
+
+    def hear(self, event: Event) -> None:
+        """Take in one event."""
+        match event:
+            case ToolFinished(status="denied"):
+                reason = event.reply.split("\n", 1)[0]
+                self._denied.append(Denied(call_id=event.call_id, tool=event.tool, subject=event.subject, reason=reason))
+            case TurnFinished():
+                self._last = event
+                self._usage += event.usage
+                self._steps += event.steps
+            case _:
+                pass
+
+    async def prompt(self, session: Session, text: str) -> None:
+        """Run one prompt of the person, and what the check and the schema make of it."""
+        self._missed = ""
+        words = self._wanted.schema.demand(text) if self._wanted.schema else text
+        await session.turn(words, self._left())
+        if self._wanted.verify and self._last.status == "done":
+            await self._check(session)
+        if self._wanted.schema and self._last.status == "done" and not self._missed:
+            await self._fit(session, self._wanted.schema)
+
+    def _left(self) -> Limits:
+        limits = self._wanted.limits
+        spent = self._usage.prompt + self._usage.completion
+        return Limits(
+            None if limits.steps is None else max(0, limits.steps - self._steps),
+            None if limits.tokens is None else max(0, limits.tokens - spent),
+            None if limits.seconds is None else max(0.0, limits.seconds - (time.monotonic() - self._began)),
+        )
+
+    async def _check(self, session: Session) -> None:
+        command = self._wanted.verify
+        for number in range(VERIFY_ROUNDS + 1):
+            ended = await self._workspace.run(command, _VERIFY_SECONDS, _unheard)
+            self._verify = VerifyOutcome(cmd=command, exit_code=ended.exit_code)
+            session.tell(Verified(command=command, exit_code=ended.exit_code, output=ended.output, round=number + 1))
+            if ended.exit_code == 0:
+                return
+            if number == VERIFY_ROUNDS:
+                break
+            told = (
+                f"You said that you are done, but `{command}` fails with exit code {ended.exit_code}. Mend it.\n\n{ended.output}"
+            )
+            await session.turn(told, self._left(), by_check=True)
+            if self._last.status != "done":
+                return
+        self._missed = "verify_failed"
+
+    async def _fit(self, session: Session, schema: OutputSchema) -> None:
+        for number in range(SCHEMA_ROUNDS + 1):
+            value, fault = schema.read(self._last.text)
+            if not fault:
+                self._structured = value
+                return
+            if number == SCHEMA_ROUNDS:
+                break
+            await session.turn(
+                f"Your answer does not fit the schema: {fault}. Answer with the JSON alone.", self._left(), by_check=True
+            )
+            if self._last.status != "done":
+                return
+        self._missed = "schema_not_met"
+
+    async def result(self, interrupted: int = 0) -> RunFinished:
+        """Return the one result; `interrupted` is the exit code of the signal that ended the run."""
+        status, exit_code, reason = self._outcome(interrupted)
+        changed = await self._tree.changed()
+        patch_path = None
+        if self._wanted.patch is not None:
+            self._wanted.patch.write_bytes(await self._tree.patch())
+            patch_path = str(self._wanted.patch)
+        text = self._last.text
+        if self._structured is not None and status == "done":
+            text = json.dumps(self._structured, ensure_ascii=False)
+        return RunFinished(
+            status=status,
+            exit_code=exit_code,
+            text=text,
+            reason=reason,
+            structured=self._structured,
+            usage=self._usage,
+            steps=self._steps,
+            duration_ms=round((time.monotonic() - self._began) * 1000),
+            files_changed=changed,
+            patch_path=patch_path,
+            denied=tuple(self._denied),
+            verify=self._verify,
+        )
+
+    def _outcome(self, interrupted: int) -> tuple[Any, int, str]:
+        last = self._last
+        if interrupted:
+            return "cancelled", interrupted, "a signal stopped it"
+        if last.status == "failed":
+            code = 77 if last.fault == Fault.AUTHENTICATION else 75 if last.fault in _RETRYABLE else 1
+            return "failed", code, last.reason
+        if last.status == "limit":
+            return "limit", 5, last.reason
+        if last.status in {"cancelled", "interrupted"}:
+            return "cancelled", 1, last.reason
+        if self._missed == "verify_failed":
+            return "verify_failed", 6, f"{self._wanted.verify!r} still fails after {VERIFY_ROUNDS} rounds"
+        if self._missed == "schema_not_met":
+            return "schema_not_met", 7, f"the answer does not fit the schema after {SCHEMA_ROUNDS} more tries"
+        if self._denied:
+            return (
+                "denied",
+                4,
+                f"{len(self._denied)} action(s) were not allowed, the first: {self._denied[0].tool} {self._denied[0].subject}",
+            )
+        return "done", 0, ""
+
+
+def _unheard(_: str) -> None:
+    """Nobody listens to a check's progress."""
