@@ -1,6 +1,5 @@
 """Owns one headless run: prompts in, one true result out."""
 
-import asyncio
 import json
 import time
 from dataclasses import dataclass
