@@ -50,12 +50,14 @@ class Execute:
         gate: Gate,
         tell: Callable[[Event], None],
         ask: Callable[[str, str, tuple[str, ...]], Awaitable[str]],
+        before_change: Callable[[], Awaitable[None]],
     ) -> None:
         self._tools = tools
         self._workspace = workspace
         self._gate = gate
         self._tell = tell
         self._ask = ask
+        self._before_change = before_change
 
     async def run(self, calls: tuple[Call, ...]) -> None:
         """Give every call its reply, as an event. When cancelled, those still open are told as cancelled."""
@@ -119,6 +121,8 @@ class Execute:
             refusal = await self._pass(item, context)
             if refusal is not None:
                 return finish("denied", Result(refusal))
+            if item.question.effect is not Effect.READ:
+                await self._before_change()
             self._tell(
                 ToolStarted(call_id=item.call.id, tool=item.call.name, subject=item.question.subject, effect=item.question.effect)
             )

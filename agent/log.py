@@ -98,6 +98,19 @@ class Log:
             faults.append(f"session {path.stem}: {bad} unreadable records were passed over")
         return cls(path, fd, seq), Opened(tuple(events), tuple(faults))
 
+    @classmethod
+    def fork(cls, path: Path, session_id: str) -> tuple["Log", Opened]:
+        """Begin a session as a copy of another, which may be open elsewhere. Raises UsageError."""
+        try:
+            whole = path.read_bytes()
+        except OSError as error:
+            raise UsageError(f"cannot open session {path.stem}: {error.strerror}; see jumar sessions") from error
+        log = cls.create(path.parent, session_id)
+        own, other = f'"session_id":"{session_id}"'.encode(), f'"session_id":"{path.stem}"'.encode()
+        os.write(log._fd, whole[: whole.rfind(b"\n") + 1].replace(other, own))
+        log.close()
+        return cls.open(log.path)
+
     def append(self, event: Event) -> bytes:
         """Write one settled event with a single write, safe on disk where that matters; return its line. Raises LogBroken."""
         line = encode(event, seq=self.seq + 1, ts=now(), session_id=self.id) + b"\n"

@@ -1,7 +1,7 @@
 """Owns what a front end holds: one conversation with its log, and the verbs on it."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from agent.ask import Patience
@@ -20,6 +20,10 @@ from agent.workspace.contract import Workspace
 Listener = Callable[[Event, bytes], None]  # the event, and its line in the log where it is settled
 
 
+async def _nothing() -> None:
+    """Capture nothing before a change."""
+
+
 @dataclass(frozen=True, slots=True)
 class Setting:
     """All that a session runs with. `preface` is what the model is told before the first prompt."""
@@ -34,6 +38,7 @@ class Setting:
     rules: tuple[Rule, ...] = ()
     person: bool = False
     patience: Patience = field(default_factory=Patience)
+    before_change: Callable[[], Awaitable[None]] = _nothing
 
 
 class Session:
@@ -49,7 +54,7 @@ class Session:
         self._questions: dict[str, asyncio.Future[str]] = {}
         tools = {name: tool for name, tool in sorted(setting.tools.items()) if setting.person or not tool.needs_person}
         self._gate = Gate(setting.mode, setting.rules, self.tell, person=setting.person)
-        execute = Execute(tools, setting.workspace, self._gate, self.tell, self._ask)
+        execute = Execute(tools, setting.workspace, self._gate, self.tell, self._ask, setting.before_change)
         offers = tuple(ToolOffer(name, tool.__doc__ or "", parameters(tool.arguments)) for name, tool in tools.items())
         words = Words(setting.system, offers, log.id)
         self._loop = Loop(setting.model, words, execute, self._history, self.tell, setting.patience)
