@@ -105,11 +105,11 @@ class Log:
             whole = path.read_bytes()
         except OSError as error:
             raise UsageError(f"cannot open session {path.stem}: {error.strerror}; see jumar sessions") from error
-        log = cls.create(path.parent, session_id)
+        copy = path.with_name(f"{session_id}.jsonl")
         own, other = f'"session_id":"{session_id}"'.encode(), f'"session_id":"{path.stem}"'.encode()
-        os.write(log._fd, whole[: whole.rfind(b"\n") + 1].replace(other, own))
-        log.close()
-        return cls.open(log.path)
+        with os.fdopen(_make(copy), "wb") as file:
+            file.write(whole[: whole.rfind(b"\n") + 1].replace(other, own))
+        return cls.open(copy)
 
     def append(self, event: Event) -> bytes:
         """Write one settled event with a single write, safe on disk where that matters; return its line. Raises LogBroken."""
@@ -137,6 +137,16 @@ def decode_line(line: bytes) -> Event:
     if not line.startswith(b'{"v":1,') or start < 0:
         raise ValueError("no record of version 1")
     return decode(b"{" + line[start:])
+
+
+def _make(path: Path) -> int:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return os.open(path, _FLAGS | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as error:
+        raise UsageError(
+            f"cannot keep sessions in {path.parent}: {error.strerror}; set JUMAR_HOME to a folder of yours", 1
+        ) from error
 
 
 def _sync(fd: int) -> None:

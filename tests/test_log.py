@@ -105,3 +105,15 @@ def test_open_calls_are_known_and_the_history_is_not_valid_until_they_have_repli
     assert history.unanswered() == CALLS
     assert history.started == {"b"}
     assert not is_valid([*history.messages, Prompt("next")])
+
+
+def test_a_fork_goes_on_by_itself_even_from_an_open_session(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    first, _ = Log.open(path)
+    log, found = Log.fork(path, "s2")
+    log.append(TURN)
+    log.close()
+    first.close()
+    assert found.events == EVENTS
+    assert path.read_bytes().count(b"\n") == len(EVENTS)
+    assert {json.loads(line)["session_id"] for line in log.path.read_text().splitlines()} == {"s2"}
