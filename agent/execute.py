@@ -79,11 +79,15 @@ class Execute:
                         if finished.status != "done" and not _reads(group[0]):
                             failed = group[0]
                 start = end
-        except asyncio.CancelledError:
+        except BaseException as error:
+            stopped = isinstance(error, asyncio.CancelledError)
+            words = (
+                f"{'Cancelled' if stopped else 'jumar itself failed'}; it may have had part of its effect. Look before you go on."
+            )
             for call in calls:
                 if call.id not in settled:
-                    words = "Cancelled by the person; it may have had part of its effect."
-                    self._settle(settled, ToolFinished(call_id=call.id, tool=call.name, status="cancelled", reply=words))
+                    status: CallStatus = "cancelled" if stopped else "failed"
+                    self._settle(settled, ToolFinished(call_id=call.id, tool=call.name, status=status, reply=words))
             raise
 
     def _settle(self, settled: set[str], finished: ToolFinished) -> None:
@@ -93,8 +97,11 @@ class Execute:
     async def _together(self, group: list[Parsed | Invalid]) -> list[ToolFinished]:
         if len(group) == 1:
             return [await self._one(group[0])]
-        async with asyncio.TaskGroup() as running:
-            tasks = [running.create_task(self._one(item)) for item in group]
+        try:
+            async with asyncio.TaskGroup() as running:
+                tasks = [running.create_task(self._one(item)) for item in group]
+        except BaseExceptionGroup as several:
+            raise several.exceptions[0] from several
         return [task.result() for task in tasks]
 
     def _parse(self, call: Call) -> Parsed | Invalid:

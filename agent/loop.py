@@ -51,8 +51,8 @@ class Loop:
         began = time.monotonic()
         first = self._history.step
         spent = [Usage()]
-        status: TurnStatus = "done"
-        text = reason = fault = ""
+        status: TurnStatus = "failed"
+        text, reason, fault = "", "jumar itself failed", ""
         try:
             async with asyncio.timeout(limits.seconds):
                 status, text, reason = await self._steps(limits, first, spent)

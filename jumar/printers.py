@@ -1,7 +1,6 @@
 """Owns what a headless run prints: words for a person, or JSON for a program; the answer alone on stdout."""
 
 import sys
-from collections.abc import Callable
 from typing import Protocol, TextIO
 
 from agent.blocks import Block, DiffBlock, PlanBlock, TableBlock, TerminalBlock, TextBlock
@@ -82,7 +81,7 @@ class JsonPrinter:
 class StreamPrinter:
     """Every settled event as the line that the log holds; with `deltas` also what streams."""
 
-    def __init__(self, out: TextIO, session_id: Callable[[], str], *, deltas: bool) -> None:
+    def __init__(self, out: TextIO, session_id: str, *, deltas: bool) -> None:
         self._out = out
         self._session_id = session_id
         self._deltas = deltas
@@ -94,7 +93,7 @@ class StreamPrinter:
             self._seq = int(line.split(b",", 2)[1].rpartition(b":")[2])
             self._out.write(line.decode())
         elif self._deltas:
-            self._out.write(encode(event, seq=self._seq, ts=now(), session_id=self._session_id()).decode() + "\n")
+            self._out.write(encode(event, seq=self._seq, ts=now(), session_id=self._session_id).decode() + "\n")
         self._out.flush()
 
 
