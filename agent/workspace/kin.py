@@ -1,10 +1,11 @@
 """Owns finding what a command started, wherever that went: what left its group is found by a mark that it cannot lose."""
 
-import contextlib
 import ctypes
 import os
 import resource
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 _SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 # RLIMIT_LOCKS: since Linux 2.4.25 nothing enforces it, and children have it whatever they do to their environment, name or group.
@@ -17,11 +18,24 @@ def adopt() -> None:
         ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def mark(pid: int, number: int) -> None:
-    """Mark a fresh child and all that it will start."""
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError):
-            resource.prlimit(pid, _LOCKS, (number, resource.RLIM_INFINITY))
+@contextmanager
+def marking(number: int) -> Iterator[None]:
+    """Mark the child that is started inside, and all that it will start.
+
+    The mark is ours for that moment, so that not even a child's first fork comes before it. What another thread starts
+    in the same moment has it too, and is still not taken for an orphan, for it is not a child of the main thread.
+    """
+    if sys.platform != "linux":
+        yield
+        return
+    before = resource.getrlimit(_LOCKS)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(_LOCKS, (number, before[1]))
+    try:
+        yield
+    finally:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(_LOCKS, before)
 
 
 def living(pid: int, number: int, strangers: frozenset[int]) -> list[int]:
@@ -51,7 +65,7 @@ def _look(pid: int, number: int, strangers: frozenset[int]) -> tuple[list[int], 
         else:
             ended = True
             if one != pid:
-                with contextlib.suppress(ChildProcessError):
+                with suppress(ChildProcessError):
                     os.waitpid(one, os.WNOHANG)
     return found, ended
 

@@ -215,26 +215,26 @@ class Shell:
             if self._bash is None:
                 raise ToolFailure("bash is in none of its usual places; commands need it installed as /bin/bash.")
             kin.adopt()
+        self._started += 1
+        number = self._mark * 1_000_000 + self._started
         began = time.monotonic()
         reading, writing = os.pipe()
         try:
-            program = subprocess.Popen(
-                [self._bash, "--noprofile", "--norc", "-c", command],
-                stdin=subprocess.DEVNULL,
-                stdout=writing,
-                stderr=subprocess.STDOUT,
-                cwd=self._cwd,
-                env=self._environment,
-                start_new_session=True,
-            )
+            with kin.marking(number):
+                program = subprocess.Popen(
+                    [self._bash, "--noprofile", "--norc", "-c", command],
+                    stdin=subprocess.DEVNULL,
+                    stdout=writing,
+                    stderr=subprocess.STDOUT,
+                    cwd=self._cwd,
+                    env=self._environment,
+                    start_new_session=True,
+                )
         except (OSError, ValueError) as error:
             os.close(reading)
             raise ToolFailure(_why_not_started(error, self._cwd)) from error
         finally:
             os.close(writing)
-        self._started += 1
-        number = self._mark * 1_000_000 + self._started
-        kin.mark(program.pid, number)
         self._guard.add(program.pid)
         return _Running(command, program, began, number, reading, take)
 
