@@ -20,17 +20,28 @@ def tree_root(folder: Path) -> Path:
 
 def is_trusted(home: Home, root: Path) -> bool:
     """Whether the person trusted exactly this root."""
-    return str(root) in _read(home)
+    return str(root) in trusted_roots(home)
 
 
 def trust(home: Home, root: Path) -> None:
     """Remember the root as trusted."""
-    roots = sorted({*_read(home), str(root)})
+    _write(home, {*trusted_roots(home), str(root)})
+
+
+def distrust(home: Home, root: Path) -> None:
+    """Forget the root. Raises UsageError where it was not trusted."""
+    roots = trusted_roots(home)
+    if str(root) not in roots:
+        raise UsageError(f"{root} was not trusted; see jumar trust --list")
+    _write(home, {*roots} - {str(root)})
+
+
+def _write(home: Home, roots: set[str]) -> None:
     try:
         home.state.mkdir(parents=True, exist_ok=True, mode=0o700)
         fd, name = tempfile.mkstemp(dir=home.state, prefix=".trusted.")
         with os.fdopen(fd, "w", encoding="utf-8") as file:
-            json.dump(roots, file, ensure_ascii=False, indent=1)
+            json.dump(sorted(roots), file, ensure_ascii=False, indent=1)
             file.flush()
             os.fsync(file.fileno())
         Path(name).replace(home.trusted)
@@ -44,7 +55,8 @@ def demand(home: Home, root: Path) -> None:
         raise UsageError(f"{root} is not trusted, so nothing in it was read; run `jumar trust` there, or add --trust", 3)
 
 
-def _read(home: Home) -> list[str]:
+def trusted_roots(home: Home) -> list[str]:
+    """Return every trusted root. Raises UsageError where the list cannot be read."""
     try:
         roots = json.loads(home.trusted.read_text("utf-8"))
     except FileNotFoundError:
