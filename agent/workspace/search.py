@@ -1,0 +1,151 @@
+"""Owns searching files by regular expression: the question, the one way to run an engine, and the answer."""
+
+import asyncio
+import os
+import re
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from agent.workspace.contract import Found, Match
+
+_LONGEST = 400  # characters of a line that are told
+_BEFORE = 100  # of them before the match
+LARGEST = 64 << 20  # bytes of a file that is searched
+_SECONDS = 30.0
+UTF16 = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
+
+
+def all_allowed(path: str) -> bool:
+    """Let every file be seen."""
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What to look for. `root` is what globs and told paths are relative to; `allowed` says which absolute paths may be seen."""
+
+    pattern: str
+    root: Path
+    starts: Sequence[Path]
+    glob: str = ""
+    context: int = 0
+    ignore_case: bool = False
+    limit: int = 100
+    allowed: Callable[[str], bool] = all_allowed
+    seconds: float = _SECONDS
+
+
+class Stop:
+    """Ends a search from another thread, and when its time is up."""
+
+    def __init__(self, seconds: float) -> None:
+        self._deadline = time.monotonic() + seconds
+        self._set = threading.Event()
+        self._lock = threading.Lock()
+        self._program: subprocess.Popen[bytes] | None = None
+
+    def now(self) -> None:
+        """Stop."""
+        with self._lock:
+            self._set.set()
+            if self._program is not None:
+                self._program.kill()
+
+    @property
+    def due(self) -> bool:
+        """Whether to stop."""
+        return self._set.is_set() or self.left <= 0
+
+    @property
+    def left(self) -> float:
+        """Seconds that are left."""
+        return self._deadline - time.monotonic()
+
+    @contextmanager
+    def holding(self, program: subprocess.Popen[bytes]) -> Iterator[None]:
+        """End a program with the search."""
+        with self._lock:
+            self._program = program
+            if self._set.is_set():
+                program.kill()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._program = None
+
+
+class Engine(Protocol):
+    """Something that searches, on a thread of its own."""
+
+    def search(self, query: Query, stop: Stop) -> Found:
+        """Search until done or stopped. Raises ToolFailure."""
+        ...
+
+
+async def search(engine: Engine, query: Query) -> Found:
+    """Search off the event loop; cancelling ends it. Files are told in the order of their paths. Raises ToolFailure."""
+    stop = Stop(query.seconds)
+    try:
+        return await asyncio.to_thread(engine.search, query, stop)
+    except asyncio.CancelledError:
+        stop.now()
+        raise
+
+
+def first(counts: dict[str, int], limit: int) -> list[str]:
+    """Return the files whose lines are told, in the order of their paths, until the limit is full."""
+    wanted: list[str] = []
+    for path in sorted(counts):
+        if limit <= 0:
+            break
+        wanted.append(path)
+        limit -= counts[path]
+    return wanted
+
+
+def found(counts: dict[str, int], told: Iterable[tuple[str, list[Match]]], limit: int, partial: bool) -> Found:
+    """Return the answer: the lines up to the limit, the counts of all."""
+    matches: list[Match] = []
+    for path, lines in told:
+        for line in lines:
+            if not line.context:
+                limit -= 1
+            if limit < 0:
+                break
+            matches.append(Match(_printable(path), line.line, line.text, line.context))
+    ordered = tuple((_printable(path), counts[path]) for path in sorted(counts))
+    return Found(tuple(matches), ordered, sum(counts.values()), partial)
+
+
+def relative(absolute: str, root: Path) -> str:
+    """Return a path as it is told."""
+    folder = f"{str(root).rstrip('/')}/"
+    return absolute.removeprefix(folder)
+
+
+def _printable(path: str) -> str:
+    return os.fsencode(path).decode(errors="replace")
+
+
+def window(text: str, start: int) -> str:
+    """Return a line, or of a long one what stands around the match."""
+    if len(text) <= _LONGEST:
+        return text
+    begin = max(0, min(start - _BEFORE, len(text) - _LONGEST))
+    end = begin + _LONGEST
+    return f"{'…' if begin else ''}{text[begin:end]}{'…' if end < len(text) else ''}"
+
+
+def fault(words: str) -> str:
+    """Return what is wrong with a pattern, in one line, from what an engine said."""
+    if "\\n" in words and "not allowed" in words:
+        return "The search goes line by line: the pattern cannot hold a line end."
+    wrong = re.findall(r"^(?:error|PCRE2): (.*)$", words, re.MULTILINE) or [words.strip().splitlines()[0].removeprefix("rg: ")]
+    return f"The pattern is no regular expression: {wrong[0]}. Escape what is meant literally with a backslash."

@@ -1,0 +1,69 @@
+"""Owns walking a tree of files without what .gitignore names, without .git, and without following links."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pathspec
+
+_Rules = tuple[tuple[str, pathspec.GitIgnoreSpec], ...]  # the folder they stand in, its last character a slash; inner last
+
+
+class Walk:
+    """One walk; `partial` says that a folder could not be read."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = str(root)
+        self._git = (root / ".git").exists()
+        self.partial = False
+
+    def files(self, start: Path) -> Iterator[str]:
+        """Yield the absolute paths of files below a folder. What was asked for by name is walked even if it is ignored."""
+        folders = [(str(start), self._above(str(start)))]
+        while folders:
+            folder, rules = folders.pop()
+            try:
+                with os.scandir(folder) as listed:
+                    entries = list(listed)
+            except OSError:
+                self.partial = True
+                continue
+            if self._git and any(entry.name == ".git" for entry in entries):
+                rules = ()  # a repository of its own
+            rules += _rules_of(folder)
+            for entry in entries:
+                is_folder = entry.is_dir(follow_symlinks=False)
+                if entry.name == ".git" or _ignored(entry.path, is_folder, rules):
+                    continue
+                if is_folder:
+                    folders.append((entry.path, rules))
+                elif entry.is_file(follow_symlinks=False):
+                    yield entry.path
+
+    def _above(self, start: str) -> _Rules:
+        """Return the rules of the folders from the root down to the one above `start`, but for those that ignore `start`."""
+        rules: _Rules = ()
+        if not start.startswith(self._root.rstrip("/") + "/"):
+            return rules
+        folder = self._root
+        for name in os.path.relpath(start, self._root).split("/"):
+            rules += _rules_of(folder)
+            folder = f"{folder.rstrip('/')}/{name}"
+            rules = tuple(rule for rule in rules if not _ignored(folder, is_folder=True, rules=(rule,)))
+        return rules
+
+
+def _rules_of(folder: str) -> _Rules:
+    try:
+        with open(f"{folder}/.gitignore", encoding="utf-8", errors="surrogateescape") as opened:  # noqa: PTH123
+            return ((f"{folder.rstrip('/')}/", pathspec.GitIgnoreSpec.from_lines(opened)),)
+    except (OSError, ValueError):
+        return ()
+
+
+def _ignored(path: str, is_folder: bool, rules: _Rules) -> bool:
+    for folder, spec in reversed(rules):
+        included = spec.check_file(path[len(folder) :] + ("/" if is_folder else "")).include
+        if included is not None:
+            return included
+    return False

@@ -1,0 +1,294 @@
+"""That searching finds the same with ripgrep and without."""
+
+import asyncio
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from agent.errors import ToolFailure
+from agent.workspace.contract import Found
+from agent.workspace.globs import matching
+from agent.workspace.plain import Plain
+from agent.workspace.ripgrep import Ripgrep
+from agent.workspace.search import Engine, Query, Stop, search
+from agent.workspace.walk import Walk
+
+FILES = {
+    ".git/config": b"needle\n",
+    ".github/workflows/ci.yml": b"run: needle\n",
+    ".gitignore": b"*.log\n!keep.log\nnode_modules/\n/build\n",
+    ".ignore": b"src\n",
+    "a.py": b"needle = 1\n# Needle\nother\nneedle(2)\n",
+    "b.bin": b"needle\n" + b"x" * 70_000 + b"\0",
+    "bom.txt": b"\xef\xbb\xbfneedle at the start\n",
+    "build/out.txt": b"needle\n",
+    "crlf.txt": b"one needle\r\ntwo\r\n",
+    "debug.log": b"needle\n",
+    "deep/er/est/c.ts": "打字 needle\n\tÉé needle".encode(),
+    "deep/.gitignore": b"secret.txt\n!debug.log\n",
+    "deep/debug.log": b"needle\n",
+    "deep/secret.txt": b"needle\n",
+    "empty.txt": b"",
+    "keep.log": b"needle\n",
+    "latin.txt": b"caf\xe9 needle\n",
+    "long.js": b"var x;" * 3000 + b"needle;" + b"var y;" * 3000 + b"\n",
+    "node_modules/pkg/index.js": b"needle\n",
+    "-dash [1].txt": b"needle\n",
+    "new\nline.txt": b"needle\n",
+    "src/one.js": b"1\n2\nneedle\n4\n5\nneedle\n7\n",
+    "src/two.jsx": b"no\n",
+    "utf16.txt": b"\xff\xfe" + "needle\nnot\n".encode("utf-16-le"),
+}
+
+
+def fill(root: Path, files: dict[str, bytes]) -> Path:
+    for name, content in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(content)
+    return root
+
+
+@pytest.fixture(params=["repository", "folder"])
+def tree(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    git = request.param == "repository"
+    root = fill(tmp_path / "tree", {name: content for name, content in FILES.items() if git or not name.startswith(".git/")})
+    # What lies above the workspace, and links, count for nothing.
+    (tmp_path / ".gitignore").write_text("*\n")
+    (root / "link.py").symlink_to("a.py")
+    (root / "loop").symlink_to(".")
+    return root
+
+
+def ripgrep(root: Path) -> Ripgrep:
+    found = Ripgrep.installed(root)
+    assert found is not None
+    return found
+
+
+def engines(root: Path) -> list[Engine]:
+    return [ripgrep(root), Plain()]
+
+
+async def both(query: Query) -> dict[str, int]:
+    """Search with both engines, expect the same of them, and return the counts."""
+    one, other = [await search(engine, query) for engine in engines(query.root)]
+    assert one == other
+    return dict(one.counts)
+
+
+async def test_what_is_ignored_binary_or_linked_is_not_searched(tree: Path) -> None:
+    assert await both(Query("needle", tree, [tree])) == {
+        "-dash [1].txt": 1,
+        ".github/workflows/ci.yml": 1,
+        "a.py": 2,
+        "bom.txt": 1,
+        "crlf.txt": 1,
+        "deep/debug.log": 1,
+        "deep/er/est/c.ts": 2,
+        "keep.log": 1,
+        "latin.txt": 1,
+        "long.js": 1,
+        "new\nline.txt": 1,
+        "src/one.js": 2,
+        "utf16.txt": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("pattern", "count"),
+    [
+        ("needle$", 12),
+        ("^needle", 10),
+        (r"\bneedle\(\d\)", 1),
+        ("É.", 1),
+        ("^.. needle", 1),
+        ("(?<=one )needle", 1),
+        ("[[]|x*y{2}", 0),
+        ("", 33),
+        ("needle|other", 17),
+        (r"\w\w needle", 3),
+        ("--files", 0),
+    ],
+)
+async def test_both_engines_take_the_same_regular_expressions(tree: Path, pattern: str, count: int) -> None:
+    assert sum((await both(Query(pattern, tree, [tree]))).values()) == count
+
+
+@pytest.mark.parametrize("context", [0, 1, 3])
+@pytest.mark.parametrize("limit", [1, 2, 3, 5, 100])
+async def test_both_engines_tell_the_same_lines(tree: Path, context: int, limit: int) -> None:
+    query = Query("needle", tree, [tree], context=context, limit=limit)
+    assert sum((await both(query)).values()) == 16
+    found = await search(Plain(), query)
+    assert sum(not line.context for line in found.matches) == min(limit, 16)
+
+
+async def test_lines_come_with_their_neighbours_in_order(tree: Path) -> None:
+    for engine in engines(tree):
+        found = await search(engine, Query("needle", tree, [tree / "src"], context=1))
+        assert [(line.path, line.line, line.text, line.context) for line in found.matches] == [
+            ("src/one.js", 2, "2", True),
+            ("src/one.js", 3, "needle", False),
+            ("src/one.js", 4, "4", True),
+            ("src/one.js", 5, "5", True),
+            ("src/one.js", 6, "needle", False),
+            ("src/one.js", 7, "7", True),
+        ]
+
+
+async def test_of_a_long_line_the_surroundings_of_the_match_are_told(tree: Path) -> None:
+    for engine in engines(tree):
+        (line,) = (await search(engine, Query("needle", tree, [tree / "long.js"]))).matches
+        assert "needle" in line.text
+        assert len(line.text) == 402
+
+
+async def test_case_can_be_ignored(tree: Path) -> None:
+    assert (await both(Query("NEEDLE", tree, [tree / "a.py"], ignore_case=True))) == {"a.py": 3}
+    assert (await both(Query("éé", tree, [tree / "deep"], ignore_case=True))) == {"deep/er/est/c.ts": 1}
+    assert (await both(Query("NEEDLE", tree, [tree]))) == {}
+
+
+@pytest.mark.parametrize(
+    ("glob", "expected"),
+    [
+        ("*.py", {"a.py"}),
+        ("*.log", {"keep.log", "deep/debug.log"}),
+        ("*.{py,js}", {"a.py", "long.js", "src/one.js"}),
+        ("src/*", {"src/one.js"}),
+        ("/src/*.js", {"src/one.js"}),
+        ("**/*.ts", {"deep/er/est/c.ts"}),
+        ("deep/**", {"deep/er/est/c.ts", "deep/debug.log"}),
+        ("deep/", {"deep/er/est/c.ts", "deep/debug.log"}),
+        ("?.[pt][ys]", {"a.py", "deep/er/est/c.ts"}),
+        ("*.js/", set()),
+        ("src", set()),
+        (
+            "!*.txt",
+            {".github/workflows/ci.yml", "a.py", "deep/debug.log", "deep/er/est/c.ts", "keep.log", "long.js", "src/one.js"},
+        ),
+    ],
+)
+async def test_a_glob_narrows_and_brings_nothing_back(tree: Path, glob: str, expected: set[str]) -> None:
+    assert (await both(Query("needle", tree, [tree], glob=glob))).keys() == expected
+
+
+async def test_what_is_asked_for_by_name_is_searched_even_if_ignored(tree: Path) -> None:
+    assert await both(Query("needle", tree, [tree / "node_modules"])) == {"node_modules/pkg/index.js": 1}
+    assert await both(Query("needle", tree, [tree / "debug.log"])) == {"debug.log": 1}
+    assert await both(Query("needle", tree, [tree / "deep"])) == {"deep/debug.log": 1, "deep/er/est/c.ts": 2}
+    assert await both(Query("needle", tree, [tree / "b.bin", tree / "utf16.txt"])) == {"utf16.txt": 1}
+
+
+async def test_what_may_not_be_seen_is_not_even_counted(tree: Path) -> None:
+    query = Query("needle", tree, [tree / "src", tree / "a.py"], allowed=lambda path: path != str(tree / "a.py"))
+    assert await both(query) == {"src/one.js": 2}
+
+
+async def test_outside_the_workspace_paths_are_told_whole(tree: Path, tmp_path: Path) -> None:
+    outside = fill(tmp_path / "outside", {"x.txt": b"needle\n"})
+    assert await both(Query("needle", tree, [outside])) == {str(outside / "x.txt"): 1}
+
+
+@pytest.mark.parametrize("pattern", ["(", "[", "*a", "(?P<x>a)(?P<x>b)", "a" + "{1000}" * 4])
+async def test_a_bad_pattern_is_a_failure_of_one_line(tree: Path, pattern: str) -> None:
+    for engine in engines(tree):
+        with pytest.raises(ToolFailure, match=r"^The pattern is no regular expression: [^\n]+\.$"):
+            await search(engine, Query(pattern, tree, [tree]))
+
+
+@pytest.mark.parametrize("glob", ["[a", "{a,b", "[z-a]"])
+async def test_a_bad_glob_is_a_failure_that_names_it(tree: Path, glob: str) -> None:
+    for engine in engines(tree):
+        with pytest.raises(ToolFailure, match=re.escape(glob)):
+            await search(engine, Query("x", tree, [tree], glob=glob))
+
+
+async def test_a_program_of_the_workspace_or_the_person_changes_nothing(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tree / "rgrc").write_text("--invert-match\n")
+    monkeypatch.setenv("RIPGREP_CONFIG_PATH", str(tree / "rgrc"))
+    assert await both(Query("needle", tree, [tree / "src"])) == {"src/one.js": 2}
+
+
+async def test_a_search_whose_time_is_up_says_that_it_is_partial(tree: Path) -> None:
+    for engine in engines(tree):
+        assert (await search(engine, Query("needle", tree, [tree], seconds=0))).partial
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo") or os.geteuid() == 0, reason="root reads everything")
+async def test_what_cannot_be_read_makes_the_answer_partial(tree: Path) -> None:
+    (tree / "src" / "one.js").chmod(0)
+    for engine in engines(tree):
+        assert (await search(engine, Query("needle", tree, [tree]))).partial
+
+
+class Slow:
+    """Runs a program that would go on for long, as ripgrep would on a slow disk."""
+
+    def __init__(self, program: Path, started: asyncio.Event) -> None:
+        self._inner = Ripgrep(program)
+        self._started = started
+        self._loop = asyncio.get_running_loop()
+        self.ended = asyncio.Event()
+
+    def search(self, query: Query, stop: Stop) -> Found:
+        self._loop.call_soon_threadsafe(self._started.set)
+        try:
+            return self._inner.search(query, stop)
+        finally:
+            self._loop.call_soon_threadsafe(self.ended.set)
+
+
+async def test_cancelling_ends_the_program(tree: Path, tmp_path: Path) -> None:
+    program = tmp_path / "rg"
+    program.write_text("#!/bin/sh\nexec sleep 1000\n")
+    program.chmod(0o755)
+    slow = Slow(program, asyncio.Event())
+    task = asyncio.create_task(search(slow, Query("x", tree, [tree])))
+    async with asyncio.timeout(10):
+        await slow._started.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await slow.ended.wait()
+
+
+def test_walking_a_tree_yields_its_files_once(tree: Path) -> None:
+    found = list(Walk(tree).files(tree))
+    assert len(found) == len(set(found))
+    assert str(tree / "src/two.jsx") in found
+    assert not [path for path in found if "/.git/" in path or "node_modules" in path or "loop" in path]
+
+
+def test_rules_end_where_another_repository_begins(tmp_path: Path) -> None:
+    fill(tmp_path, {".git/HEAD": b"", ".gitignore": b"*.log\n", "sub/.git": b"gitdir: x\n", "sub/a.log": b"", "b.log": b""})
+    assert list(Walk(tmp_path).files(tmp_path / "sub")) == [str(tmp_path / "sub/a.log")]
+    assert sorted(Walk(tmp_path).files(tmp_path)) == [str(tmp_path / ".gitignore"), str(tmp_path / "sub/a.log")]
+
+
+@pytest.mark.parametrize(
+    ("glob", "path", "expected"),
+    [
+        ("", "any/thing", True),
+        ("*.py", "a/b.py", True),
+        ("a/*.py", "a/b/c.py", False),
+        ("a/**/c.py", "a/c.py", True),
+        ("a/**/c.py", "a/b/b/c.py", True),
+        ("a.c", "abc", False),
+        (r"\*.py", "x.py", False),
+        (r"\*.py", "*.py", True),
+        ("[!a].py", "b.py", True),
+        ("[!a].py", "a.py", False),
+        ("[]]", "]", True),
+        ("x[!a]y", "x/y", False),
+        ("{a,b/c}.txt", "b/c.txt", True),
+        ("!*.py", "a.txt", True),
+        ("!*.py", "a.py", False),
+        ("a,b}", "a,b}", True),
+        ("./src/*", "src/x", True),
+    ],
+)
+def test_globs_match_as_in_gitignore(glob: str, path: str, expected: bool) -> None:
+    assert matching(glob)(path) is expected
