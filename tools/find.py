@@ -1,0 +1,43 @@
+"""Owns the tool that finds files by name."""
+
+import asyncio
+from typing import ClassVar
+
+from pydantic import Field
+
+from agent.blocks import TextBlock
+from agent.tool import Arguments, Context, Effect, Result, Tool
+
+_MOST = 200
+
+
+class FindArguments(Arguments):
+    """Which files, and where."""
+
+    glob: str = Field(description="Such as *.py (at any depth), src/**/*.ts, or test_*.")
+    path: str = Field(".", description="Folder to look in; default the current one.")
+
+
+class Find(Tool[FindArguments]):
+    """Find files by glob, the newest change first, without what .gitignore names."""
+
+    arguments = FindArguments
+    effect: ClassVar[Effect] = Effect.READ
+
+    def subject(self, arguments: FindArguments) -> str:
+        """Return the folder."""
+        return arguments.path
+
+    def paths(self, arguments: FindArguments) -> tuple[str, ...]:
+        """Return the folder."""
+        return (arguments.path,)
+
+    async def run(self, arguments: FindArguments, context: Context) -> Result:
+        """Find. Raises ToolFailure."""
+        found = await asyncio.to_thread(context.workspace.find, arguments.glob, arguments.path)
+        lines = [path.replace("\n", "\\n") for path, _ in found[:_MOST]]
+        if not found:
+            lines.append(f"No file in {arguments.path} matches {arguments.glob}.")
+        if len(found) > _MOST:
+            lines.append(f"[the newest {_MOST} of {len(found)} files; narrow glob or path]")
+        return Result("\n".join(lines), (TextBlock(f"{len(found)} file{'' if len(found) == 1 else 's'}"),))

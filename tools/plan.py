@@ -1,0 +1,43 @@
+"""Owns the tool that keeps the model's checklist."""
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from agent.blocks import PlanBlock, PlanItem
+from agent.tool import Arguments, Context, Effect, Result, Tool
+
+
+class PlanLine(Arguments):
+    """One line of the checklist."""
+
+    text: str = Field(min_length=1)
+    state: Literal["open", "doing", "done", "dropped"] = "open"
+
+
+class PlanArguments(Arguments):
+    """The checklist, whole."""
+
+    items: list[PlanLine] = Field(description="The whole checklist, each time.")
+
+
+class Plan(Tool[PlanArguments]):
+    """Show the person your checklist for work of several steps, and keep it true: one item doing at a time, and done
+    only once it was checked. Not for small tasks."""
+
+    arguments = PlanArguments
+    effect: ClassVar[Effect] = Effect.READ
+
+    def subject(self, arguments: PlanArguments) -> str:
+        """A plan has no subject for rules."""
+        return ""
+
+    async def run(self, arguments: PlanArguments, context: Context) -> Result:
+        """Show it."""
+        items = tuple(PlanItem(line.text, line.state) for line in arguments.items)
+        left = [item for item in items if item.state in {"open", "doing"}]
+        words = f"Shown: {len(items) - len(left)} of {len(items)} settled."
+        if left:
+            current = next((item for item in left if item.state == "doing"), left[0])
+            words += f" {'Now' if current.state == 'doing' else 'Next'}: {current.text}"
+        return Result(words, (PlanBlock(items),))
