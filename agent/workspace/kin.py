@@ -38,36 +38,55 @@ def marking(number: int) -> Iterator[None]:
             resource.setrlimit(_LOCKS, before)
 
 
-def living(pid: int, number: int, strangers: frozenset[int]) -> list[int]:
-    """Return what still runs of a command: `pid`, its orphans by their mark, and all their descendants.
+class Kin:
+    """A command, its orphans by their mark, and all their descendants. Ask no more once the command was reaped."""
 
-    `strangers` are children of ours that need no look. Orphans that have ended are taken off the system's list.
-    """
-    while True:
-        found, ended = _look(pid, number, strangers)
-        # What ends hands its children to us, perhaps after the list of them was read.
-        if found or not ended:
-            return found
+    def __init__(self, pid: int, number: int) -> None:
+        self._pid = pid
+        self._number = number
+        self._orphans: set[int] = set()  # known as ours, and not reaped
+
+    def living(self) -> list[int]:
+        """Return what still runs; orphans that have ended are taken off the system's list."""
+        while True:
+            found, reaped = self._look()
+            # What ends hands its children to us, perhaps after the list of them was read.
+            if found or not reaped:
+                return found
+
+    def _look(self) -> tuple[list[int], bool]:
+        # In this order: if the command has ended, the list that is read next has all that it left.
+        found = [] if _ended(self._pid) else [self._pid]
+        reaped = False
+        for child in self._adopted():
+            if _reap(child):
+                self._orphans.discard(child)
+                reaped = True
+            else:
+                found.append(child)
+        for one in found:
+            found += _descendants(one)
+        return found, reaped
+
+    def _adopted(self) -> list[int]:
+        children = _children(f"/proc/self/task/{os.getpid()}/children")  # orphans come to the main thread
+        fresh = [child for child in children if child not in self._orphans and child != self._pid]
+        self._orphans.update(child for child in fresh if _marked(child) == self._number)
+        return list(self._orphans)
 
 
-def _look(pid: int, number: int, strangers: frozenset[int]) -> tuple[list[int], bool]:
-    # In this order: if `pid` has ended, the list that is read next has all that it left.
-    waiting = [pid] if _runs(pid) else []
-    children = _children(f"/proc/self/task/{os.getpid()}/children")  # orphans come to the main thread
-    waiting += [child for child in children if child != pid and child not in strangers and _marked(child) == number]
-    found: list[int] = []
-    ended = False
-    while waiting:
-        one = waiting.pop()
-        if _runs(one):
-            found.append(one)
-            waiting += _descendants(one)
-        else:
-            ended = True
-            if one != pid:
-                with suppress(ChildProcessError):
-                    os.waitpid(one, os.WNOHANG)
-    return found, ended
+def _ended(child: int) -> bool:
+    try:
+        return os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:
+        return True
+
+
+def _reap(child: int) -> bool:
+    try:
+        return os.waitpid(child, os.WNOHANG)[0] == child
+    except ChildProcessError:
+        return True
 
 
 def _descendants(pid: int) -> list[int]:
@@ -88,11 +107,6 @@ def _marked(pid: int) -> int:
             soft = line.split()[3]
             return int(soft) if soft.isdigit() else 0
     return 0
-
-
-def _runs(pid: int) -> bool:
-    # The state stands behind a name that may hold anything.
-    return _read(f"/proc/{pid}/stat").rpartition(b")")[2][1:2] not in {b"", b"Z", b"X"}
 
 
 def _read(file: str) -> bytes:

@@ -1,14 +1,10 @@
 """Owns the processes of a workspace: starts commands, waits for them, and ends them with all that they started."""
 
 import asyncio
-import contextlib
 import errno
 import os
 import secrets
-import signal
 import subprocess
-import sys
-import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,103 +15,16 @@ from agent.workspace.contract import Background, Ended
 from agent.workspace.environment import for_commands
 from agent.workspace.guard import Guard
 from agent.workspace.output import Fresh, Output, Spill, Telling
+from agent.workspace.running import Running
 
 _BASH = (Path("/bin/bash"), Path("/usr/bin/bash"), Path("/usr/local/bin/bash"), Path("/opt/homebrew/bin/bash"))
-_CHUNK = 64 << 10
-_LAST_WORDS = 0.25  # seconds that a pipe may stay open once its command has ended
-_GRACE = 0.1  # seconds between asking to end and ending
-_POLLS = 20
-_UNTIL_GONE = 0.05  # seconds that the killed may take to be gone
-_MOST_LAST_WORDS = 16  # chunks
 _MOST_BACKGROUND = 32
-
-
-class _Running:
-    """One command that was started, with its pipe and the news of its end."""
-
-    def __init__(
-        self,
-        command: str,
-        program: subprocess.Popen[bytes],
-        began: float,
-        number: int,
-        pipe: int,
-        take: Callable[[bytes], None],
-    ) -> None:
-        self.command = command
-        self.program = program
-        self.number = number
-        self.began = began
-        self.forgotten = False  # its number may be another's by now
-        self._pipe = pipe
-        self._take = take
-        self._loop = asyncio.get_running_loop()
-        self.exited: asyncio.Future[None] = self._loop.create_future()
-        self.silent: asyncio.Future[None] = self._loop.create_future()
-        self._handle = -1
-        os.set_blocking(pipe, False)
-        self._loop.add_reader(pipe, self._read)
-        self._watch()
-
-    @property
-    def exit_code(self) -> int:
-        """The code of a command that has ended, 128 + signal when one ended it."""
-        code = self.program.poll()
-        if code is None:
-            return 128 + signal.SIGKILL
-        return code if code >= 0 else 128 - code
-
-    def drain(self) -> None:
-        """Take what is still in the pipe, and close it."""
-        for _ in range(_MOST_LAST_WORDS):
-            if self.silent.done():
-                break
-            self._read()
-        self._loop.remove_reader(self._pipe)
-        os.close(self._pipe)
-        if self._handle >= 0:
-            self._loop.remove_reader(self._handle)
-            os.close(self._handle)
-
-    def _read(self) -> None:
-        try:
-            chunk = os.read(self._pipe, _CHUNK)
-        except BlockingIOError:
-            return
-        except OSError:
-            chunk = b""
-        if chunk:
-            self._take(chunk)
-        else:
-            self._loop.remove_reader(self._pipe)
-            _set(self.silent)
-
-    def _watch(self) -> None:
-        if sys.platform == "linux":
-            try:
-                self._handle = os.pidfd_open(self.program.pid)
-            except OSError:
-                pass
-            else:
-                self._loop.add_reader(self._handle, self._noticed)
-                return
-        threading.Thread(target=self._wait, daemon=True).start()
-
-    def _noticed(self) -> None:
-        # Not reaped yet: as long as it is not, its number names its group and nothing else.
-        self._loop.remove_reader(self._handle)
-        _set(self.exited)
-
-    def _wait(self) -> None:
-        self.program.wait()
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(_set, self.exited)
 
 
 class _Beside:
     """A background process with its fresh output and the task that sees to its end."""
 
-    def __init__(self, name: str, running: _Running, fresh: Fresh, settled: asyncio.Task[None]) -> None:
+    def __init__(self, name: str, running: Running, fresh: Fresh, settled: asyncio.Task[None]) -> None:
         self.name = name
         self.running = running
         self.fresh = fresh
@@ -156,11 +65,11 @@ class Shell:
             await asyncio.wait((running.exited,), timeout=limit)
             seconds = time.monotonic() - running.began
             timed_out = not running.exited.done()
-            leftovers = 0 if timed_out else await self._settle(running)
+            leftovers = 0 if timed_out else await running.settle()
             if timed_out:
-                await self._end(running)
+                await running.end()
         except asyncio.CancelledError:
-            await self._end(running)
+            await running.end()
             raise
         finally:
             exit_code = self._forget(running)
@@ -191,7 +100,7 @@ class Shell:
         """End a background process and all it started. Raises ToolFailure."""
         beside = self._named(process_id)
         if beside.exit_code is None:
-            await self._end(beside.running)
+            await beside.running.end()
             await asyncio.shield(beside.settled)
         return beside.told()
 
@@ -209,7 +118,7 @@ class Shell:
             known = ", ".join(self._beside) or "none was started"
             raise ToolFailure(f"There is no background process {process_id!r}; there is: {known}.") from None
 
-    def _spawn(self, command: str, take: Callable[[bytes], None]) -> _Running:
+    def _spawn(self, command: str, take: Callable[[bytes], None]) -> Running:
         if self._bash is None:
             self._bash = next((path for path in _BASH if path.exists()), None)
             if self._bash is None:
@@ -236,75 +145,20 @@ class Shell:
         finally:
             os.close(writing)
         self._guard.add(program.pid)
-        return _Running(command, program, began, number, reading, take)
+        return Running(command, program, began, number, reading, take)
 
     async def _await(self, name: str) -> None:
         beside = self._beside[name]
         await asyncio.wait((beside.running.exited,))
         seconds = time.monotonic() - beside.running.began
-        await self._settle(beside.running)
+        await beside.running.settle()
         beside.exit_code = self._forget(beside.running)
         beside.seconds = seconds
         beside.fresh.close()
 
-    async def _settle(self, running: _Running) -> int:
-        """Hear the last words of a command that has ended, end what it left, and return how many those were."""
-        if not running.silent.done():
-            await asyncio.wait((running.silent,), timeout=_LAST_WORDS)
-        left = len(self._living(running))
-        if left:
-            await self._end(running)
-        return left
-
-    async def _end(self, running: _Running) -> None:
-        try:
-            self._signal(running, signal.SIGTERM)
-            for _ in range(_POLLS):
-                if not self._living(running):
-                    break
-                await asyncio.sleep(_GRACE / _POLLS)
-        finally:
-            self._kill(running)
-
-    def _kill(self, running: _Running) -> None:
-        """End all now. Does not give way, so that no second cancel comes between; they are gone within a millisecond or so."""
-        for _ in range(_POLLS):
-            self._signal(running, signal.SIGKILL)
-            if not self._living(running):
-                break
-            time.sleep(_UNTIL_GONE / _POLLS)
-
-    def _living(self, running: _Running) -> list[int]:
-        if running.forgotten:
-            return []
-        if sys.platform == "linux":
-            return kin.living(running.program.pid, running.number, frozenset({self._guard.pid}))
-        else:  # noqa: RET505 - the type checker leaves out what is another system's
-            try:
-                os.killpg(running.program.pid, 0)
-            except OSError:
-                return []
-            return [running.program.pid]
-
-    def _signal(self, running: _Running, number: signal.Signals) -> None:
-        if running.forgotten:
-            return
-        with contextlib.suppress(OSError):
-            os.killpg(running.program.pid, number)
-        for pid in self._living(running):
-            with contextlib.suppress(OSError):
-                os.kill(pid, number)
-
-    def _forget(self, running: _Running) -> int:
-        running.drain()
-        self._guard.remove(running.program.pid)
-        running.forgotten = True
-        return running.exit_code
-
-
-def _set(news: asyncio.Future[None]) -> None:
-    if not news.done():
-        news.set_result(None)
+    def _forget(self, running: Running) -> int:
+        self._guard.remove(running.pid)
+        return running.close()
 
 
 def _why_not_started(error: OSError | ValueError, cwd: Path) -> str:
