@@ -62,10 +62,12 @@ def _lines(found: Found, arguments: SearchArguments) -> tuple[list[str], str]:
     """Return the results, and words for what was left out of them."""
     if arguments.mode == "lines":
         told = sum(not match.context for match in found.matches)
-        return _grouped(found.matches, arguments.context > 0), f"{told} lines told" if told < found.total else ""
+        return _grouped(
+            found.matches, arguments.context > 0
+        ), f"{told} {_plural(told, 'line')} told" if told < found.total else ""
     some = found.counts[: arguments.limit]
     lines = [_path(path) if arguments.mode == "files" else f"{_path(path)}:{count}" for path, count in some]
-    return lines, f"{len(some)} files told" if len(some) < len(found.counts) else ""
+    return lines, f"{len(some)} {_plural(len(some), 'file')} told" if len(some) < len(found.counts) else ""
 
 
 def _grouped(matches: tuple[Match, ...], apart: bool) -> list[str]:

@@ -51,7 +51,7 @@ class Shell(Tool[ShellArguments]):
         workspace = context.workspace
         match arguments.action:
             case "list":
-                lines = [f"{_state(one)} {one.command}" for one in workspace.background()]
+                lines = [f"{_state(one)}: {one.command}" for one in workspace.background()]
                 return Result("\n".join(lines) or "No background process was started.")
             case "read":
                 printed = workspace.output(arguments.id)
@@ -81,7 +81,7 @@ def _ran(arguments: ShellArguments, ended: Ended) -> Result:
         where = f"; read {ended.spill} for all of it" if ended.spill is not None else ""
         lines.append(f"[{ended.omitted} bytes of output left out{where}]")
     if ended.leftovers:
-        lines.append(f"[{ended.leftovers} processes that it left running were ended; background=true keeps a server running]")
+        lines.append(f"[{_left(ended.leftovers)} ended; background=true keeps a server running]")
     if ended.timed_out:
         lines.append(
             f"[it was still running after {arguments.timeout:g} s and was ended; "
@@ -90,6 +90,10 @@ def _ran(arguments: ShellArguments, ended: Ended) -> Result:
     lines.append(f"[exit {ended.exit_code} · {ended.seconds:.2f} s]")
     block = TerminalBlock(arguments.command, ended.output, ended.exit_code, ended.seconds)
     return Result("\n".join(lines), (block,), exit_code=ended.exit_code)
+
+
+def _left(count: int) -> str:
+    return "1 process that it left running was" if count == 1 else f"{count} processes that it left running were"
 
 
 def _looked(one: Background, printed: str) -> Result:
