@@ -16,7 +16,7 @@ from agent.gate import Gate, fingerprint
 from agent.messages import Call
 from agent.policy import Decision, Question
 from agent.tool import AnyTool, Arguments, Context, Effect, Result
-from agent.workspace.contract import Workspace
+from agent.workspace.contract import Located, Workspace
 
 _LARGEST_ARGUMENTS = 4 << 20
 _LARGEST_REPLY = 100_000
@@ -30,6 +30,7 @@ class Parsed:
     tool: AnyTool
     arguments: Arguments
     question: Question
+    located: Mapping[str, Located]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,15 +116,17 @@ class Execute:
             return Invalid(call, f"The arguments of {call.name} do not fit, nothing was run: {_faults(error)}.")
         except (ValueError, RecursionError) as error:
             return Invalid(call, f"The arguments of {call.name} are no JSON object, nothing was run: {error}.")
-        places = tuple(self._workspace.locate(path).place for path in tool.paths(arguments))
-        return Parsed(call, tool, arguments, Question(call.name, tool.effect_of(arguments), tool.subject(arguments), places))
+        located = {path: self._workspace.locate(path) for path in tool.paths(arguments)}
+        places = tuple(one.place for one in located.values())
+        question = Question(call.name, tool.effect_of(arguments), tool.subject(arguments), places)
+        return Parsed(call, tool, arguments, question, located)
 
     async def _one(self, item: Parsed | Invalid) -> ToolFinished:
         if isinstance(item, Invalid):
             return ToolFinished(call_id=item.call.id, tool=item.call.name, status="invalid", reply=item.fault)
         began = time.monotonic()
         finish = partial(_finish, item, began)
-        context = Context(self._workspace, partial(self._progress, item.call.id), partial(self._ask, item.call.id))
+        context = Context(self._workspace, partial(self._progress, item.call.id), partial(self._ask, item.call.id), item.located)
         try:
             refusal = await self._pass(item, context)
             if refusal is not None:

@@ -1,15 +1,15 @@
 """Owns what a tool is: its effect, its arguments, its context and its result."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
 from agent.blocks import Block
-from agent.workspace.contract import Workspace
+from agent.workspace.contract import Located, Workspace
 
 
 class Effect(StrEnum):
@@ -51,11 +51,19 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a running tool may use; `told` shows progress to the person, `ask` puts a question with choices to them."""
+    """What a running tool may use; `told` shows progress to the person, `ask` puts a question with choices to them.
+
+    `located` holds where the call's paths led when they were judged: what was judged is what is touched.
+    """
 
     workspace: Workspace
     told: Callable[[str], None]
     ask: Callable[[str, tuple[str, ...]], Awaitable[str]]
+    located: Mapping[str, Located] = field(default_factory=dict)
+
+    def locate(self, path: str) -> Located:
+        """Return where a path of the call leads."""
+        return self.located.get(path) or self.workspace.locate(path)
 
 
 A = TypeVar("A", bound=Arguments)

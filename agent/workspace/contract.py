@@ -23,7 +23,7 @@ class Located:
     asked: str
     real: Path
     place: Place
-    shown: str  # relative to the workspace where it is inside
+    shown: str  # relative to the current folder where it is in the workspace
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,15 +93,19 @@ class Workspace(Protocol):
         """Say where a path lies. Never fails."""
         ...
 
-    def read(self, path: str) -> FileText:
-        """Read a text file and remember its digest as seen. Raises ToolFailure."""
+    def read(self, located: Located) -> FileText:
+        """Read a text file. Raises ToolFailure."""
         ...
 
-    def seen(self, path: str) -> str | None:
+    def saw(self, file: FileText) -> None:
+        """Remember that the model was shown the file as it is in `file`."""
+        ...
+
+    def seen(self, located: Located) -> str | None:
         """Return the digest under which the model last saw the file."""
         ...
 
-    def write(self, path: str, text: str, expected: FileText | None) -> FileText:
+    def write(self, located: Located, text: str, expected: FileText | None) -> FileText:
         """Replace what `expected` says is there, or create where it is None. Raises ToolFailure when that is not so."""
         ...
 

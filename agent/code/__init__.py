@@ -1,0 +1,1 @@
+"""What jumar knows of code: its syntax."""

@@ -1,0 +1,260 @@
+"""Owns files: byte-exact reads, writes that replace exactly what was expected, and finding files by name."""
+
+import errno
+import hashlib
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+from agent.errors import ToolFailure
+from agent.workspace.contract import FileText, Located, Place
+from agent.workspace.globs import matching
+from agent.workspace.paths import Paths
+from agent.workspace.text import decode, encode, kind
+from agent.workspace.walk import Walk
+
+_LARGEST = 16 << 20
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class Files:
+    """Reads and writes below the folders that `paths` knows. No link is followed that was not there when a path was located."""
+
+    def __init__(self, paths: Paths) -> None:
+        self._paths = paths
+        self._seen: dict[Path, str] = {}
+
+    def read(self, located: Located) -> FileText:
+        """Read a text file. Raises ToolFailure."""
+        _refuse_hidden(located)
+        with self._folder(located, make=False) as folder:
+            raw, status = self._bytes(located, folder)
+        decoded = decode(raw)
+        if decoded is None:
+            raise ToolFailure(
+                f"{located.shown} is {kind(raw)} of {len(raw)} bytes, not text; use a program for it in the shell, such as file."
+            )
+        digest = hashlib.sha256(raw).hexdigest()
+        mode = stat.S_IMODE(status.st_mode)
+        return FileText(located, decoded.text, decoded.encoding, decoded.bom, decoded.newline, mode, digest)
+
+    def saw(self, file: FileText) -> None:
+        """Remember that the model was shown the file as it is in `file`."""
+        self._seen[file.path.real] = file.digest
+
+    def seen(self, located: Located) -> str | None:
+        """Return the digest under which the model last saw the file."""
+        return self._seen.get(located.real)
+
+    def write(self, located: Located, text: str, expected: FileText | None) -> FileText:
+        """Replace what `expected` says is there, or create where it is None. Raises ToolFailure when that is not so."""
+        _refuse_hidden(located)
+        if located.real == self._paths.spill or self._paths.spill in located.real.parents:
+            raise ToolFailure(f"{located.shown} keeps a command's output; it is only read.")
+        if expected is None:
+            raw = encode(text, "utf-8", b"", located.shown)
+            written = self._create(located, raw)
+        else:
+            raw = encode(text, expected.encoding, expected.bom, located.shown)
+            self._replace(located, raw, expected)
+            written = expected
+        decoded = decode(raw)
+        newline = decoded.newline if decoded is not None else written.newline
+        file = replace(written, text=text, newline=newline, digest=hashlib.sha256(raw).hexdigest())
+        if expected is None or located.real in self._seen:
+            self.saw(file)
+        return file
+
+    def find(self, glob: str, folder: str) -> list[tuple[str, float]]:
+        """Return files and their times of change, newest first, without what .gitignore names. Raises ToolFailure."""
+        located = self._paths.locate(folder)
+        _refuse_hidden(located)
+        if not located.real.is_dir():
+            raise ToolFailure(f"There is no folder {located.shown}.")
+        matches = matching(glob)
+        hidden = self._paths.hidden_below(located.real)
+        found: list[tuple[str, float]] = []
+        for absolute in Walk(self._paths.root).files(located.real):
+            if hidden and absolute.startswith(hidden):
+                continue
+            if not matches(os.path.relpath(absolute, self._paths.cwd)) and not matches(os.path.relpath(absolute, located.real)):
+                continue
+            with suppress(OSError):
+                found.append((self._paths.shown(Path(absolute)), os.lstat(absolute).st_mtime))
+        return sorted(found, key=lambda pair: (-pair[1], pair[0]))
+
+    @contextmanager
+    def _folder(self, located: Located, *, make: bool) -> Iterator[int]:
+        """Open the folder of a file, one component after the other, so that nobody can put a link in the way."""
+        base = self._paths.base(located.real)
+        handle = -1
+        try:
+            handle = os.open(base, _FOLDER)
+            for name in located.real.parent.relative_to(base).parts if located.real != base else ():
+                if make:
+                    with suppress(FileExistsError):
+                        os.mkdir(name, dir_fd=handle)
+                below = os.open(name, _FOLDER, dir_fd=handle)
+                os.close(handle)
+                handle = below
+            yield handle
+        except OSError as error:
+            raise _failure(located, error) from error
+        finally:
+            if handle >= 0:
+                os.close(handle)
+
+    def _bytes(self, located: Located, folder: int) -> tuple[bytes, os.stat_result]:
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+        handle = os.open(located.real.name or ".", flags, dir_fd=folder)
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
+            os.close(handle)
+            words = "a folder; find lists what is in it" if stat.S_ISDIR(status.st_mode) else "a pipe or a device"
+            raise ToolFailure(f"{located.shown} is {words}.")
+        with os.fdopen(handle, "rb") as opened:
+            raw = opened.read(_LARGEST + 1)
+        if len(raw) > _LARGEST:
+            raise ToolFailure(
+                f"{located.shown} has {status.st_size} bytes, more than the {_LARGEST} that are read at once; "
+                "look into it with search, or with sed -n in the shell."
+            )
+        return raw, status
+
+    def _create(self, located: Located, raw: bytes) -> FileText:
+        with self._folder(located, make=True) as folder:
+            name = located.real.name
+            beside = _temporary(folder, name, raw, None)
+            try:
+                try:
+                    os.link(beside, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+                except OSError as error:
+                    if error.errno == errno.EEXIST:
+                        raise
+                    # A file system without links: it is created under its own name, which fails as well where there is one.
+                    _put(folder, name, raw, os.O_CREAT | os.O_EXCL)
+            finally:
+                os.unlink(beside, dir_fd=folder)
+            _settle(folder)
+            mode = stat.S_IMODE(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
+        return FileText(located, "", "utf-8", b"", "\n", mode, "")
+
+    def _replace(self, located: Located, raw: bytes, expected: FileText) -> None:
+        with self._folder(located, make=False) as folder:
+            name = located.real.name
+            status = self._unchanged(located, folder, expected)
+            beside = None
+            if status.st_nlink == 1 and os.access(".", os.W_OK, dir_fd=folder):
+                beside = _temporary(folder, name, raw, stat.S_IMODE(status.st_mode))
+            if beside is None:
+                _overwrite(folder, name, raw, encode(expected.text, expected.encoding, expected.bom, located.shown))
+                return
+            try:
+                if not _same_owner(folder, beside, status):
+                    _overwrite(folder, name, raw, encode(expected.text, expected.encoding, expected.bom, located.shown))
+                    return
+                _copy_attributes(folder, name, beside)
+                self._unchanged(located, folder, expected)
+                os.rename(beside, name, src_dir_fd=folder, dst_dir_fd=folder)
+            finally:
+                with suppress(FileNotFoundError):
+                    os.unlink(beside, dir_fd=folder)
+            _settle(folder)
+
+    def _unchanged(self, located: Located, folder: int, expected: FileText) -> os.stat_result:
+        raw, status = self._bytes(located, folder)
+        if hashlib.sha256(raw).hexdigest() != expected.digest:
+            raise ToolFailure(f"{located.shown} has changed since it was read, nothing was written; read it again.")
+        return status
+
+
+def _refuse_hidden(located: Located) -> None:
+    if located.place is Place.HIDDEN:
+        raise ToolFailure(f"{located.shown} is hidden: credentials, devices and jumar's own state are never touched.")
+
+
+def _temporary(folder: int, name: str, raw: bytes, mode: int | None) -> str:
+    """Write the bytes to a new file beside the one they are for, and return its name."""
+    beside = f".{name[:200]}.{secrets.token_hex(6)}.tmp"
+    try:
+        _put(folder, beside, raw, os.O_CREAT | os.O_EXCL, mode)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(beside, dir_fd=folder)
+        raise
+    return beside
+
+
+def _put(folder: int, name: str, raw: bytes, flags: int, mode: int | None = None) -> None:
+    handle = os.open(name, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC | flags, 0o666 if mode is None else 0o600, dir_fd=folder)
+    with os.fdopen(handle, "wb", buffering=0) as opened:
+        left = memoryview(raw)
+        while left:
+            left = left[opened.write(left) :]
+        if mode is not None:
+            os.fchmod(handle, mode)
+        opened.truncate()
+        os.fsync(handle)
+
+
+def _settle(folder: int) -> None:
+    with suppress(OSError):  # some file systems cannot
+        os.fsync(folder)
+
+
+def _overwrite(folder: int, name: str, raw: bytes, before: bytes) -> None:
+    """Write in place, where another name or owner of the file must be kept; on failure, what was there stands there again."""
+    try:
+        _put(folder, name, raw, 0)
+    except OSError:
+        with suppress(OSError):
+            _put(folder, name, before, 0)
+        raise
+
+
+def _same_owner(folder: int, beside: str, status: os.stat_result) -> bool:
+    ours = os.stat(beside, dir_fd=folder, follow_symlinks=False)
+    if (ours.st_uid, ours.st_gid) == (status.st_uid, status.st_gid):
+        return True
+    try:
+        os.chown(beside, status.st_uid, status.st_gid, dir_fd=folder, follow_symlinks=False)
+        os.chmod(beside, stat.S_IMODE(status.st_mode), dir_fd=folder)  # a change of owner takes set-id bits away
+    except OSError:
+        return False
+    return True
+
+
+def _copy_attributes(folder: int, name: str, beside: str) -> None:
+    if not hasattr(os, "listxattr"):
+        return
+    with suppress(OSError):
+        source, target = (os.open(one, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder) for one in (name, beside))
+        try:
+            for attribute in os.listxattr(source):
+                with suppress(OSError):
+                    os.setxattr(target, attribute, os.getxattr(source, attribute))
+        finally:
+            os.close(source)
+            os.close(target)
+
+
+def _failure(located: Located, error: OSError) -> ToolFailure:
+    match error.errno:
+        case errno.ENOENT:
+            return ToolFailure(f"There is no {located.shown}; find lists what there is.")
+        case errno.EEXIST:
+            return ToolFailure(f"{located.shown} already exists; read it before it is replaced.")
+        case errno.ENXIO:
+            return ToolFailure(f"{located.shown} is a socket or a device.")
+        case errno.ELOOP | errno.ENOTDIR:
+            return ToolFailure(f"{located.shown} leads through a link or a file where a folder must be.")
+        case errno.EACCES | errno.EPERM:
+            return ToolFailure(f"{located.shown} cannot be reached: permission denied.")
+        case errno.ENAMETOOLONG:
+            return ToolFailure(f"The name {located.shown[:60]}… is too long.")
+        case _:
+            return ToolFailure(f"{located.shown}: {error.strerror or error}.")

@@ -1,0 +1,123 @@
+"""Owns the workspace on this machine: its paths, files, processes and searches as one."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from agent.errors import ToolFailure
+from agent.workspace.contract import Background, Ended, FileText, Found, Located, Place
+from agent.workspace.files import Files
+from agent.workspace.paths import Paths
+from agent.workspace.plain import Plain
+from agent.workspace.ripgrep import Ripgrep
+from agent.workspace.search import Engine, Query, search
+from agent.workspace.shell import Shell
+
+
+class LocalWorkspace:
+    """A folder tree and the commands that run in it. `spill` takes what is too long to tell, and can be read from."""
+
+    def __init__(
+        self,
+        root: Path,
+        cwd: Path,
+        *,
+        spill: Path,
+        environment: Mapping[str, str],
+        add_dirs: Sequence[Path] = (),
+        hidden: Sequence[Path] = (),
+        engine: Engine | None = None,
+    ) -> None:
+        person = Path(environment["HOME"]) if environment.get("HOME") else None
+        self._paths = Paths(root, cwd, spill=spill, add_dirs=add_dirs, hidden=hidden, person=person)
+        self._files = Files(self._paths)
+        self.root = self._paths.root
+        self.cwd = self._paths.cwd
+        self._shell = Shell(self.cwd, environment, spill)
+        self._engine = engine or Ripgrep.installed(self.root) or Plain()
+
+    def locate(self, path: str) -> Located:
+        """Say where a path lies. Never fails."""
+        return self._paths.locate(path)
+
+    def read(self, located: Located) -> FileText:
+        """Read a text file. Raises ToolFailure."""
+        return self._files.read(located)
+
+    def saw(self, file: FileText) -> None:
+        """Remember that the model was shown the file as it is in `file`."""
+        self._files.saw(file)
+
+    def seen(self, located: Located) -> str | None:
+        """Return the digest under which the model last saw the file."""
+        return self._files.seen(located)
+
+    def write(self, located: Located, text: str, expected: FileText | None) -> FileText:
+        """Replace what `expected` says is there, or create where it is None. Raises ToolFailure when that is not so."""
+        return self._files.write(located, text, expected)
+
+    def find(self, glob: str, folder: str) -> list[tuple[str, float]]:
+        """Return files and their times of change, newest first, without what .gitignore names."""
+        return self._files.find(glob, folder)
+
+    async def search(
+        self, pattern: str, *, paths: Sequence[str], glob: str, context: int, ignore_case: bool, limit: int
+    ) -> Found:
+        """Search lines by regular expression, without what .gitignore names. Raises ToolFailure."""
+        starts = [self._start(path) for path in paths]
+        query = Query(pattern, self.root, starts, self._from_root(glob), context, ignore_case, limit, self._may_be_seen)
+        found = await search(self._engine, query)
+        if self.cwd == self.root:
+            return found
+        return replace(
+            found,
+            matches=tuple(replace(match, path=self._told(match.path)) for match in found.matches),
+            counts=tuple((self._told(path), count) for path, count in found.counts),
+        )
+
+    async def run(self, command: str, limit: float, told: Callable[[str], None]) -> Ended:
+        """Run a command to its end; `told` hears its output as it comes. Cancelling ends it and all it started."""
+        return await self._shell.run(command, limit, told)
+
+    async def start(self, command: str) -> Background:
+        """Start a command beside the turn."""
+        return await self._shell.start(command)
+
+    def background(self) -> list[Background]:
+        """List what was started beside the turn."""
+        return self._shell.background()
+
+    def output(self, process_id: str) -> str:
+        """Return what a background process printed since the last look. Raises ToolFailure."""
+        return self._shell.output(process_id)
+
+    async def kill(self, process_id: str) -> Background:
+        """End a background process and all it started. Raises ToolFailure."""
+        return await self._shell.kill(process_id)
+
+    async def close(self) -> None:
+        """End every process."""
+        await self._shell.close()
+
+    def _start(self, path: str) -> Path:
+        located = self.locate(path)
+        if located.place is Place.HIDDEN:
+            raise ToolFailure(f"{located.shown} is hidden: credentials and jumar's own state are never read.")
+        if not located.real.exists():
+            raise ToolFailure(f"There is no {located.shown} to search; find names what there is.")
+        return located.real
+
+    def _from_root(self, glob: str) -> str:
+        """Return a glob that is meant from the current folder, as one from the root."""
+        bare = glob.removeprefix("!")
+        if "/" not in bare or self.cwd == self.root:
+            return glob
+        folder = re.sub(r"([*?\[\]{}\\])", r"\\\1", str(self.cwd.relative_to(self.root)))
+        return f"{glob[: len(glob) - len(bare)]}{folder}/{bare.removeprefix('./').removeprefix('/')}"
+
+    def _told(self, path: str) -> str:
+        return self._paths.shown(self.root / path)
+
+    def _may_be_seen(self, path: str) -> bool:
+        return self.locate(path).place is not Place.HIDDEN

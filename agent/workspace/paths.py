@@ -1,0 +1,111 @@
+"""Owns where paths lie: inside the workspace, protected, outside, or hidden; component by component, links followed."""
+
+import os
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path
+
+from agent.safe import safe_line
+from agent.workspace.contract import Located, Place
+
+# What other programs act on when they find it, so that writing it is more than writing a file.
+_PROTECTED = """
+.git .gitmodules .gitattributes .hg .svn .husky .pre-commit-config.yaml .github .gitlab-ci.yml .circleci .devcontainer
+.vscode .idea .cursor .claude .codex .gemini .kimi .jumar .mcp.json .cursorrules agents.md claude.md gemini.md
+.envrc .env .npmrc .yarnrc .yarnrc.yml .pypirc pip.conf .netrc sitecustomize.py usercustomize.py
+.bashrc .bash_profile .bash_login .bash_logout .profile .zshrc .zshenv .zprofile .inputrc .gitconfig .vimrc .exrc
+"""
+_PROTECTED_NAMES = frozenset(_PROTECTED.split())
+_HARMLESS_ENV = (".example", ".sample", ".template")
+
+# Below a home folder: what a key, a password or a token stands in.
+_CREDENTIALS = (
+    *(".ssh", ".gnupg", ".aws", ".azure", ".kube", ".docker/config.json", ".netrc", ".git-credentials", ".pgpass"),
+    *(".config/gcloud", ".config/gh", ".config/git/credentials", ".password-store", ".local/share/keyrings", ".pypirc"),
+)
+_DEVICES = (Path("/proc"), Path("/dev"), Path("/sys"))
+
+
+class Paths:
+    """Knows the workspace's folders. `spill` may be read from though it lies in what is hidden."""
+
+    def __init__(
+        self, root: Path, cwd: Path, *, spill: Path, add_dirs: Sequence[Path], hidden: Sequence[Path], person: Path | None
+    ) -> None:
+        self.root = _real(root)
+        self.cwd = _real(cwd)
+        self.spill = _real(spill)
+        self._person = person
+        self._inside = (self.root, *(_real(folder) for folder in add_dirs))
+        credentials = [person / name for name in _CREDENTIALS] if person is not None else []
+        self._hidden = (*(_real(path) for path in (*hidden, *credentials)), *_DEVICES)
+
+    def locate(self, path: str) -> Located:
+        """Say where a path lies. Never fails."""
+        asked = path.replace("\0", "\ufffd").encode("utf-8", "surrogateescape" if _is_name(path) else "replace")
+        name = os.fsdecode(asked)
+        if self._person is not None and (name == "~" or name.startswith("~/")):
+            name = f"{self._person}{name[1:]}"
+        lexical = Path(os.path.normpath(self.cwd / name))
+        real = _real(self.cwd / name)
+        return Located(path, real, self._place(lexical, real), self.shown(real))
+
+    def shown(self, real: Path) -> str:
+        """Return a path as it is told: relative to the current folder where it is in the workspace."""
+        if any(_within(real, folder) for folder in self._inside):
+            return safe_line(os.path.relpath(real, self.cwd))
+        return safe_line(str(real))
+
+    def base(self, real: Path) -> Path:
+        """Return the folder below which no link may stand on the way to a file: an attacker cannot change what is above."""
+        return next((folder for folder in (*self._inside, self.spill) if _within(real, folder) and real != folder), Path("/"))
+
+    def hidden_below(self, folder: Path) -> tuple[str, ...]:
+        """Return how the paths begin, in a folder, that are hidden."""
+        below = [path for path in self._hidden if _within(path, folder) and not _within(folder, path)]
+        return tuple(f"{path}" for path in below)
+
+    def _place(self, lexical: Path, real: Path) -> Place:
+        if _within(real, self.spill):
+            return Place.INSIDE
+        if any(_same_or_within(path, hidden) for path in (lexical, real) for hidden in self._hidden):
+            return Place.HIDDEN
+        folder = next((folder for folder in self._inside if _within(real, folder)), None)
+        if folder is None:
+            return Place.OUTSIDE
+        below = (*real.relative_to(folder).parts, *(lexical.relative_to(folder).parts if _within(lexical, folder) else ()))
+        return Place.PROTECTED if any(_is_protected(_folded(part)) for part in below) else Place.INSIDE
+
+
+def _is_name(text: str) -> bool:
+    """Whether the file system can have such a name: bytes that are no text stand as lone surrogates."""
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))
+
+
+def _within(path: Path, folder: Path) -> bool:
+    return path == folder or folder in path.parents
+
+
+def _same_or_within(path: Path, folder: Path) -> bool:
+    """As `_within`, on file systems too where case and composition of letters do not matter."""
+    wanted = [_folded(part) for part in folder.parts]
+    return [_folded(part) for part in path.parts[: len(wanted)]] == wanted
+
+
+def _folded(name: str) -> str:
+    visible = "".join(letter for letter in name if unicodedata.category(letter) != "Cf")
+    return unicodedata.normalize("NFC", visible).casefold().rstrip(". ") if visible not in {".", ".."} else visible
+
+
+def _is_protected(name: str) -> bool:
+    if name in _PROTECTED_NAMES or name.endswith(".pth"):
+        return True
+    return name.startswith(".env.") and not name.endswith(_HARMLESS_ENV)

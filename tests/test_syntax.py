@@ -1,0 +1,42 @@
+"""Whether a text is well-formed, in every language whose parser is installed."""
+
+import pytest
+
+from agent.code.syntax import fault, state
+
+GOOD_AND_BAD = {
+    "a.py": ("def f():\n    return 1\n", "def f(:\n"),
+    "a.js": ("let a = {b: 1};\n", "let a = {b: ;\n"),
+    "a.ts": ("const a: number = 1;\n", "const a: = ;\n"),
+    "a.tsx": ("const a = <b>c</b>;\n", "const a = <b>c;\n"),
+    "a.json": ('{"a": [1]}\n', '{"a": [1}\n'),
+    "a.html": ("<p>x</p>\n", "<p <<x\n"),
+    "a.css": ("a { color: red; }\n", "a { color: red; \n"),
+    "a.sh": ("if true; then echo x; fi\n", "if true; then echo x\n"),
+    "a.go": ("package a\n", "package a\nfunc {\n"),
+    "a.rs": ("fn main() {}\n", "fn main( {}\n"),
+    "A.java": ("class A {}\n", "class A {\n"),
+    "a.c": ("int main() { return 0; }\n", "int main() { return 0;\n"),
+    "a.cpp": ("class A {};\n", "class A {\n"),
+    "a.rb": ("def a\nend\n", "def a(\n"),
+    "a.php": ("<?php echo 1;\n", "<?php echo (;\n"),
+    "a.toml": ("a = 1\n", "a = \n"),
+    "a.yaml": ("a: [1]\n", "a: [1\n"),
+}
+
+
+@pytest.mark.parametrize("name", GOOD_AND_BAD)
+def test_a_fault_is_found_with_its_line(name: str) -> None:
+    good, bad = GOOD_AND_BAD[name]
+    assert fault(name, good) == ""
+    assert (fault(name, bad) or "").startswith("line ")
+
+
+def test_what_cannot_be_told_is_not_told() -> None:
+    assert fault("notes.txt", "((") is None
+    assert state("notes.txt", "((") == ""
+
+
+def test_a_fault_that_was_there_before_is_told_as_one() -> None:
+    assert "there was one before" in state("a.py", "def f(:\n", "def g(:\n")
+    assert "before" not in state("a.py", "def f(:\n", "x = 1\n")

@@ -1,0 +1,85 @@
+"""Owns the tool that changes parts of files."""
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from agent.blocks import Block, DiffBlock
+from agent.code.diff import diff
+from agent.code.replacement import Replacement, replaced
+from agent.code.syntax import state
+from agent.errors import ToolFailure
+from agent.tool import Arguments, Change, Context, Effect, Result, Tool
+from agent.workspace.contract import FileText
+
+_MOST = 60  # lines of the diff that are told
+
+
+class OneEdit(Arguments):
+    """One replacement."""
+
+    old: str
+    new: str
+    all: bool = False
+
+
+class EditArguments(Arguments):
+    """Which file, and what becomes what."""
+
+    path: str
+    edits: list[OneEdit] = Field([], description="Made one after the other, all or none.")
+    old: str = Field("", description="In place of edits, for a single one.")
+    new: str = ""
+    all: bool = False
+
+
+class Edit(Tool[EditArguments]):
+    """Replace exact text in a file: each old must stand there once, to the last blank, unless all is set. Take old from what
+    read told, without line numbers, and no longer than it must be to be unique. Calls of one step run in the order given,
+    so an edit and its test can be sent together. Tells the changed lines and whether the syntax is well-formed."""
+
+    arguments = EditArguments
+    effect: ClassVar[Effect] = Effect.WRITE
+
+    def subject(self, arguments: EditArguments) -> str:
+        """Return the path."""
+        return arguments.path
+
+    def paths(self, arguments: EditArguments) -> tuple[str, ...]:
+        """Return the path."""
+        return (arguments.path,)
+
+    async def preview(self, arguments: EditArguments, context: Context) -> tuple[Block, ...]:
+        """Show the difference. Raises ToolFailure."""
+        before, text = _prepared(arguments, context)
+        return (diff(before.path.shown, before.text, text),)
+
+    async def run(self, arguments: EditArguments, context: Context) -> Result:
+        """Edit. Raises ToolFailure."""
+        before, text = _prepared(arguments, context)
+        shown = before.path.shown
+        block = diff(shown, before.text, text)
+        file = context.workspace.write(before.path, text, before)
+        change = Change(shown, "modified", before.digest, file.digest, block.added, block.removed)
+        known = [f"Edited {shown}, +{block.added} -{block.removed}", state(shown, text, before.text)]
+        return Result(f"{'; '.join(part for part in known if part)}.\n{_mini(block)}", (block,), (change,))
+
+
+def _prepared(arguments: EditArguments, context: Context) -> tuple[FileText, str]:
+    """Return what stands there, and what will. Raises ToolFailure."""
+    wanted = [Replacement(one.old, one.new, one.all) for one in arguments.edits]
+    if arguments.old or arguments.new:
+        wanted.append(Replacement(arguments.old, arguments.new, arguments.all))
+    if not wanted:
+        raise ToolFailure("Nothing to do: give edits, or old and new.")
+    before = context.workspace.read(context.locate(arguments.path))
+    if context.workspace.seen(before.path) not in {None, before.digest}:
+        raise ToolFailure(f"{before.path.shown} has changed since it was read, nothing was written; read it again.")
+    return before, replaced(before.text, tuple(wanted), before.newline, before.path.shown)
+
+
+def _mini(block: DiffBlock) -> str:
+    lines = block.diff.split("\n")
+    if len(lines) <= _MOST:
+        return block.diff
+    return "\n".join([*lines[:_MOST], f"[{len(lines) - _MOST} more lines of the diff]"])

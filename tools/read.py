@@ -1,0 +1,73 @@
+"""Owns the tool that reads files."""
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from agent.blocks import TextBlock
+from agent.code.syntax import language
+from agent.errors import ToolFailure
+from agent.tool import Arguments, Context, Effect, Result, Tool
+from agent.workspace.contract import FileText
+
+_LONGEST = 2000  # characters of a line that are told
+_MOST = 60_000  # characters that are told
+
+
+class ReadArguments(Arguments):
+    """Which file, and which of its lines."""
+
+    path: str
+    offset: int = Field(1, ge=0, description="First line to tell; default 1.")
+    limit: int = Field(1000, ge=1, description="Most lines to tell; default 1000.")
+
+
+class Read(Tool[ReadArguments]):
+    """Read a text file. Tells number, tab, line; and the total, with the offset to go on where there is more."""
+
+    arguments = ReadArguments
+    effect: ClassVar[Effect] = Effect.READ
+
+    def subject(self, arguments: ReadArguments) -> str:
+        """Return the path."""
+        return arguments.path
+
+    def paths(self, arguments: ReadArguments) -> tuple[str, ...]:
+        """Return the path."""
+        return (arguments.path,)
+
+    async def run(self, arguments: ReadArguments, context: Context) -> Result:
+        """Read. Raises ToolFailure."""
+        file = context.workspace.read(context.locate(arguments.path))
+        lines = file.text.replace("\r\n", "\n").removesuffix("\n").split("\n") if file.text else []
+        first = max(arguments.offset, 1)
+        if first > max(len(lines), 1):
+            raise ToolFailure(f"{file.path.shown} has {len(lines)} lines only; offset {first} is beyond its end.")
+        told: list[str] = []
+        left = _MOST
+        for number, line in enumerate(lines[first - 1 : first - 1 + arguments.limit], first):
+            shown = line if len(line) <= _LONGEST else f"{line[:_LONGEST]}… [{len(line) - _LONGEST} more characters]"
+            left -= len(shown)
+            if told and left < 0:
+                break
+            told.append(f"{number}\t{shown}")
+        context.workspace.saw(file)
+        last = first + len(told) - 1
+        told.append(_notes(file, first, last, len(lines)))
+        window = "\n".join(lines[first - 1 : last])
+        return Result("\n".join(told), (TextBlock(window, language(file.path.shown)),))
+
+
+def _notes(file: FileText, first: int, last: int, total: int) -> str:
+    if not total:
+        return "[empty file]"
+    notes = [f"lines {first}-{last} of {total}"]
+    if last < total:
+        notes.append(f"go on with offset={last + 1}")
+    if file.newline != "\n":
+        notes.append(f"line ends {file.newline.encode('unicode_escape').decode()}, kept by edit and write")
+    if file.encoding != "utf-8" or file.bom:
+        notes.append(f"{file.encoding}{' with byte order mark' if file.bom else ''}, kept by edit and write")
+    if not file.text.endswith(("\n", "\r")):
+        notes.append("no newline at the end")
+    return f"[{'; '.join(notes)}]"
