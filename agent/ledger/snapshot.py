@@ -1,0 +1,106 @@
+"""Owns what a snapshot holds and what it leaves out: a look at the paths that git lists."""
+
+import os
+import re
+import stat
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.errors import JumarError
+from agent.workspace.git import Ran
+
+_LARGE = 10 << 20  # bytes of a file that nobody tracks
+_HUGE = 100 << 20  # bytes of any file
+_SMALL = 1 << 20  # bytes of a file that is ignored
+_MOST_IGNORED = 1000
+_MOST_FILES = 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """One path that a snapshot does not hold; size and time tell whether it changed all the same."""
+
+    why: str
+    size: int = 0
+    time: int = 0  # nanoseconds
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The files of the workspace at one moment."""
+
+    tree: str
+    left_out: dict[bytes, LeftOut]
+
+
+class Look:
+    """A look at the paths that git lists: what is to be taken, what is gone, what is left out."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = os.fsencode(root)
+        self._real: dict[bytes, bool] = {b"": True}  # folders: whether no link leads there
+        self.present: list[bytes] = []
+        self.gone: list[bytes] = []
+        self.left_out: dict[bytes, LeftOut] = {}
+
+    def at(self, listed: Ran, ignored: bytes, tracked: Iterable[bytes]) -> None:
+        """Look at files that differ or are new, at ignored ones, and at those that are tracked all the same."""
+        limits: dict[bytes, int] = {}
+        known = set(tracked)
+        for record in listed.out.split(b"\0"):
+            tag, path = record[:2], record[2:]
+            if tag != b"? " and path:
+                known.add(path)
+            elif path:
+                limits[path] = _LARGE
+        if len(limits) > _MOST_FILES:
+            raise JumarError(f"{len(limits)} files are too many to take snapshots of; work in a folder below")
+        small = [path for path in ignored.split(b"\0") if path and not path.endswith(b"/")]
+        limits |= dict.fromkeys(small[:_MOST_IGNORED], _SMALL) | dict.fromkeys(small[_MOST_IGNORED:], -1)
+        limits |= dict.fromkeys(known, _HUGE)
+        for path, limit in limits.items():
+            self._look_at(path, limit, path in known)
+        for name in re.findall(r"^warning: could not open directory '(.*)': ", listed.err, re.MULTILINE):
+            self.left_out[os.fsencode(name)] = LeftOut("a folder that cannot be read")
+
+    def _look_at(self, path: bytes, limit: int, known: bool) -> None:
+        if path.endswith(b"/"):
+            self.left_out[path] = LeftOut("a repository of its own")
+            return
+        whole = self._root + b"/" + path
+        try:
+            found = os.lstat(whole) if self._is_real(path.rpartition(b"/")[0]) else None
+        except (FileNotFoundError, NotADirectoryError):
+            found = None
+        except OSError:
+            self.left_out[path] = LeftOut("it cannot be read")
+            return
+        why = "" if found is None else _why_not(whole, found, limit)
+        if found is not None and why:
+            self.left_out[path] = LeftOut(why, found.st_size, found.st_mtime_ns)
+        if found is None or stat.S_ISDIR(found.st_mode):
+            self.left_out.pop(path, None)
+            if known:
+                self.gone.append(path)
+        elif not why:
+            self.present.append(path)
+
+    def _is_real(self, folder: bytes) -> bool:
+        known = self._real.get(folder)
+        if known is None:
+            known = self._is_real(folder.rpartition(b"/")[0]) and stat.S_ISDIR(os.lstat(self._root + b"/" + folder).st_mode)
+            self._real[folder] = known
+        return known
+
+
+def _why_not(whole: bytes, found: os.stat_result, limit: int) -> str:
+    if stat.S_ISLNK(found.st_mode):
+        return ""
+    if not stat.S_ISREG(found.st_mode):
+        return "no file"
+    if limit < 0:
+        return "one of too many ignored files"
+    if found.st_size > limit:
+        return "too large"
+    return "" if os.access(whole, os.R_OK) else "it cannot be read"
