@@ -1,8 +1,8 @@
 """The words said to models: Markdown files and this loader."""
 
-from importlib import resources
+from pathlib import Path
 
 
 def words(name: str) -> str:
     """Return the text of `prompts/NAME.md` without its final newline."""
-    return resources.files(__name__).joinpath(f"{name}.md").read_text("utf-8").rstrip("\n")
+    return (Path(__file__).parent / f"{name}.md").read_text("utf-8").rstrip("\n")
