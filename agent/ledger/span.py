@@ -33,6 +33,8 @@ class Span:
 
     async def patch(self) -> bytes:
         """Return the difference as a patch that `git apply` takes; empty where nothing changed."""
+        if self.fault:
+            raise JumarError(self.fault)
         if self._first is None:
             return b""
         return await self._store.patch(self._first, await self._store.snapshot())

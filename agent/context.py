@@ -1,0 +1,289 @@
+"""Owns what the model is told first: where it works, and the instructions that the project keeps for it."""
+
+import json
+import os
+import re
+import shutil
+import stat
+from collections.abc import Callable, Iterable
+from datetime import date
+from itertools import islice
+from pathlib import Path
+
+from agent.safe import safe_line, safe_text
+
+_SKIPPED = frozenset(
+    {"node_modules", ".venv", "venv", "__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".tox", ".nox"}
+)
+_MOST_ENTRIES = 500  # a folder of more is named, and not listed
+_MOST_FOLDERS = 40  # folders whose entries are listed
+_MOST_NAMES = 12  # names listed of a folder below the root
+_MOST_TREE = 1000  # characters
+_MOST_STATUS = 600
+_TINY = 600  # bytes of a file that is told whole
+_MOST_TINY = 800  # bytes of all of them
+_TINY_FILES = ("README.md", "package.json", "pyproject.toml", "Cargo.toml", "go.mod", "Makefile", "requirements.txt")
+_MOST_RULES = 64 << 10
+_ONE_INSTRUCTION = 16 << 10
+_ALL_INSTRUCTIONS = 32 << 10
+_TARGET = re.compile(r"^([A-Za-z0-9][\w.-]*)[ \t]*::?(?!=)", re.MULTILINE)
+_Ignored = Callable[[str], bool]  # of a path relative to the root, a folder's with a slash at its end
+
+
+def environment(root: Path, cwd: Path, *, person: bool, git: str, today: date) -> str:
+    """Return the surroundings in a few hundred tokens; the same for the same files, and the cost does not grow with them."""
+    system = os.uname()
+    kind = "macOS" if system.sysname == "Darwin" else system.sysname
+    inside = cwd.relative_to(root).as_posix() if cwd.is_relative_to(root) else str(cwd)
+    answers = (
+        "A person is there and can answer." if person else "Nobody is there to answer: decide yourself, and say what you chose."
+    )
+    lines = [
+        "# Environment",
+        f"{kind} on {system.machine}. Commands run in bash. Today is {today.isoformat()}.",
+        f"Workspace: {safe_line(str(root))}",
+        f"Working folder, which relative paths start from: {safe_line(inside) if inside != '.' else 'the same'}",
+        answers,
+        *_told("Python", _python(root)),
+        *_told("Checks", _checks(root)),
+        *(_told("Checks in the working folder", _checks(cwd)) if cwd != root else ()),
+        f"Git: {_cut(git, _MOST_STATUS)}",
+        "",
+        *_tree(root, cwd),
+        *_tiny_files(root),
+    ]
+    return "\n".join(lines)
+
+
+def instructions(root: Path, cwd: Path) -> str:
+    """Return AGENTS.md of every folder from the root down to `cwd`; CLAUDE.md where a folder has none."""
+    folders = [folder for folder in (cwd, *cwd.parents) if folder.is_relative_to(root)] or [root]
+    left = _ALL_INSTRUCTIONS
+    told: list[str] = []
+    for folder in folders:  # the deepest first: they count most when room is short
+        for name in ("AGENTS.md", "CLAUDE.md"):
+            file = folder / name
+            if not os.path.lexists(file):
+                continue
+            text = _instruction(root, file, min(left, _ONE_INSTRUCTION))
+            left -= min(left, len(text))
+            told.append(f"# {safe_line(file.relative_to(root).as_posix())}\n{text}")
+            break
+    return "\n\n".join(reversed(told))
+
+
+def _instruction(root: Path, file: Path, most: int) -> str:
+    content = _read(root, file, most + 1)
+    if content is None:
+        return "(not read: it is no plain file inside the workspace)"
+    text = safe_text(content[:most].decode("utf-8", "replace").removeprefix("\ufeff")).strip()
+    return f"{text}\n(cut here: the rest is too long; read the file for it)" if len(content) > most else text
+
+
+def _read(root: Path, file: Path, most: int) -> bytes | None:
+    """Return the first bytes of a plain file; None where it is none, or where a link leads out of the root."""
+    try:
+        real = file.resolve(strict=True)
+        if not real.is_relative_to(root.resolve()):
+            return None
+        with os.fdopen(os.open(real, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as opened:
+            return opened.read(most) if stat.S_ISREG(os.fstat(opened.fileno()).st_mode) else None
+    except (OSError, RuntimeError):
+        return None
+
+
+def _text(folder: Path, name: str) -> str:
+    return (_read(folder, folder / name, _MOST_RULES) or b"").decode("utf-8", "replace")
+
+
+def _told(name: str, value: str) -> tuple[str, ...]:
+    return (f"{name}: {value}",) if value else ()
+
+
+def _cut(text: str, most: int) -> str:
+    """Return the text, or its first whole lines that fit."""
+    text = safe_text(text)
+    if len(text) <= most:
+        return text
+    return text[:most].rpartition("\n")[0] + "\n..." if "\n" in text[:most] else text[:most] + "..."
+
+
+def _python(root: Path) -> str:
+    for name in (".venv", "venv", "env"):
+        if os.access(root / name / "bin" / "python", os.X_OK) and (root / name / "pyvenv.cfg").is_file():
+            version = re.search(r"^version(?:_info)?\s*=\s*(\d+\.\d+[\d.]*)", _text(root, f"{name}/pyvenv.cfg"), re.MULTILINE)
+            return f"{name}/bin/python" + (f" ({version[1]})" if version else "")
+    return safe_line(shutil.which("python3") or "")
+
+
+def _checks(folder: Path) -> str:
+    """Return what the folder offers to build and test with, told from its files alone."""
+    has = {name for name in _CHECKS if (folder / name).is_file()}
+    found = [_CHECKS[name] for name in _CHECKS if name in has and _CHECKS[name]]
+    if _uses_pytest(folder, has):
+        found.insert(0, "pytest")
+    elif _uses_unittest(folder):
+        found.insert(0, "python -m unittest")
+    if "package.json" in has:
+        found += _scripts(folder)
+    if "Makefile" in has:
+        targets = dict.fromkeys(_TARGET.findall(_text(folder, "Makefile")))
+        found += [f"make ({_names(targets)})"] if targets else []
+    return "; ".join(found)
+
+
+_CHECKS = {
+    "pyproject.toml": "",
+    "pytest.ini": "",
+    "setup.cfg": "",
+    "conftest.py": "",
+    "package.json": "",
+    "Makefile": "",
+    "tox.ini": "tox",
+    "noxfile.py": "nox",
+    "Cargo.toml": "cargo test",
+    "go.mod": "go test ./...",
+    "pom.xml": "mvn test",
+    "build.gradle": "gradle test",
+    "build.gradle.kts": "gradle test",
+    "CMakeLists.txt": "cmake and ctest",
+    "justfile": "just",
+    "Rakefile": "rake",
+    "mix.exs": "mix test",
+}
+
+
+def _uses_pytest(folder: Path, has: set[str]) -> bool:
+    if has & {"pytest.ini", "conftest.py"} or "[tool:pytest]" in _text(folder, "setup.cfg"):
+        return True
+    if re.search(r"\bpytest\b", _text(folder, "pyproject.toml")):
+        return True
+    return any("import pytest" in _text(folder, name) for name in _tests(folder))
+
+
+def _uses_unittest(folder: Path) -> bool:
+    return any("import unittest" in _text(folder, name) for name in _tests(folder))
+
+
+def _tests(folder: Path) -> list[str]:
+    """Return a few files with tests of Python."""
+    found = []
+    for place in ("", "tests/", "test/"):
+        names = _listed(folder / place)
+        found += sorted(place + entry.name for entry in names or () if re.fullmatch(r"test_\w+\.py|\w+_test\.py", entry.name))
+    return found[:3]
+
+
+def _scripts(folder: Path) -> list[str]:
+    try:
+        package = json.loads(_text(folder, "package.json"))
+    except ValueError:
+        return []
+    scripts = package.get("scripts") if isinstance(package, dict) else None
+    if not isinstance(scripts, dict) or not scripts:
+        return []
+    locks = {"pnpm-lock.yaml": "pnpm", "yarn.lock": "yarn", "bun.lock": "bun", "bun.lockb": "bun"}
+    runner = next((runner for lock, runner in locks.items() if (folder / lock).is_file()), "npm")
+    return [f"{runner} run ({_names(scripts)})"]
+
+
+def _names(names: Iterable[str]) -> str:
+    listed = [safe_line(name)[:40] for name in names]
+    return ", ".join(listed[:_MOST_NAMES]) + (", ..." if len(listed) > _MOST_NAMES else "")
+
+
+def _listed(folder: str | Path) -> list[os.DirEntry[str]] | None:
+    """Return the entries of a folder by name; None where there are too many, or it cannot be read."""
+    try:
+        with os.scandir(folder) as entries:
+            found = list(islice(entries, _MOST_ENTRIES + 1))
+    except OSError:
+        return None
+    return None if len(found) > _MOST_ENTRIES else sorted(found, key=lambda entry: entry.name)
+
+
+def _tree(root: Path, cwd: Path) -> list[str]:
+    """Return two levels of the tree, a folder a line, and the working folder where it lies deeper."""
+    entries = _listed(root)
+    if entries is None:
+        return [f"Files: more than {_MOST_ENTRIES} here; find and search list them."]
+    ignored = _rules(root, "")
+    shown = [entry for entry in entries if entry.name != ".git" and not ignored(_path("", entry))]
+    folders = [entry for entry in shown if entry.is_dir(follow_symlinks=False)]
+    files = [_shown(entry) for entry in shown if not entry.is_dir(follow_symlinks=False)]
+    lines = [
+        "Files (two levels, without ignored ones):" if shown else "The workspace is empty.",
+        *([" ".join(files)] if files else []),
+    ]
+    for number, folder in enumerate(folders):
+        if number < _MOST_FOLDERS:
+            lines.append(f"{_shown(folder)} {_inside(root, folder.name, ignored)}".rstrip())
+    if cwd.is_relative_to(root) and len(cwd.relative_to(root).parts) > 1:
+        inside = cwd.relative_to(root).as_posix()
+        lines.insert(1, f"{safe_line(inside)}/ {_inside(root, inside, ignored)}".rstrip())
+    if len(folders) > _MOST_FOLDERS:
+        lines.append(f"... and {len(folders) - _MOST_FOLDERS} folders more")
+    return _fit(lines)
+
+
+def _fit(lines: list[str]) -> list[str]:
+    """Shorten the longest lines until all fit: better a part of each folder than the whole of some."""
+    most = 400
+    while sum(min(len(line), most) + 1 for line in lines) > _MOST_TREE and most > 20:
+        most = most * 3 // 4
+    fitting = [line if len(line) <= most else line[:most].rpartition(" ")[0] + " ..." for line in lines]
+    while sum(len(line) + 1 for line in fitting) > _MOST_TREE + most:
+        fitting[-2:] = ["..."]
+    return fitting
+
+
+def _inside(root: Path, folder: str, above: _Ignored) -> str:
+    if folder in _SKIPPED:
+        return "(not listed)"
+    entries = _listed(root / folder)
+    if entries is None:
+        return f"(more than {_MOST_ENTRIES}, or not readable)"
+    own = _rules(root, f"{folder}/")
+    names = [
+        _shown(entry)
+        for entry in entries
+        if entry.name != ".git" and not above(_path(f"{folder}/", entry)) and not own(_path(f"{folder}/", entry))
+    ]
+    return " ".join(names[:_MOST_NAMES]) + (f" +{len(names) - _MOST_NAMES}" if len(names) > _MOST_NAMES else "")
+
+
+def _rules(root: Path, folder: str) -> _Ignored:
+    """Return what the .gitignore of a folder says; the folder is "" or ends with a slash."""
+    content = _read(root, root / folder / ".gitignore", _MOST_RULES)
+    if not content:
+        return lambda _: False
+    import pathspec  # ten milliseconds that a workspace without rules need not wait for
+
+    try:
+        spec = pathspec.GitIgnoreSpec.from_lines(content.decode("utf-8", "surrogateescape").splitlines())
+    except ValueError:
+        return lambda _: False
+    return lambda path: spec.match_file(path[len(folder) :])
+
+
+def _path(folder: str, entry: os.DirEntry[str]) -> str:
+    return folder + entry.name + ("/" if entry.is_dir(follow_symlinks=False) else "")
+
+
+def _shown(entry: os.DirEntry[str]) -> str:
+    name = safe_line(entry.name)[:80]
+    name = f'"{name}"' if " " in name else name
+    if entry.is_symlink():
+        return f"{name}@"
+    return f"{name}/" if entry.is_dir(follow_symlinks=False) else name
+
+
+def _tiny_files(root: Path) -> list[str]:
+    lines: list[str] = []
+    left = _MOST_TINY
+    for name in _TINY_FILES:
+        content = _read(root, root / name, _TINY + 1)
+        if content and len(content) <= min(_TINY, left) and b"\0" not in content:
+            left -= len(content)
+            lines += ["", f"## {name}", safe_text(content.decode("utf-8", "replace")).rstrip("\n")]
+    return lines
