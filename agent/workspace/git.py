@@ -7,6 +7,7 @@ import stat
 import subprocess
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,11 +67,25 @@ class Git:
     async def run(self, *arguments: str, stdin: bytes = b"", lock: int = -1, environment: Mapping[str, str] | None = None) -> Ran:
         """Run git to its end; cancelling kills it. It holds the open file `lock` as long as it lives. Raises JumarError."""
         program = self.spawn(arguments, stderr=subprocess.PIPE, stdin=subprocess.PIPE, lock=lock, environment=environment)
+        loop = asyncio.get_running_loop()
+        ended: asyncio.Future[tuple[bytes, bytes]] = loop.create_future()
+
+        def settle(printed: tuple[bytes, bytes]) -> None:
+            if not ended.done():
+                ended.set_result(printed)
+
+        def talk() -> None:
+            printed = program.communicate(stdin)
+            with suppress(RuntimeError):  # the loop is closed, and nobody waits
+                loop.call_soon_threadsafe(settle, printed)
+
+        thread = threading.Thread(target=talk, daemon=True)
+        thread.start()
         try:
-            out, err = await asyncio.to_thread(program.communicate, stdin)
+            out, err = await ended
         except BaseException:
             program.kill()
-            program.wait()
+            thread.join()  # a millisecond: what is killed has closed its pipes
             raise
         told = err.decode("utf-8", "backslashreplace")
         if program.returncode:
