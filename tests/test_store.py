@@ -244,12 +244,17 @@ async def test_unreadable_files_are_named_and_the_rest_is_taken(tmp_path: Path) 
     (root / "closed").write_text("x")
     (root / "closed").chmod(0)
     (root / "folder").mkdir()
+    (root / "folder" / "in").write_text("x")
+    ours = store(root)
+    before = await ours.snapshot()
     (root / "folder").chmod(0)
     try:
-        taken = await store(root).snapshot()
+        after = await ours.snapshot()
     finally:
         (root / "folder").chmod(0o700)
-    assert {path.rstrip(b"/") for path in taken.left_out} == {b"closed", b"folder"}
+    assert before.left_out.keys() == {b"closed"}
+    assert after.left_out.keys() == {b"closed", b"folder/", b"folder/in"}
+    assert [(one.path, one.kind) for one in await ours.changed(before, after)] == [("folder/in", "modified")]
 
 
 async def test_names_that_git_does_not_take_are_named(tmp_path: Path) -> None:

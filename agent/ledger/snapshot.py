@@ -10,6 +10,7 @@ from pathlib import Path
 from agent.errors import JumarError
 from agent.workspace.git import Ran
 
+CLOSED_FOLDER = "a folder that cannot be read"
 _LARGE = 10 << 20  # bytes of a file that nobody tracks
 _HUGE = 100 << 20  # bytes of any file
 _SMALL = 1 << 20  # bytes of a file that is ignored
@@ -62,7 +63,7 @@ class Look:
         for path, limit in limits.items():
             self._look_at(path, limit, path in known)
         for name in re.findall(r"^warning: could not open directory '(.*)': ", listed.err, re.MULTILINE):
-            self.left_out[os.fsencode(name)] = LeftOut("a folder that cannot be read")
+            self.left_out[os.fsencode(name)] = LeftOut(CLOSED_FOLDER)
 
     def _look_at(self, path: bytes, limit: int, known: bool) -> None:
         if path.endswith(b"/"):

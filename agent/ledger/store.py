@@ -2,10 +2,10 @@
 
 What a snapshot holds: every file and link below the root, byte for byte, that git would not ignore, every one that the
 person's own repository tracks, and files that are ignored one by one, where they are small (`.env`, local databases).
-What it does not hold is named in `left_out`: large files, files that cannot be read, what is no file (pipes, sockets),
-repositories inside this one. Ignored folders, and those that tools fill (`node_modules`, `__pycache__`, ...), are not
-entered unless the person's repository tracks something in them; empty folders, owners, times and modes but for the x-bit
-are not kept.
+What it does not hold is named in `left_out`: large files, files and folders that cannot be read, names that git does not
+take, repositories inside this one. Pipes, sockets and devices are no files. Ignored folders, and those that tools fill
+(`node_modules`, `__pycache__`, ...), are not entered unless the person's repository tracks something in them; empty
+folders, owners, times and modes but for the x-bit are not kept.
 
 The store is a bare repository of our own outside the workspace. Nothing of the person's repository is written. Its objects
 are taken over once, when the store is made, as hard links, so that what was committed need not be stored again, and still
@@ -20,17 +20,20 @@ import re
 import shutil
 import stat
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 from typing import Literal
 
 from agent.errors import JumarError
-from agent.ledger.snapshot import LeftOut, Look, Snapshot
+from agent.ledger.snapshot import CLOSED_FOLDER, LeftOut, Look, Snapshot
 from agent.workspace.git import Git
 
 _MOST_RULES = 1 << 20  # bytes of a list of ignored files
+_MOST_LOOSE = 10_000  # objects of theirs that are taken over one by one
 _PATIENCE = 10.0  # seconds that another session may hold the store
 _TRIES = 3  # files may come and go while they are read
 _OLDEST = (2, 31)
@@ -97,7 +100,7 @@ class Store:
         if before.tree != after.tree:
             listed = await self._git.run("diff-tree", "-r", "-z", "--no-renames", "--raw", "--numstat", before.tree, after.tree)
             changes = _changes(listed.out)
-        old, new = before.left_out, after.left_out
+        old, new = _files(before), _files(after)
         held_before = await self._holds(before.tree, new.keys() - old.keys())
         held_after = await self._holds(after.tree, old.keys() - new.keys())
         for path in {path for path in old.keys() | new.keys() if old.get(path) != new.get(path)}:
@@ -176,7 +179,7 @@ class Store:
         objects, kind, excluded = await self._look_at_theirs()
         try:
             if not (self._folder / "HEAD").exists():
-                await asyncio.to_thread(self._make, objects, kind)
+                await _to_its_end(partial(self._make, objects, kind))
             info = self._folder / "info"
             info.mkdir(exist_ok=True)
             (info / "attributes").write_text(_ATTRIBUTES, "utf-8")
@@ -263,16 +266,28 @@ class Store:
 
 
 def _link(objects: Path, own: Path) -> None:
-    """Take over the objects of a repository as hard links; what cannot be linked is stored anew when it is met."""
+    """Take over the objects of a repository as hard links; what is not linked is stored anew when it is met."""
     with suppress(OSError):
-        folders = [objects / "pack", *(one for one in objects.iterdir() if re.fullmatch("[0-9a-f]{2}", one.name))]
-        for folder in folders:
-            (own / folder.name).mkdir(exist_ok=True)
-            # Packs before their indexes, which make them seen.
-            for file in sorted(folder.iterdir(), key=lambda one: one.suffix == ".idx"):
-                wanted = file.suffix in {".pack", ".idx"} if folder.name == "pack" else re.fullmatch("[0-9a-f]{38,62}", file.name)
-                if wanted and stat.S_ISREG(file.lstat().st_mode):
-                    os.link(file, own / folder.name / file.name, follow_symlinks=False)
+        # Packs before their indexes, which make them seen.
+        packs = sorted((objects / "pack").iterdir(), key=lambda file: file.suffix == ".idx")
+        loose = (file for folder in objects.glob("[0-9a-f][0-9a-f]") for file in folder.iterdir())
+        for file in chain(packs, islice(loose, _MOST_LOOSE)):
+            wanted = r"pack-[0-9a-f]+\.(pack|idx)" if file.parent.name == "pack" else "[0-9a-f]{38,62}"
+            if re.fullmatch(wanted, file.name) and stat.S_ISREG(file.lstat().st_mode):
+                (own / file.parent.name).mkdir(exist_ok=True)
+                os.link(file, own / file.parent.name / file.name, follow_symlinks=False)
+
+
+async def _to_its_end(work: Callable[[], None]) -> None:
+    """Work in a thread; a cancel is heard when it is done, so that nothing is written beside whoever holds the store next."""
+    task = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        while not task.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait({task})
+        raise
 
 
 def _read(file: Path) -> bytes:
@@ -296,6 +311,11 @@ async def _hold(lock: int) -> None:
             await asyncio.sleep(0.02)
         else:
             return
+
+
+def _files(snapshot: Snapshot) -> dict[bytes, LeftOut]:
+    """Return what was left out but for folders that cannot be read: what is in those is told file by file."""
+    return {path: one for path, one in snapshot.left_out.items() if one.why != CLOSED_FOLDER}
 
 
 def _first(errors: BaseExceptionGroup[JumarError]) -> BaseException:
