@@ -55,6 +55,41 @@ def test_a_folder_without_a_repository_is_told_as_one(tmp_path: Path, kind: str)
     assert told == ("no git repository" if kind == "missing" else "git could not read this repository")
 
 
+def test_what_the_environment_says_of_git_is_not_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = repository(tmp_path / "r")
+    monkeypatch.setenv("GIT_DIR", "/nowhere")
+    monkeypatch.setenv("GIT_INDEX_FILE", "/nowhere")
+    monkeypatch.setenv("GIT_TRACE", str(tmp_path / "trace"))
+    monkeypatch.setenv("GIT_CONFIG_COUNT", "nonsense")
+    assert Git(root).start_status().collect(PATIENCE) == "branch main; nothing changed"
+    assert not (tmp_path / "trace").exists()
+
+
+def test_settings_that_lead_elsewhere_lead_nowhere(tmp_path: Path) -> None:
+    root = repository(tmp_path / "r")
+    (tmp_path / "elsewhere").mkdir()
+    git(root, "config", "core.worktree", str(tmp_path / "elsewhere"))
+    git(root, "config", "core.bare", "true")
+    assert Git(root).start_status().collect(PATIENCE) == "branch main; nothing changed"
+
+
+def test_a_worktree_and_a_moved_head_are_told(tmp_path: Path) -> None:
+    root = repository(tmp_path / "r")
+    git(root, "worktree", "add", "-q", str(tmp_path / "w"), "-b", "feature/x")
+    assert Git(tmp_path / "w").start_status().collect(PATIENCE) == "branch feature/x; nothing changed"
+    commit = git(root, "rev-parse", "HEAD")[:12]
+    git(root, "checkout", "-q", "--detach")
+    assert Git(root).start_status().collect(PATIENCE) == f"no branch, at commit {commit}; nothing changed"
+
+
+def test_so_many_files_that_a_status_would_be_late_are_told_as_such(tmp_path: Path) -> None:
+    root = repository(tmp_path / "r")
+    index = root / ".git" / "index"
+    index.write_bytes(index.read_bytes()[:8] + (50_000).to_bytes(4, "big") + index.read_bytes()[12:])
+    told = Git(root).start_status().collect(PATIENCE)
+    assert told == "branch main; status not taken, for there are 50000 tracked files: ask git about the paths that matter"
+
+
 def test_a_status_that_is_late_is_ended_with_its_child(tmp_path: Path) -> None:
     root = repository(tmp_path / "r")
     os.mkfifo(root / ".git" / "never")

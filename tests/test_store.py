@@ -25,7 +25,10 @@ def contents(root: Path) -> dict[bytes, tuple[int, bytes]]:
     for folder, folders, files in os.walk(os.fsencode(root)):
         if b".git" in folders:
             folders.remove(b".git")
-        for name in [*files, *(name for name in folders if Path(os.fsdecode(folder + b"/" + name)).is_symlink())]:
+        for name in [
+            *(name for name in files if name != b".git"),
+            *(name for name in folders if Path(os.fsdecode(folder + b"/" + name)).is_symlink()),
+        ]:
             path = folder + b"/" + name
             status = os.lstat(path)
             link = stat.S_ISLNK(status.st_mode)
@@ -43,8 +46,10 @@ def no_children() -> bool:
     return False
 
 
-def apply(patch: bytes, root: Path) -> None:
-    git(root.parent, "init", "-q", str(root))  # without one, git apply takes no part of a path for granted
+def apply(patch: bytes, root: Path, objects: str) -> None:
+    git(
+        root.parent, "init", "-q", f"--object-format={objects}", str(root)
+    )  # without one, git apply takes no part of a path for granted
     environment = {"PATH": os.environ["PATH"], "HOME": str(root), "GIT_CONFIG_NOSYSTEM": "1"}
     subprocess.run(["git", "apply", "-"], input=patch, cwd=root, env=environment, check=True)
 
@@ -98,31 +103,40 @@ def change(root: Path) -> None:
     (root / "id").write_bytes(b"$Id: 1$\n")
 
 
-@pytest.mark.parametrize("kind", ["a repository", "no repository", "a hostile repository"])
+@pytest.mark.parametrize("kind", ["a repository", "no repository", "a hostile repository", "a worktree", "sha256"])
 async def test_the_patch_makes_of_the_old_files_the_new_ones_byte_for_byte(tmp_path: Path, kind: str) -> None:
     root = tmp_path / "r"
-    if kind == "no repository":
-        root.mkdir()
-    else:
-        repository(root)
+    match kind:
+        case "no repository":
+            root.mkdir()
+        case "a worktree":
+            git(repository(tmp_path / "theirs"), "worktree", "add", "-q", str(root))
+        case "sha256":
+            root.mkdir()
+            git(root, "init", "-q", "--object-format=sha256")
+            (root / "a.txt").write_text("one\n")
+            git(root, "add", ".")
+        case _:
+            repository(root)
     if kind == "a hostile repository":
         hostile(root, tmp_path / "marker")
         (root / ".gitattributes").write_text("* text=auto eol=crlf ident filter=f diff=d -diff working-tree-encoding=UTF-16\n")
         git(root, "config", "core.autocrlf", "true")
     fill(root)
     shutil.copytree(root, tmp_path / "copy", symlinks=True, ignore=lambda *_: [".git"])
-    before_theirs = digests(root / ".git")
+    theirs = [root / ".git", tmp_path / "theirs"]
+    before_theirs = [digests(folder) for folder in theirs]
     ours = store(root)
     before = await ours.snapshot()
     change(root)
     after = await ours.snapshot()
     patch = await ours.patch(before, after)
     changed = await ours.changed(before, after)
-    assert digests(root / ".git") == before_theirs
+    assert [digests(folder) for folder in theirs] == before_theirs
     assert not (tmp_path / "marker").exists()
     for folder in (root, tmp_path / "copy"):
         (folder / ".gitattributes").unlink(missing_ok=True)  # git apply would follow it
-    apply(patch, tmp_path / "copy")
+    apply(patch, tmp_path / "copy", "sha256" if kind == "sha256" else "sha1")
     assert contents(tmp_path / "copy") == contents(root)
     told = {one.path: one for one in changed}
     assert len(told) == len(changed) == 20

@@ -37,7 +37,6 @@ _MOST_LOOSE = 10_000  # objects of theirs that are taken over one by one
 _PATIENCE = 10.0  # seconds that another session may hold the store
 _TRIES = 3  # files may come and go while they are read
 _OLDEST = (2, 31)
-_NOTHING = b"0" * 40
 _Kind = Literal["created", "modified", "deleted"]
 _SETTINGS = (
     "core.bare=false",
@@ -254,8 +253,8 @@ class Store:
         look = Look(self._root)
         await asyncio.to_thread(look.at, listing.result(), ignoring.result().out, tracking.result())
         if look.gone:
-            lines = b"".join(b"0 " + _NOTHING + b"\t" + path + b"\0" for path in look.gone)
-            await self._git.run("update-index", "-z", "--index-info", stdin=lines, lock=lock)
+            paths = b"\0".join(look.gone) + b"\0"
+            await self._git.run("update-index", "-z", "--force-remove", "--stdin", stdin=paths, lock=lock)
         if look.present:
             paths = b"\0".join(look.present) + b"\0"
             told = await self._git.run("update-index", "-z", "--add", "--replace", "--stdin", stdin=paths, lock=lock)
