@@ -238,7 +238,7 @@ def test_what_a_filter_stopped_is_refused() -> None:
 @pytest.mark.parametrize("key", ["reasoning_content", "reasoning"])
 def test_reasoning_keeps_the_key_it_came_under(key: str) -> None:
     other = "reasoning" if key == "reasoning_content" else "reasoning_content"
-    deltas = [
+    deltas: list[dict[str, Any]] = [
         {"role": "assistant", "content": "", other: ""},
         {key: "Let "},
         {key: "me.", other: None},

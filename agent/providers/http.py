@@ -1,0 +1,141 @@
+"""Owns HTTP: the one module that knows httpx, and what its failures mean."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager
+
+import httpx
+
+from agent.errors import Fault, ModelError
+
+_CONNECTIONS = httpx.Limits(max_connections=8, max_keepalive_connections=4, keepalive_expiry=60.0)
+
+
+class Response:
+    """What came back: the status, the headers, and the body as it comes."""
+
+    __slots__ = ("_response", "_where", "headers", "status")
+
+    def __init__(self, response: httpx.Response, where: str) -> None:
+        self._response = response
+        self._where = where
+        self.status = response.status_code
+        self.headers: Mapping[str, str] = response.headers
+
+    async def pieces(self) -> AsyncGenerator[bytes, None]:
+        """Yield the body as the network cut it. Raises ModelError where it breaks off."""
+        plain = self.headers.get("content-encoding", "identity") == "identity"
+        try:
+            async for piece in self._response.aiter_raw() if plain else self._response.aiter_bytes():
+                yield piece
+        except httpx.TimeoutException as error:
+            raise ModelError(f"{self._where} fell silent in the middle of its answer", Fault.CUT) from error
+        except httpx.DecodingError as error:
+            raise ModelError(f"{self._where} sent a body that cannot be unpacked", Fault.GARBLED) from error
+        except httpx.HTTPError as error:
+            raise ModelError(f"{self._where} broke off in the middle of its answer", Fault.CUT) from error
+
+    async def read(self, largest: int, seconds: float) -> bytes:
+        """Return the body, or as much of it as came in time and was not too large."""
+        held = bytearray()
+        try:
+            async with asyncio.timeout(seconds), aclosing(self.pieces()) as pieces:
+                async for piece in pieces:
+                    held += piece
+                    if len(held) >= largest:
+                        break
+        except (TimeoutError, ModelError):
+            pass
+        return bytes(held[:largest])
+
+
+class Http:
+    """Sends requests to one server and keeps a few connections to it open. Seconds: to connect, and of silence."""
+
+    def __init__(self, base_url: str, headers: Mapping[str, str], *, connect: float = 10.0, silence: float = 300.0) -> None:
+        self._base_url = base_url
+        self._headers = {"accept-encoding": "identity", **headers}
+        self._timeout = httpx.Timeout(connect=connect, read=silence, write=60.0, pool=connect)
+        self._silence = silence
+        self._client: httpx.AsyncClient | None = None
+        self.where = place(base_url)
+
+    @asynccontextmanager
+    async def send(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes | None = None
+    ) -> AsyncIterator[Response]:
+        """Send one request; leaving gives the connection back, or ends it where the body is unread. Raises ModelError."""
+        client = self._open()
+        typed = {} if body is None else {"content-type": "application/json"}
+        try:
+            request = client.build_request(
+                method, f"{self._base_url}{path}", content=body, headers={**self._headers, **typed, **headers}
+            )
+            response = await client.send(request, stream=True)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise self._fault(error) from error
+        try:
+            yield Response(response, self.where)
+        finally:
+            await response.aclose()
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        if self._client is not None:
+            await self._client.aclose()
+            self._client = None
+
+    def _open(self) -> httpx.AsyncClient:
+        if self._client is None:
+            secure = self._base_url.lower().startswith("https:")
+            # Certificates take a tenth of a second to load, and a proxy is in the way on the loopback.
+            verify: ssl.SSLContext | bool = httpx.create_ssl_context() if secure else False
+            self._client = httpx.AsyncClient(verify=verify, trust_env=secure, timeout=self._timeout, limits=_CONNECTIONS)
+        return self._client
+
+    def _fault(self, error: Exception) -> ModelError:
+        causes = _causes(error)
+        if certificate := next((cause for cause in causes if isinstance(cause, ssl.SSLCertVerificationError)), None):
+            why = certificate.verify_message
+            return ModelError(
+                f"{self.where}: its certificate is not trusted ({why}); for a private one set SSL_CERT_FILE", Fault.REFUSED
+            )
+        if isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol):
+            return ModelError(f"{self._base_url!r} is no address that a request can be sent to", Fault.REFUSED)
+        if isinstance(error, httpx.ProxyError):
+            return ModelError(
+                f"the proxy does not let requests to {self.where} through; see HTTPS_PROXY and NO_PROXY", Fault.CONNECT
+            )
+        if isinstance(error, httpx.ReadTimeout):
+            return ModelError(f"{self.where} took the request, but said nothing for {self._silence:g} s", Fault.CONNECT)
+        if isinstance(error, httpx.TimeoutException):
+            return ModelError(f"{self.where} does not answer", Fault.CONNECT)
+        if isinstance(error, httpx.ConnectError):
+            system = next((cause for cause in causes if isinstance(cause, OSError) and cause.strerror), None)
+            reason = system.strerror.lower() if system is not None and system.strerror else "the connection failed"
+            return ModelError(
+                f"no connection to {self.where}: {reason}; is the server running, and the network up?", Fault.CONNECT
+            )
+        return ModelError(f"{self.where} broke off before it answered", Fault.CONNECT)
+
+
+def place(base_url: str) -> str:
+    """Return host and port as a person may be shown them, without what else an address may hold."""
+    try:
+        url = httpx.URL(base_url)
+    except httpx.InvalidURL:
+        return "the server"
+    return url.netloc.decode("ascii", "replace")
+
+
+def _causes(error: BaseException | None) -> list[BaseException]:
+    found: list[BaseException] = []
+    queue = [error]
+    while queue and len(found) < 30:
+        one = queue.pop(0)
+        if one is None or one in found:
+            continue
+        found.append(one)
+        queue += [one.__cause__, one.__context__, *(one.exceptions if isinstance(one, BaseExceptionGroup) else ())]
+    return found

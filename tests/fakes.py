@@ -1,0 +1,175 @@
+"""Owns the fakes: a real HTTP server on the loopback that plays a script of a model's answers."""
+
+import asyncio
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+from agent.messages import Call, Usage
+
+MODEL = "scripted"
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One answer of the server. After its pieces it waits for `hold`, or for the client to leave; `cut` breaks it off then."""
+
+    pieces: tuple[bytes, ...]
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=lambda: {"content-type": "text/event-stream; charset=utf-8"})
+    cut: bool = False
+    hold: asyncio.Event | None = None
+
+
+def event(delta: Mapping[str, Any], finish: str | None = None, **more: object) -> bytes:
+    """Return one event as vLLM writes it."""
+    choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+    return _line({"choices": [choice], **more})
+
+
+def answer(
+    text: str = "",
+    calls: Sequence[Call | tuple[str, Mapping[str, Any]]] = (),
+    *,
+    reasoning: str = "",
+    usage: Usage | None = None,
+    finish: str = "",
+    cut: bool = False,
+    hold: asyncio.Event | None = None,
+) -> Response:
+    """Build a streamed answer: reasoning, words in pieces, calls with their arguments in two, usage in a last event."""
+    usage = usage or Usage(10, 5)
+    pieces = [event({"role": "assistant", "content": ""})]
+    if reasoning:
+        pieces.append(event({"reasoning_content": reasoning}))
+    pieces += [event({"content": word}) for word in text.splitlines(keepends=True)]
+    for index, call in enumerate(calls):
+        if isinstance(call, tuple):
+            name, arguments = call
+            call = Call(f"functions.{name}:{index}", name, json.dumps(arguments, ensure_ascii=False))
+        middle = len(call.arguments) // 2
+        function = {"name": call.name, "arguments": call.arguments[:middle]}
+        pieces.append(event({"tool_calls": [{"index": index, "id": call.id, "type": "function", "function": function}]}))
+        pieces.append(event({"tool_calls": [{"index": index, "function": {"arguments": call.arguments[middle:]}}]}))
+    pieces.append(event({}, finish or ("tool_calls" if calls else "stop")))
+    counts = {"prompt_tokens": usage.prompt, "completion_tokens": usage.completion, "cached_tokens": usage.cached}
+    pieces += [_line({"choices": [], "usage": counts}), b"data: [DONE]\n\n"]
+    return Response(tuple(pieces), cut=cut, hold=hold)
+
+
+def failure(status: int, body: Mapping[str, Any] | str = "", headers: Mapping[str, str] | None = None) -> Response:
+    """Build a refusal; a mapping becomes JSON."""
+    if isinstance(body, str):
+        return Response((body.encode(),), status, {"content-type": "text/html", **(headers or {})})
+    return Response((json.dumps(body).encode(),), status, {"content-type": "application/json", **(headers or {})})
+
+
+def recorded(capture: bytes, size: int | None = None) -> Response:
+    """Play a capture of a real server: its status line, headers and body, the body in pieces of `size` bytes."""
+    head, _, body = capture.partition(b"\r\n\r\n")
+    first, *lines = head.decode("latin-1").split("\r\n")
+    headers = dict(line.split(": ", 1) for line in lines)
+    kept = {name: value for name, value in headers.items() if name.lower() in {"content-type", "server", "vary", "date"}}
+    step = size or len(body)
+    pieces = tuple(body[start : start + step] for start in range(0, len(body), step))
+    return Response(pieces, int(first.split(" ")[1]), kept)
+
+
+def _line(more: Mapping[str, Any]) -> bytes:
+    whole = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1795447167, "model": MODEL, **more}
+    return b"data: " + json.dumps(whole, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
+
+
+class ScriptedServer:
+    """Answers POSTs with the script's responses, one after the other, and keeps what was asked."""
+
+    def __init__(self, script: Iterable[Response] = (), models: Sequence[str] = (MODEL,)) -> None:
+        self.script = list(script)
+        self.models = models
+        self.requests: list[bytes] = []  # the bodies of POSTs
+        self.heads: list[dict[str, str]] = []  # the headers of all requests, and `:path`
+        self.connections = 0
+        self.left = asyncio.Event()  # a client left before its answer was over
+        self.base_url = ""
+        self._server: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self.base_url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/v1"
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        assert self._server is not None
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._server.wait_closed()
+
+    def bodies(self) -> list[dict[str, Any]]:
+        """Return the requests as what they say."""
+        return [json.loads(request) for request in self.requests]
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while await self._once(reader, writer):
+                pass
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
+
+    async def _once(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").strip().split("\r\n")
+        method, path, _ = first.split(" ")
+        headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
+        body = await reader.readexactly(int(headers.get("content-length", "0")))
+        self.heads.append({":path": path, **headers})
+        if method == "GET" and path == "/v1/models":
+            listed = {"object": "list", "data": [{"id": name, "object": "model"} for name in self.models]}
+            response = failure(200, listed)
+        elif method == "POST" and self.script:
+            self.requests.append(body)
+            response = self.script.pop(0)
+        else:
+            response = failure(400, {"error": {"message": "the script is over", "type": "invalid_request_error"}})
+        return await self._play(response, reader, writer)
+
+    async def _play(self, response: Response, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        head = "".join(f"{name}: {value}\r\n" for name, value in response.headers.items())
+        writer.write(f"HTTP/1.1 {response.status} Scripted\r\n{head}transfer-encoding: chunked\r\n\r\n".encode())
+        for piece in response.pieces:
+            if piece:
+                writer.write(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
+                await writer.drain()
+        if response.hold is not None and await self._leaves(reader, response.hold):
+            self.left.set()
+            return False
+        if response.cut:
+            return False
+        writer.write(b"0\r\n\r\n")
+        await writer.drain()
+        return True
+
+    async def _leaves(self, reader: asyncio.StreamReader, hold: asyncio.Event) -> bool:
+        """Wait for one of the two; tell whether the client left."""
+        leaving, holding = asyncio.ensure_future(reader.read(1)), asyncio.ensure_future(hold.wait())
+        try:
+            await asyncio.wait({leaving, holding}, return_when=asyncio.FIRST_COMPLETED)
+            return leaving.done()
+        finally:
+            leaving.cancel()
+            holding.cancel()
+            await asyncio.gather(leaving, holding, return_exceptions=True)
