@@ -1,6 +1,7 @@
 """Snapshots hold the workspace byte for byte, tell what changed, and leave the person's repository alone."""
 
 import asyncio
+import fcntl
 import os
 import shutil
 import stat
@@ -179,6 +180,82 @@ async def test_what_was_committed_outlives_their_repository(tmp_path: Path) -> N
     after = await ours.snapshot()
     assert await ours.changed(before, after) == (FileChange("a.txt", "modified", 1, 1),)
     assert b"-one\n+two\n" in await ours.patch(before, after)
+
+
+async def test_what_was_committed_is_not_stored_again(tmp_path: Path) -> None:
+    root = repository(tmp_path / "r")
+    git(root, "gc", "-q")
+    (root / "staged").write_text("staged\n")
+    git(root, "add", ".")
+    await store(root).snapshot()
+    [folder] = (tmp_path / "state" / "ledger").iterdir()
+    [pack] = (folder / "objects" / "pack").glob("*.pack")
+    assert pack.samefile(root / ".git" / "objects" / "pack" / pack.name)
+    blob = git(root, "rev-parse", ":staged").strip()
+    loose = Path("objects", blob[:2], blob[2:])
+    assert (folder / loose).samefile(root / ".git" / loose)
+
+
+async def test_a_store_whose_making_was_cut_short_is_made_anew(tmp_path: Path) -> None:
+    root = repository(tmp_path / "r")
+    whole = await store(root).snapshot()
+    [folder] = (tmp_path / "state" / "ledger").iterdir()
+    (folder / "HEAD").unlink()
+    shutil.rmtree(folder / "objects" / "pack")
+    assert (await store(root).snapshot()).tree == whole.tree
+
+
+async def test_a_workspace_that_cannot_be_read_to_its_end_is_given_up(tmp_path: Path) -> None:
+    root = repository(tmp_path / "r")
+    os.mkfifo(root / ".gitignore")
+    with pytest.raises(JumarError, match=r"took longer than 0\.5 s"):
+        await Store(tmp_path / "state", root, seconds=0.5).snapshot()
+    assert no_children()
+
+
+async def test_whoever_waits_in_vain_leaves_the_other_alone(tmp_path: Path) -> None:
+    root = repository(tmp_path / "r")
+    await store(root).snapshot()
+    [folder] = (tmp_path / "state" / "ledger").iterdir()
+    with (folder / "jumar.lock").open("r+") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        (folder / "index.lock").touch()
+        with pytest.raises(JumarError, match="took longer"):
+            await Store(tmp_path / "state" / "ledger", root, seconds=0.2).snapshot()
+        assert (folder / "index.lock").exists()
+
+
+async def test_state_that_lies_in_the_workspace_is_no_part_of_it(tmp_path: Path) -> None:
+    root = repository(tmp_path / "r")
+    place = root / "my [odd] place" / "state"
+    ours = Store(place / "ledger", root)
+    before = await ours.snapshot()
+    (place / "log").write_text("x")
+    assert await ours.changed(before, await ours.snapshot()) == ()
+
+
+@pytest.mark.parametrize("whole", ["/", "home"])
+async def test_what_is_no_project_is_not_taken(tmp_path: Path, whole: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    root = tmp_path if whole == "home" else Path(whole)
+    with pytest.raises(JumarError, match="is too much to take snapshots of"):
+        await Store(tmp_path / "state" / "ledger", root).snapshot()
+
+
+async def test_what_the_person_ignores_everywhere_is_not_in_the_patch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = repository(tmp_path / "r")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / ".gitconfig").write_text("[core]\n\texcludesFile = ~/mine\n")
+    (tmp_path / "home" / "mine").write_text("*.mine\n")
+    (root / ".git" / "info" / "exclude").write_text("*.theirs\n")
+    ours = store(root)
+    before = await ours.snapshot()
+    for name in ("x.mine", "x.theirs"):
+        (root / name).write_text("x\n")
+    after = await ours.snapshot()
+    assert [one.path for one in await ours.changed(before, after)] == ["x.mine", "x.theirs"]
+    assert await ours.patch(before, after) == b""
 
 
 async def test_small_ignored_files_are_told_but_not_part_of_the_patch(tmp_path: Path) -> None:
