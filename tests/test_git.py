@@ -12,6 +12,12 @@ from tests.repositories import digests, git, hostile, repository
 PATIENCE = 20.0
 
 
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+
+
 def test_branch_and_status_are_told(tmp_path: Path) -> None:
     root = repository(tmp_path / "r")
     assert Git(root).start_status().collect(PATIENCE) == "branch main; nothing changed"

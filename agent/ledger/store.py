@@ -26,7 +26,7 @@ from agent.ledger.bare import Bare
 from agent.ledger.snapshot import CLOSED_FOLDER, LeftOut, Look, Snapshot
 
 _TRIES = 3  # files may come and go while they are read
-_LONGEST = 60.0  # seconds
+_LONGEST = 60.0  # seconds that one look at the workspace may take
 _Kind = Literal["created", "modified", "deleted"]
 
 

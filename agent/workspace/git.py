@@ -128,7 +128,9 @@ class Git:
             ]
             found = shutil.which("git", path=":".join(folders))
             if found is None or Path(found).resolve().is_relative_to(self.root):
-                raise JumarError("git is not installed; install it, so that changes can be told and undone")
+                raise JumarError(
+                    "no git outside the workspace is on the PATH; install it, so that changes can be told and undone"
+                )
             self._program = found
         return self._program
 
