@@ -367,10 +367,10 @@ async def test_names_that_git_does_not_take_are_named(tmp_path: Path) -> None:
 
 async def test_a_snapshot_that_is_cancelled_leaves_no_child_and_no_lock(tmp_path: Path) -> None:
     root = repository(tmp_path / "r")
-    for number in range(2000):
+    for number in range(800):
         (root / f"{number}").write_text(f"{number}")
     ours = store(root)
-    for turns in range(0, 60, 3):
+    for turns in range(0, 40, 4):
         taking = asyncio.create_task(ours.snapshot())
         for _ in range(turns):
             await asyncio.sleep(0.001)
