@@ -92,6 +92,7 @@ class ScriptedServer:
         self.requests: list[bytes] = []  # the bodies of POSTs
         self.heads: list[dict[str, str]] = []  # the headers of all requests, and `:path`
         self.connections = 0
+        self.asked = asyncio.Event()  # a POST came
         self.left = asyncio.Event()  # a client left before its answer was over
         self.base_url = ""
         self._server: asyncio.Server | None = None
@@ -142,6 +143,7 @@ class ScriptedServer:
             response = failure(200, listed)
         elif method == "POST" and self.script:
             self.requests.append(body)
+            self.asked.set()
             response = self.script.pop(0)
         else:
             response = failure(400, {"error": {"message": "the script is over", "type": "invalid_request_error"}})

@@ -1,6 +1,8 @@
 """Owns HTTP: the one module that knows httpx, and what its failures mean."""
 
 import asyncio
+import os
+import socket
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
@@ -112,11 +114,9 @@ class Http:
         if isinstance(error, httpx.TimeoutException):
             return ModelError(f"{self.where} does not answer", Fault.CONNECT)
         if isinstance(error, httpx.ConnectError):
-            system = next((cause for cause in causes if isinstance(cause, OSError) and cause.strerror), None)
-            reason = system.strerror.lower() if system is not None and system.strerror else "the connection failed"
-            return ModelError(
-                f"no connection to {self.where}: {reason}; is the server running, and the network up?", Fault.CONNECT
-            )
+            system = next((cause for cause in causes if isinstance(cause, OSError) and cause.errno), None)
+            why = f"{_reason(system)}; is the server running, and the network up?"
+            return ModelError(f"no connection to {self.where}: {why}", Fault.CONNECT)
         return ModelError(f"{self.where} broke off before it answered", Fault.CONNECT)
 
 
@@ -127,6 +127,14 @@ def place(base_url: str) -> str:
     except httpx.InvalidURL:
         return "the server"
     return url.netloc.decode("ascii", "replace")
+
+
+def _reason(error: OSError | None) -> str:
+    if error is None:
+        return "it failed"
+    if isinstance(error, socket.gaierror):
+        return "there is no such host"
+    return os.strerror(error.errno).lower() if error.errno else str(error)
 
 
 def _causes(error: BaseException | None) -> list[BaseException]:
