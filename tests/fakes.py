@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -78,6 +79,10 @@ def recorded(capture: bytes, size: int | None = None) -> Response:
     return Response(pieces, int(first.split(" ")[1]), kept)
 
 
+def _listed(models: Sequence[str]) -> Response:
+    return failure(200, {"object": "list", "data": [{"id": name, "object": "model"} for name in models]})
+
+
 def _line(more: Mapping[str, Any]) -> bytes:
     whole = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1795447167, "model": MODEL, **more}
     return b"data: " + json.dumps(whole, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
@@ -86,9 +91,15 @@ def _line(more: Mapping[str, Any]) -> bytes:
 class ScriptedServer:
     """Answers POSTs with the script's responses, one after the other, and keeps what was asked."""
 
-    def __init__(self, script: Iterable[Response] = (), models: Sequence[str] = (MODEL,)) -> None:
+    def __init__(
+        self,
+        script: Iterable[Response] = (),
+        models: Sequence[str] | Response = (MODEL,),
+        secured: ssl.SSLContext | None = None,
+    ) -> None:
         self.script = list(script)
         self.models = models
+        self._secured = secured
         self.requests: list[bytes] = []  # the bodies of POSTs
         self.heads: list[dict[str, str]] = []  # the headers of all requests, and `:path`
         self.connections = 0
@@ -99,8 +110,8 @@ class ScriptedServer:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        self.base_url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/v1"
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=self._secured)
+        self.base_url = f"{'https' if self._secured else 'http'}://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/v1"
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -139,8 +150,7 @@ class ScriptedServer:
         body = await reader.readexactly(int(headers.get("content-length", "0")))
         self.heads.append({":path": path, **headers})
         if method == "GET" and path == "/v1/models":
-            listed = {"object": "list", "data": [{"id": name, "object": "model"} for name in self.models]}
-            response = failure(200, listed)
+            response = self.models if isinstance(self.models, Response) else _listed(self.models)
         elif method == "POST" and self.script:
             self.requests.append(body)
             self.asked.set()

@@ -3,6 +3,8 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agent.errors import Fault, ModelError
 from agent.messages import Answer, Call, Usage
@@ -321,6 +323,59 @@ def test_events_that_are_no_events_are_passed_over() -> None:
     assert not merge.ended
 
 
+KEYS = st.sampled_from(
+    [
+        "choices",
+        "delta",
+        "message",
+        "content",
+        "text",
+        "tool_calls",
+        "function_call",
+        "function",
+        "id",
+        "index",
+        "name",
+        "arguments",
+        "reasoning",
+        "reasoning_content",
+        "finish_reason",
+        "usage",
+        "prompt_tokens",
+        "prompt_tokens_details",
+        "cached_tokens",
+        "model",
+    ]
+)
+LEAVES = (
+    st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(["", "}", '{"a":1}', "read", "a", "\ud83c", "stop"])
+)
+JSON = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4), max_leaves=12)
+DELTAS = st.dictionaries(KEYS, JSON, max_size=4)
+EVENTS = JSON | st.builds(lambda delta, more: {**more, "choices": [{"delta": delta, **more}]}, DELTAS, DELTAS)
+
+
+@given(st.lists(EVENTS, max_size=5))
+def test_no_event_whatever_is_in_it_breaks_the_merging(events: list[object]) -> None:
+    merge = Merge(fault)
+    told = ""
+    try:
+        for event in events:
+            merge.take(event)
+            chunks = merge.told()
+            told += "".join(chunk.text for chunk in chunks if isinstance(chunk, TextDelta))
+            "".join(chunk.name for chunk in chunks if isinstance(chunk, CallDelta)).encode()
+        last = merge.finished(("read",), ("a",), "m")
+    except ModelError:
+        return
+    answer = last.answer
+    last.model.encode()
+    assert answer.text.startswith(told)
+    assert len({"a", *(call.id for call in answer.calls)}) == 1 + len(answer.calls)
+    assert all(call.name for call in answer.calls)
+    "".join((answer.text, answer.reasoning, *(part for call in answer.calls for part in (call.name, call.arguments)))).encode()
+
+
 def test_what_came_together_is_told_together() -> None:
     merge = Merge(fault)
     for delta in ({"reasoning": "a"}, {"reasoning": "b"}, {"content": "c"}, {"content": "d"}, part('{"pa', "read", index=0)):
@@ -347,3 +402,12 @@ def test_the_model_is_the_one_that_the_server_names() -> None:
     merge.take({"model": "kimi-k2.6", "choices": [{"delta": {"content": "hi"}}]})
     assert merge.finished((), (), "m").model == "kimi-k2.6"
     assert merged({"content": "hi"}).model == "m"
+
+
+def test_half_a_character_does_no_harm_in_a_name_either() -> None:
+    merge = Merge(fault)
+    merge.take({"model": "k2\ud800", "choices": [{"delta": part('{"a":"\ud800"}', "read\ud800", index=0, id="a")}]})
+    assert merge.told() == [CallDelta("read\ufffd", 9)]
+    last = merge.finished((), (), "m")
+    assert last.model == "k2\ufffd"
+    assert last.answer.calls == (Call("a", "read\ufffd", '{"a":"\ufffd"}'),)

@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 import socket
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -318,6 +319,44 @@ async def test_a_model_of_the_servers_choice_is_not_named_and_can_be_learned() -
         assert await model.list_models() == ["a", "b"]
 
 
+@pytest.mark.parametrize(
+    ("answered", "words"),
+    [
+        (failure(404, {"detail": "Not Found"}), "/v1/models is not there (404): Not Found"),
+        (failure(200, {"data": "none"}), "JUMAR_MODEL"),
+        (failure(200, "<html>"), "JUMAR_MODEL"),
+        (failure(401, {"error": {"message": "no"}}), "JUMAR_API_KEY"),
+    ],
+)
+async def test_a_server_that_lists_no_models_says_what_to_do(answered: Response, words: str) -> None:
+    async with ScriptedServer(models=answered) as server, model_of(server) as model:
+        with pytest.raises(ModelError) as caught:
+            await model.list_models()
+    assert words in str(caught.value)
+
+
+async def test_a_server_with_a_certificate_is_believed_when_the_person_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    secured = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    secured.load_cert_chain(CAPTURES / "localhost.pem")
+    async with ScriptedServer([answer("Hi")], secured=secured) as server:
+        assert server.base_url.startswith("https:")
+        async with model_of(server) as model:
+            [chunk] = [chunk async for chunk in model.stream(asking())]
+            assert isinstance(chunk, Failed)
+            assert chunk.error.fault is Fault.REFUSED
+            assert "SSL_CERT_FILE" in str(chunk.error)
+        monkeypatch.setenv("SSL_CERT_FILE", str(CAPTURES / "localhost.pem"))
+        async with model_of(server) as model:
+            last = [chunk async for chunk in model.stream(asking())][-1]
+            assert isinstance(last, Finished)
+
+
+async def test_a_proxy_for_the_world_is_not_asked_for_a_plain_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    assert (await finished(answer("Hi"))).answer.text == "Hi"
+
+
 ERROR = {"message": "no", "type": "x"}
 CLASSES: list[tuple[int, dict[str, Any] | str, Fault, str]] = [
     (400, {"error": {"message": "considered high risk", "type": "content_filter"}}, Fault.REFUSED, "high risk"),
@@ -409,7 +448,7 @@ async def test_a_server_that_wants_a_key_says_where_to_put_one() -> None:
 
 def test_a_key_for_another_of_moonshots_hosts_is_explained() -> None:
     faults = Faults(Connection("https://api.moonshot.ai/v1", KEY, "MOONSHOT_API_KEY", "k"), "api.moonshot.ai")
-    words = str(faults.of_response(401, {}, b"{}"))
+    words = str(faults.of_response("/chat/completions", 401, {}, b"{}"))
     assert "MOONSHOT_API_KEY" in words
     assert "not interchangeable" in words
 
@@ -417,7 +456,7 @@ def test_a_key_for_another_of_moonshots_hosts_is_explained() -> None:
 def test_what_a_server_says_is_shown_in_one_short_line_without_the_key() -> None:
     faults = Faults(Connection("http://h/v1", KEY, "K", "k"), "h")
     hostile = f"\x1b[31mred\x07\n\u202e{KEY} Bearer abcdefghijkl sk-abcdefghijkl " + "x" * 10_000
-    words = str(faults.of_response(400, {}, json.dumps({"error": {"message": hostile}}).encode()))
+    words = str(faults.of_response("/chat/completions", 400, {}, json.dumps({"error": {"message": hostile}}).encode()))
     assert words.isprintable()
     assert len(words) < 400
     assert "abcdefghijkl" not in words

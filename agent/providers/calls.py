@@ -79,7 +79,7 @@ class Calls:
 
     def told(self) -> Iterable[tuple[str, int]]:
         """Return the name and the size of every call that grew since the last time."""
-        grown = [(draft.name, draft.size) for draft in self._touched.values() if draft.name]
+        grown = [(mended(draft.name), draft.size) for draft in self._touched.values() if draft.name]
         self._touched.clear()
         return grown
 

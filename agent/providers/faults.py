@@ -49,14 +49,16 @@ class Faults:
         self._connection = connection
         self._where = where
 
-    def of_response(self, status: int, headers: Mapping[str, str], body: bytes) -> ModelError:
-        """Return the fault of an answer that is no success."""
+    def of_response(self, path: str, status: int, headers: Mapping[str, str], body: bytes) -> ModelError:
+        """Return the fault of an answer that is no success; `path` is what was asked for."""
         told = self._read(body)
         if 300 <= status < 400:
             target = urlsplit(headers.get("location", "")).netloc or "another place"
             return ModelError(
                 f"{self._where} sends requests on to {target}; set the base URL to where it really is", Fault.REFUSED
             )
+        if status in {404, 405} and not _CONTEXT.search(told.all):
+            return self._missing_place(path, status, told)
         return self._classified(status, told, _wait(headers))
 
     def of_event(self, error: object) -> ModelError:
@@ -89,8 +91,6 @@ class Faults:
             return self._authentication(status, said)
         if status == 413 or _CONTEXT.search(told.all):
             return ModelError(f"{self._where}: the conversation no longer fits the model{said}", Fault.CONTEXT)
-        if status in {404, 405}:
-            return self._missing_place(status, told, said)
         if status in {408, 409} or status >= 500 or not status:
             number = f" ({status})" if status else ""
             return ModelError(f"{self._where} could not answer{number}{said}", Fault.OVERLOADED, wait)
@@ -111,12 +111,13 @@ class Faults:
         )
         return ModelError(words, Fault.AUTHENTICATION)
 
-    def _missing_place(self, status: int, told: _Told, said: str) -> ModelError:
-        if status == 404 and told.words and _MODEL.search(told.all):
+    def _missing_place(self, path: str, status: int, told: _Told) -> ModelError:
+        said = f": {told.words}" if told.words else ""
+        if path != "/models" and status == 404 and told.words and _MODEL.search(told.all):
             name = repr(self._connection.model) if self._connection.model else "a model of its own choice"
             how = f"choose one with -m or JUMAR_MODEL, {self._shown()}/models lists them"
             return ModelError(f"{self._where} has no model {name} for this key; {how}{said}", Fault.REFUSED)
-        return ModelError(f"{self._shown()}/chat/completions is not there ({status}){self._missing() or said}", Fault.REFUSED)
+        return ModelError(f"{self._shown()}{path} is not there ({status}){self._missing() or said}", Fault.REFUSED)
 
     def _missing(self) -> str:
         return "" if urlsplit(self._connection.base_url).path.strip("/") else "; does the base URL miss /v1 at its end?"

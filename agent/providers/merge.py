@@ -7,7 +7,7 @@ from agent.errors import Fault, ModelError
 from agent.messages import Answer, Usage
 from agent.model import CallDelta, Chunk, Finished, ReasoningDelta, TextDelta
 from agent.providers.calls import Calls
-from agent.providers.words import Words
+from agent.providers.words import Words, mended
 
 _LARGEST = 64 << 20  # characters of one answer
 _REASONING_KEYS = ("reasoning_content", "reasoning")
@@ -65,7 +65,7 @@ class Merge:
         if usage := event.get("usage"):
             self._usage = usage
         if not self.model and isinstance(model := event.get("model"), str):
-            self.model = model
+            self.model = mended(model)[:200]
         if error := event.get("error"):
             raise self._fault(error)
         if event.get("object") == "error":

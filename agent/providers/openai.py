@@ -19,6 +19,8 @@ from agent.providers.kimi import dialect
 from agent.providers.merge import Merge
 from agent.providers.sse import Events
 
+_ANSWERS = "/chat/completions"
+_MODELS = "/models"
 _LARGEST_REFUSAL = 64 << 10  # bytes
 _LARGEST_WHOLE = 64 << 20  # bytes of an answer that is not streamed
 _SECONDS_OF_REFUSAL = 10.0
@@ -49,10 +51,10 @@ class OpenAIModel:
 
     async def list_models(self) -> list[str]:
         """Return the names of the models that the server has for this key. Raises ModelError."""
-        async with self._http.send("GET", "/models", self._headers()) as response:
+        async with self._http.send("GET", _MODELS, self._headers()) as response:
             body = await response.read(_LARGEST_REFUSAL * 16, _SECONDS_OF_REFUSAL)
             if not 200 <= response.status < 300:
-                raise self._faults.of_response(response.status, response.headers, body)
+                raise self._faults.of_response(_MODELS, response.status, response.headers, body)
         try:
             listed = json.loads(body)
         except (ValueError, RecursionError):
@@ -74,10 +76,10 @@ class OpenAIModel:
 
     async def _answer(self, request: Request) -> AsyncGenerator[Chunk, None]:
         intake = _Intake(Merge(self._faults.of_event))
-        async with self._http.send("POST", "/chat/completions", self._headers(), self._body.encode(request)) as response:
+        async with self._http.send("POST", _ANSWERS, self._headers(), self._body.encode(request)) as response:
             if not 200 <= response.status < 300:
                 body = await response.read(_LARGEST_REFUSAL, _SECONDS_OF_REFUSAL)
-                raise self._faults.of_response(response.status, response.headers, body)
+                raise self._faults.of_response(_ANSWERS, response.status, response.headers, body)
             async with aclosing(response.pieces()) as pieces:
                 first = await _first(pieces)
                 if first.startswith(b"<"):
