@@ -323,30 +323,11 @@ def test_events_that_are_no_events_are_passed_over() -> None:
     assert not merge.ended
 
 
-KEYS = st.sampled_from(
-    [
-        "choices",
-        "delta",
-        "message",
-        "content",
-        "text",
-        "tool_calls",
-        "function_call",
-        "function",
-        "id",
-        "index",
-        "name",
-        "arguments",
-        "reasoning",
-        "reasoning_content",
-        "finish_reason",
-        "usage",
-        "prompt_tokens",
-        "prompt_tokens_details",
-        "cached_tokens",
-        "model",
-    ]
-)
+KEYS = st.sampled_from([
+    "choices", "delta", "message", "content", "text", "tool_calls", "function_call", "function", "id", "index", "name",
+    "arguments", "reasoning", "reasoning_content", "finish_reason", "usage", "prompt_tokens", "prompt_tokens_details",
+    "cached_tokens", "model",
+])  # fmt: skip
 LEAVES = (
     st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(["", "}", '{"a":1}', "read", "a", "\ud83c", "stop"])
 )
