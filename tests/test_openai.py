@@ -1,6 +1,7 @@
 """Owns the proof of the Chat Completions provider: against a real server on the loopback, with captures byte for byte."""
 
 import asyncio
+import gzip
 import json
 import re
 import socket
@@ -22,6 +23,7 @@ from agent.providers.kimi import dialect
 from agent.providers.openai import OpenAIModel
 from tests.fakes import Response, ScriptedServer, answer, event, failure, recorded
 
+# Recorded byte for byte: vLLM 0.32 and llama.cpp, with Kimi K2's templates, parsers and markup, over small models.
 CAPTURES = Path(__file__).parent / "captures"
 KEY = "sk-very-secret-key-of-a-person"
 TOOL = ToolOffer("read_file", "Read a file.", {"type": "object", "properties": {"path": {"type": "string"}}})
@@ -355,6 +357,34 @@ async def test_a_proxy_for_the_world_is_not_asked_for_a_plain_server(monkeypatch
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     assert (await finished(answer("Hi"))).answer.text == "Hi"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("SSL_CERT_FILE", "/nowhere.pem"), ("HTTPS_PROXY", "gopher://h"), ("HTTPS_PROXY", "http://h:port")]
+)
+async def test_surroundings_that_cannot_be_used_are_told_and_nothing_is_raised(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    model = OpenAIModel(Connection("https://127.0.0.1:9/v1", KEY, "JUMAR_API_KEY", "k2"))
+    [chunk] = [chunk async for chunk in model.stream(asking())]
+    assert isinstance(chunk, Failed)
+    assert name in str(chunk.error)
+
+
+@pytest.mark.parametrize("url", ["http://ä.\ud800/v1", "gopher://h/v1", "http://h:99999/v1"])
+async def test_an_address_that_is_none_is_told_and_nothing_is_raised(url: str) -> None:
+    model = OpenAIModel(Connection(url, KEY, "JUMAR_API_KEY", "k2"))
+    [chunk] = [chunk async for chunk in model.stream(asking())]
+    await model.close()
+    assert isinstance(chunk, Failed)
+
+
+async def test_a_body_that_was_packed_unasked_is_unpacked() -> None:
+    packed = gzip.compress(b"".join(answer("Hi").pieces))
+    headers = {"content-type": "text/event-stream", "content-encoding": "gzip"}
+    assert (await finished(Response((packed[:20], packed[20:]), headers=headers))).answer.text == "Hi"
+    assert (await failed(Response((b"data: no gzip\n\n",), headers=headers))).fault is Fault.GARBLED
 
 
 ERROR = {"message": "no", "type": "x"}

@@ -91,9 +91,15 @@ class Http:
     def _open(self) -> httpx.AsyncClient:
         if self._client is None:
             secure = self._base_url.lower().startswith("https:")
-            # Certificates take a tenth of a second to load, and a proxy is in the way on the loopback.
-            verify: ssl.SSLContext | bool = httpx.create_ssl_context() if secure else False
-            self._client = httpx.AsyncClient(verify=verify, trust_env=secure, timeout=self._timeout, limits=_CONNECTIONS)
+            try:
+                # Certificates take a tenth of a second to load, and a proxy is in the way on the loopback.
+                verify: ssl.SSLContext | bool = httpx.create_ssl_context() if secure else False
+                self._client = httpx.AsyncClient(verify=verify, trust_env=secure, timeout=self._timeout, limits=_CONNECTIONS)
+            except (OSError, ValueError, ImportError, httpx.InvalidURL) as error:
+                words = (
+                    "the certificates or the proxy that the environment names cannot be used; see SSL_CERT_FILE and HTTPS_PROXY"
+                )
+                raise ModelError(words, Fault.REFUSED) from error
         return self._client
 
     def _fault(self, error: Exception) -> ModelError:
@@ -104,7 +110,7 @@ class Http:
                 f"{self.where}: its certificate is not trusted ({why}); for a private one set SSL_CERT_FILE", Fault.REFUSED
             )
         if isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol):
-            return ModelError(f"{self._base_url!r} is no address that a request can be sent to", Fault.REFUSED)
+            return ModelError("the base URL is no address that a request can be sent to", Fault.REFUSED)
         if isinstance(error, httpx.ProxyError):
             return ModelError(
                 f"the proxy does not let requests to {self.where} through; see HTTPS_PROXY and NO_PROXY", Fault.CONNECT
