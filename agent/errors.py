@@ -33,6 +33,9 @@ class Fault(StrEnum):
     GARBLED = "garbled"  # an answer that is none
 
 
+RETRYABLE = frozenset({Fault.CONNECT, Fault.CUT, Fault.OVERLOADED, Fault.RATE, Fault.GARBLED})
+
+
 class ModelError(JumarError):
     """The loop's business: retried where that can help, else the turn fails."""
 
@@ -44,4 +47,4 @@ class ModelError(JumarError):
     @property
     def retryable(self) -> bool:
         """Whether the same request may succeed later."""
-        return self.fault in {Fault.CONNECT, Fault.CUT, Fault.OVERLOADED, Fault.RATE, Fault.GARBLED}
+        return self.fault in RETRYABLE

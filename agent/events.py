@@ -309,13 +309,20 @@ Event = (
 
 @cache
 def adapter() -> TypeAdapter[Event]:
-    """Return the one door between events and JSON."""
+    """Return what reads any event, and what their schema is made of."""
     return TypeAdapter(Annotated[Event, Field(discriminator="type")])
+
+
+@cache
+def _writer(kind: Any) -> TypeAdapter[Event]:
+    """Return what writes one type of event; made when the first one comes, since all together are slow to make."""
+    return TypeAdapter(kind)
 
 
 def encode(event: Event, *, seq: int, ts: str, session_id: str) -> bytes:
     """Return the event as one JSON line, with its envelope, without the newline."""
-    body = adapter().dump_json(event)
+    kind: Any = type(event)
+    body = _writer(kind).dump_json(event)
     return f'{{"v":{SCHEMA_VERSION},"seq":{seq},"ts":"{ts}","session_id":"{session_id}",'.encode() + body[1:]
 
 

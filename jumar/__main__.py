@@ -1,5 +1,6 @@
 """Owns the first moment: whose code may be imported, before any of it is."""
 
+import gc
 import os
 import sys
 
@@ -37,6 +38,8 @@ def main() -> int:
 
         print(f"jumar {__version__}")
         return 0
+    os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"  # nobody else's code, and no search for it
+    gc.disable()  # all that is imported stays; `Headless` turns it on again
     from jumar.cli import run
 
     return run(sys.argv[1:])

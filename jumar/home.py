@@ -22,6 +22,11 @@ class Home:
         return self.state / "sessions"
 
     @property
+    def ledger(self) -> Path:
+        """Where the snapshots are."""
+        return self.state / "ledger"
+
+    @property
     def trusted(self) -> Path:
         """The list of trusted work trees."""
         return self.state / "trusted.json"

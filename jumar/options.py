@@ -9,9 +9,9 @@ OutputFormat = Literal["text", "json", "stream-json"]
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """One headless run. `prompt` None means that prompts come as JSON lines on stdin."""
+    """One headless run. `prompts` None means that they come as JSON lines on stdin."""
 
-    prompt: str | None
+    prompts: tuple[str, ...] | None
     cwd: Path
     add_dirs: tuple[Path, ...] = ()
     output_format: OutputFormat = "text"

@@ -74,8 +74,7 @@ class JsonPrinter:
     def hear(self, event: Event, line: bytes) -> None:
         """Print the result."""
         if isinstance(event, RunFinished):
-            self._out.write(line.decode())
-            self._out.flush()
+            _write_line(self._out, line)
 
 
 class StreamPrinter:
@@ -91,10 +90,16 @@ class StreamPrinter:
         """Print one line."""
         if line:
             self._seq = int(line.split(b",", 2)[1].rpartition(b":")[2])
-            self._out.write(line.decode())
+            _write_line(self._out, line)
         elif self._deltas:
-            self._out.write(encode(event, seq=self._seq, ts=now(), session_id=self._session_id).decode() + "\n")
-        self._out.flush()
+            _write_line(self._out, encode(event, seq=self._seq, ts=now(), session_id=self._session_id) + b"\n")
+
+
+def _write_line(out: TextIO, line: bytes) -> None:
+    """Write JSON as UTF-8, whatever the locale is."""
+    out.flush()
+    out.buffer.write(line)
+    out.buffer.flush()
 
 
 def describe(event: Event) -> list[str]:

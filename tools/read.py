@@ -5,7 +5,6 @@ from typing import ClassVar
 from pydantic import Field
 
 from agent.blocks import TextBlock
-from agent.code.syntax import language
 from agent.errors import ToolFailure
 from agent.tool import Arguments, Context, Effect, Result, Tool
 from agent.workspace.contract import FileText
@@ -53,14 +52,13 @@ class Read(Tool[ReadArguments]):
             told.append(f"{number}\t{shown}")
         context.workspace.saw(file)
         last = first + len(told) - 1
-        told.append(_notes(file, first, last, len(lines)))
-        window = "\n".join(lines[first - 1 : last])
-        return Result("\n".join(told), (TextBlock(window, language(file.path.shown)),))
+        notes = _notes(file, first, last, len(lines))
+        return Result("\n".join([*told, f"[{notes}]"]), (TextBlock(notes.split(";", 1)[0]),))
 
 
 def _notes(file: FileText, first: int, last: int, total: int) -> str:
     if not total:
-        return "[empty file]"
+        return "empty file"
     notes = [f"lines {first}-{last} of {total}"]
     if last < total:
         notes.append(f"go on with offset={last + 1}")
@@ -70,4 +68,4 @@ def _notes(file: FileText, first: int, last: int, total: int) -> str:
         notes.append(f"{file.encoding}{' with byte order mark' if file.bom else ''}, kept by edit and write")
     if not file.text.endswith(("\n", "\r")):
         notes.append("no newline at the end")
-    return f"[{'; '.join(notes)}]"
+    return "; ".join(notes)

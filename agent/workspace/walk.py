@@ -3,10 +3,12 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
-import pathspec
+if TYPE_CHECKING:
+    from pathspec import GitIgnoreSpec
 
-_Rules = tuple[tuple[str, pathspec.GitIgnoreSpec], ...]  # the folder they stand in, its last character a slash; inner last
+_Rules: TypeAlias = "tuple[tuple[str, GitIgnoreSpec], ...]"  # the folder they stand in, its last character a slash; inner last
 
 
 class Walk:
@@ -54,9 +56,11 @@ class Walk:
 
 
 def _rules_of(folder: str) -> _Rules:
+    from pathspec import GitIgnoreSpec
+
     try:
         with open(f"{folder}/.gitignore", encoding="utf-8", errors="surrogateescape") as opened:  # noqa: PTH123
-            return ((f"{folder.rstrip('/')}/", pathspec.GitIgnoreSpec.from_lines(opened)),)
+            return ((f"{folder.rstrip('/')}/", GitIgnoreSpec.from_lines(opened)),)
     except (OSError, ValueError):
         return ()
 

@@ -1,0 +1,98 @@
+"""Owns the demo: a recorded session in a scratch repository, with tools that really run, and what to do after it."""
+
+import asyncio
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TextIO
+
+from agent.errors import UsageError
+from agent.providers.replay import ReplayModel, load
+from agent.safe import safe_line
+from jumar.headless import Headless
+from jumar.options import RunOptions
+from jumar.recording import expected
+
+_RECORDING = Path(__file__).with_name("demo.json")
+_PATCH = ".git/jumar-demo.patch"
+_PACE = 0.015  # seconds a piece of a dozen letters, so that it can be followed
+_QUIET_GIT = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1", "GIT_TERMINAL_PROMPT": "0"}
+
+
+def demo(into: Path | None, *, fast: bool, out: TextIO, progress: TextIO) -> int:
+    """Play the demo and return its exit code. Raises UsageError."""
+    recording = load(_RECORDING.read_bytes())
+    folder = _scratch(into)
+    prompt = recording.prompts[0]
+    where = safe_line(str(folder))
+    print(f"This is a recording: what the model says was recorded, every call really runs, in {where}", file=progress)
+    print(f"\n> {prompt}\n", file=progress, flush=True)
+    options = RunOptions(
+        prompts=recording.prompts,
+        cwd=folder,
+        mode="yolo",
+        verify="python3 check.py",
+        patch=folder / _PATCH,
+        trust=True,
+        ephemeral=True,
+    )
+    ours = str(Path(sys.executable).parent)
+    environment = {**os.environ, "PATH": f"{ours}:{os.environ.get('PATH', os.defpath)}"}
+    model = ReplayModel(recording, pace=0.0 if fast or not progress.isatty() else _PACE)
+    code = asyncio.run(Headless(options, environment, out, progress).run(model, expected(recording)))
+    if code == 0:
+        print(_after(folder), file=progress, flush=True)
+    return code
+
+
+def _scratch(into: Path | None) -> Path:
+    """Make an empty git repository with a first commit."""
+    if into is None:
+        folder = Path(tempfile.mkdtemp(prefix="jumar-demo-"))
+    else:
+        folder = into.absolute()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if any(folder.iterdir()):
+                raise UsageError(f"{into} is not empty; name a new folder for the demo")
+        except OSError as error:
+            raise UsageError(f"{into} cannot be used: {error.strerror}; name a new folder for the demo") from error
+    folder = folder.resolve()
+    who = ("-c", "user.name=jumar", "-c", "user.email=jumar@localhost")
+    commands = (
+        ("init", "-q", "--template="),
+        ("symbolic-ref", "HEAD", "refs/heads/main"),
+        (*who, "commit", "-q", "--allow-empty", "-m", "Begin"),
+    )
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    for command in commands:
+        try:
+            ended = subprocess.run(  # the program that the person's PATH names, as in their own terminal
+                ["git", *command],  # noqa: S607
+                cwd=folder,
+                env=kept | _QUIET_GIT,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+        except FileNotFoundError:
+            raise UsageError("git is not installed; the demo needs it for its scratch repository", 1) from None
+        if ended.returncode:
+            raise UsageError(f"git {command[0]} failed in {folder}: {ended.stderr.strip()}", 1)
+    return folder
+
+
+def _after(folder: Path) -> str:
+    opener = "open" if sys.platform == "darwin" else "xdg-open"
+    place = shlex.quote(str(folder))
+    return f"""
+Play it    {opener} {shlex.quote(str(folder / "index.html"))}
+See it     git -C {place} apply --stat {_PATCH}
+Undo it    git -C {place} apply -R {_PATCH}   (without -R it is there again)
+With a key export MOONSHOT_API_KEY=…   (or JUMAR_BASE_URL, JUMAR_API_KEY and JUMAR_MODEL for any OpenAI-compatible server)
+           cd your-repository && jumar trust && jumar -p "what to do" --mode edits --allow 'shell(pytest *)'
+"""

@@ -1,0 +1,201 @@
+"""Owns the headless front end: one run, from the command line's options to its exit code."""
+
+import asyncio
+import gc
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Mapping
+from contextlib import AsyncExitStack, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import TextIO
+
+from agent import config
+from agent.context import environment as surroundings
+from agent.context import instructions
+from agent.errors import UsageError
+from agent.events import Event, Warned
+from agent.ledger.span import Span
+from agent.ledger.store import Store
+from agent.log import Log, Opened, new_id, sessions
+from agent.loop import Limits
+from agent.model import Model
+from agent.policy import Decision, Mode, Rule
+from agent.session import Session, Setting
+from agent.workspace.git import Git
+from agent.workspace.local import LocalWorkspace
+from jumar import __version__
+from jumar.home import Home, home
+from jumar.options import RunOptions
+from jumar.output_schema import OutputSchema
+from jumar.printers import JsonPrinter, Printer, StreamPrinter, TextPrinter
+from jumar.run import Expected, Run, Wanted
+from jumar.trust import demand, tree_root
+from jumar.wiring import connected_model, find_tools
+from prompts import words
+
+SIGNAL_CODES = {signal.SIGHUP: 129, signal.SIGINT: 130, signal.SIGTERM: 143}
+BROKEN_PIPE_CODE = 141
+_GIT_PATIENCE = 0.05  # seconds that the first request waits for git's status, beside what it takes anyway
+
+
+class Headless:
+    """One run. It opens what it needs and gives it back whatever happens."""
+
+    def __init__(self, options: RunOptions, environment: Mapping[str, str], out: TextIO, progress: TextIO) -> None:
+        self._options = options
+        self._environment = environment
+        self._out = out
+        self._progress = progress
+        self._printer: Printer | None = None
+        self._work: asyncio.Task[None] | None = None
+        self._ended_by = 0  # the exit code of the signal that ended the run
+
+    async def run(self, model: Model | None = None, expected: Expected | None = None) -> int:
+        """Run to the end and return the exit code. Raises JumarError where nothing was asked of a model yet.
+
+        `expected` says how the calls must come out.
+        """
+        options = self._options
+        place = home(self._environment)
+        root = tree_root(options.cwd)
+        if not options.trust:
+            demand(place, root)
+        settings = config.load(place.config / "config.toml")
+        schema = OutputSchema.load(options.output_schema) if options.output_schema else None
+        rules = _rules(options, settings)
+        mode = Mode(options.mode or settings.mode)
+        async with AsyncExitStack() as given_back:
+            folder, ledger = place.sessions, place.ledger
+            if options.ephemeral:
+                folder = Path(tempfile.mkdtemp(prefix="jumar-"))
+                given_back.callback(shutil.rmtree, folder, ignore_errors=True)
+                ledger = folder / "ledger"
+            status = Git(root).start_status()
+            given_back.callback(status.collect, 0)
+            if model is None:
+                model = await connected_model(config.connect(settings, self._environment, options.model))
+            given_back.push_async_callback(model.close)
+            log, found, forked_from = self._open_log(folder, place, root)
+            given_back.callback(log.close)
+            workspace = LocalWorkspace(
+                root,
+                options.cwd,
+                spill=folder / log.id,
+                add_dirs=options.add_dirs,
+                hidden=(place.config, place.state),
+                environment=self._environment,
+            )
+            given_back.push_async_callback(workspace.close)
+            span = Span(Store(ledger, root))
+            person = options.prompts is None
+            preface = ""
+            if found is None:
+                told = status.collect(_GIT_PATIENCE)
+                today = datetime.now().astimezone().date()
+                around = surroundings(root, options.cwd, person=person, git=told, today=today)
+                preface = f"{around}\n\n{instructions(root, options.cwd)}".rstrip()
+            setting = Setting(
+                model=model,
+                workspace=workspace,
+                tools=find_tools(),
+                system=words("system"),
+                preface=preface,
+                version=__version__,
+                mode=mode,
+                rules=rules,
+                person=person,
+                before_change=span.begin,
+            )
+            limits = Limits(options.max_steps, options.max_tokens, options.seconds)
+            wanted = Wanted(limits, options.verify, schema, options.patch, options.output_file, expected)
+            run = Run(wanted, workspace, span)
+            self._printer = self._new_printer(log.id)
+
+            def listen(event: Event, line: bytes) -> None:
+                run.hear(event)
+                self._print(event, line)
+
+            # What was loaded so far stays, and need not be looked through again.
+            gc.freeze()
+            gc.enable()
+            session = Session(setting, log, listen, found, forked_from)
+            return await self._drive(session, run)
+
+    async def _drive(self, session: Session, run: Run) -> int:
+        if self._options.prompts is None:
+            from jumar.conversation import converse
+
+            self._work = asyncio.create_task(converse(session, run))
+        else:
+            self._work = asyncio.create_task(run.prompts(session, self._options.prompts))
+        loop = asyncio.get_running_loop()
+        for number, code in SIGNAL_CODES.items():
+            loop.add_signal_handler(number, self._end, code)
+        try:
+            await asyncio.wait({self._work})
+            if not self._work.cancelled():
+                self._work.result()
+            result = await run.result(self._ended_by)
+            if run.fault:
+                session.tell(Warned(text=f"files that commands changed are not told, and no patch is made: {run.fault}"))
+            session.tell(result)
+        finally:
+            for number in SIGNAL_CODES:
+                loop.remove_signal_handler(number)
+        return self._ended_by or result.exit_code
+
+    def _end(self, code: int) -> None:
+        self._ended_by = self._ended_by or code
+        if self._work is not None:
+            self._work.cancel()
+
+    def _print(self, event: Event, line: bytes) -> None:
+        if self._printer is None:
+            return
+        try:
+            self._printer.hear(event, line)
+        except BrokenPipeError:
+            self._printer = None
+            with suppress(OSError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), self._out.fileno())
+            self._end(BROKEN_PIPE_CODE)
+
+    def _new_printer(self, session_id: str) -> Printer:
+        match self._options.output_format:
+            case "text":
+                return TextPrinter(self._out, self._progress, quiet=self._options.quiet)
+            case "json":
+                return JsonPrinter(self._out)
+            case "stream-json":
+                return StreamPrinter(self._out, session_id, deltas=self._options.deltas)
+
+    def _open_log(self, folder: Path, place: Home, root: Path) -> tuple[Log, Opened | None, str]:
+        wanted = self._options.resume
+        if not wanted:
+            return Log.create(folder, new_id()), None, ""
+        if wanted == "-":
+            latest = next((summary for summary in sessions(place.sessions) if summary.root == str(root)), None)
+            if latest is None:
+                raise UsageError(f"there is no session of {root} to go on with; see jumar sessions")
+            path = latest.path
+        else:
+            path = place.sessions / f"{wanted}.jsonl"
+            if path.parent != place.sessions or not path.is_file():
+                raise UsageError(f"there is no session {wanted!r}; see jumar sessions")
+        if self._options.fork:
+            log, found = Log.fork(path, new_id())
+            return log, found, path.stem
+        log, found = Log.open(path)
+        return log, found, ""
+
+
+def _rules(options: RunOptions, settings: config.Config) -> tuple[Rule, ...]:
+    return (
+        *(Rule.read(text, Decision.ALLOW, "config.toml") for text in settings.allow),
+        *(Rule.read(text, Decision.DENY, "config.toml") for text in settings.deny),
+        *(Rule.read(text, Decision.ALLOW, "--allow") for text in options.allow),
+        *(Rule.read(text, Decision.DENY, "--deny") for text in options.deny),
+    )

@@ -1,0 +1,103 @@
+"""Owns what comes in on stdin: words appended to the prompt, or one JSON message a line."""
+
+import asyncio
+import os
+import select
+import stat
+import sys
+import threading
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+_PATIENCE = 1.0  # seconds that a silent pipe is waited for
+
+
+class Message(BaseModel):
+    """One line of `--input-format stream-json`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PromptMessage(Message):
+    """Begin a turn, after the running one."""
+
+    type: Literal["prompt"]
+    text: str = Field(min_length=1)
+
+
+class SteerMessage(Message):
+    """Say more to the running turn."""
+
+    type: Literal["steer"]
+    text: str = Field(min_length=1)
+
+
+class DecideMessage(Message):
+    """Answer an `approval.asked`."""
+
+    type: Literal["decide"]
+    call_id: str
+    allow: bool
+    words: str = ""
+
+
+class AnswerMessage(Message):
+    """Answer a `question.asked`."""
+
+    type: Literal["answer"]
+    call_id: str
+    text: str
+
+
+class CancelMessage(Message):
+    """Stop the running turn."""
+
+    type: Literal["cancel"]
+
+
+AnyMessage = PromptMessage | SteerMessage | DecideMessage | AnswerMessage | CancelMessage
+
+
+def read_messages(queue: "asyncio.Queue[AnyMessage | str | None]") -> None:
+    """Put each line of stdin into the queue, from a thread of its own: a message, the fault of a bad line, None at the end."""
+    adapter: TypeAdapter[AnyMessage] = TypeAdapter(Annotated[AnyMessage, Field(discriminator="type")])
+    loop = asyncio.get_running_loop()
+
+    def put(item: AnyMessage | str | None) -> None:
+        try:
+            loop.call_soon_threadsafe(queue.put_nowait, item)
+        except RuntimeError:
+            sys.exit()  # the run is over; the thread ends with it
+
+    def read() -> None:
+        for number, line in enumerate(sys.stdin.buffer, 1):
+            if not line.strip():
+                continue
+            try:
+                put(adapter.validate_json(line))
+            except ValidationError as error:
+                fault = error.errors(include_url=False)[0]
+                put(f"line {number} of stdin is no message and was passed over: {fault['msg']}")
+        put(None)
+
+    threading.Thread(target=read, name="stdin", daemon=True).start()
+
+
+def piped_text() -> tuple[str, str]:
+    """Return what a file or a pipe on stdin holds, and a warning where a pipe stays silent."""
+    try:
+        mode = os.fstat(0).st_mode
+    except OSError:
+        return "", ""
+    if stat.S_ISREG(mode):
+        return sys.stdin.buffer.read().decode("utf-8", "replace"), ""
+    if not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)):
+        return "", ""
+    ready, _, _ = select.select([0], [], [], _PATIENCE)
+    if not ready:
+        return (
+            "",
+            f"nothing came on stdin within {_PATIENCE:g} s, so it was not read; redirect it from /dev/null to skip the wait",
+        )
+    return sys.stdin.buffer.read().decode("utf-8", "replace"), ""

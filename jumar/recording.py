@@ -1,0 +1,90 @@
+"""Owns recordings of sessions: made from a log, and played again with tools that really run."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from agent.providers.replay import Outcome, Recording, ReplayModel, Step, dump, load
+
+from agent.errors import UsageError
+from agent.events import Event, ModelAnswered, ToolFinished, TurnFinished, TurnStarted
+from agent.log import Log
+from jumar.cli import options_of, run_parser
+from jumar.headless import Headless
+from jumar.run import Expected
+
+_LARGEST = 64 << 20
+
+
+def record(sessions: Path, session: str, title: str, file: Path | None) -> None:
+    """Write the recording of a session to a file or stdout. Raises UsageError."""
+    path = sessions / f"{session}.jsonl"
+    if path.parent != sessions or not path.is_file():
+        raise UsageError(f"there is no session {session!r}; see jumar sessions")
+    log, found = Log.open(path)
+    log.close()
+    written = dump(recording_of(found.events, title or session))
+    if file is None:
+        sys.stdout.buffer.write(written)
+    else:
+        try:
+            with file.open("xb") as opened:
+                opened.write(written)
+        except FileExistsError:
+            raise UsageError(f"{file} is there already; name a new file") from None
+
+
+def recording_of(events: Sequence[Event], title: str) -> Recording:
+    """Return what the model said in a session and how its calls came out. Raises UsageError."""
+    prompts: list[str] = []
+    steps: list[Step] = []
+    status = "done"
+    for event in events:
+        match event:
+            case TurnStarted():
+                if status != "done":
+                    raise UsageError(
+                        f"turn {len(prompts)} of the session ended as {status}; only what came to its end can be played"
+                    )
+                prompts.append(event.prompt)
+                status = "interrupted"
+            case ModelAnswered(answer=answer):
+                steps.append(Step(answer.text, answer.reasoning, answer.calls, ()))
+            case ToolFinished():
+                outcome = Outcome(event.call_id, event.status, event.exit_code)
+                steps[-1] = replace(steps[-1], replies=(*steps[-1].replies, outcome))
+            case TurnFinished():
+                status = event.status
+            case _:
+                pass
+    if not prompts or status != "done":
+        raise UsageError("the session has no turn that came to its end, so there is nothing to play")
+    return Recording(title, tuple(prompts), tuple(steps))
+
+
+def expected(recording: Recording) -> Expected:
+    """Return how the calls of a recording must come out."""
+    return {one.call_id: (one.status, one.exit_code) for step in recording.steps for one in step.replies}
+
+
+def replay(arguments: Sequence[str]) -> int:
+    """Play a recording in the current folder, and say where a call comes out differently."""
+    parser = run_parser("jumar replay")
+    parser.add_argument("file", metavar="FILE", help="what jumar record made")
+    given = parser.parse_args(arguments)
+    if given.prompt is not None or given.input_format != "text":
+        parser.error("a recording has its own prompts")
+    path = Path(given.file)
+    try:
+        with path.open("rb") as opened:
+            raw = opened.read(_LARGEST)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+    recording = load(raw)
+    given.prompt = ""
+    options = replace(options_of(parser, given), prompts=recording.prompts)
+    front_end = Headless(options, os.environ, sys.stdout, sys.stderr)
+    return asyncio.run(front_end.run(ReplayModel(recording), expected(recording)))

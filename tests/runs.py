@@ -1,0 +1,114 @@
+"""Owns running the installed `jumar` in tests: a home of its own, a model server on loopback, and what came out."""
+
+import asyncio
+import json
+import os
+import signal
+import sysconfig
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+JUMAR = Path(sysconfig.get_path("scripts")) / "jumar"
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a run ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        """Return stdout as the JSON objects that it is, one a line."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """Return the last of them."""
+        return self.lines[-1]
+
+
+class Person:
+    """Somebody with a home folder, a repository and, maybe, a model server."""
+
+    def __init__(self, folder: Path, base_url: str = "") -> None:
+        self.home = folder / "home"
+        self.root = folder / "repository"
+        self.home.mkdir()
+        self.root.mkdir()
+        kept = {name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ}
+        self.environment = {**kept, "HOME": str(self.home)}
+        if base_url:
+            self.environment |= {"JUMAR_BASE_URL": base_url, "JUMAR_API_KEY": "sk-of-the-test", "JUMAR_MODEL": "test-model"}
+
+    async def start(self, *arguments: str, environment: Mapping[str, str] | None = None) -> asyncio.subprocess.Process:
+        """Start jumar in the repository."""
+        return await asyncio.create_subprocess_exec(
+            str(JUMAR),
+            *arguments,
+            cwd=self.root,
+            env={**self.environment, **(environment or {})},
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+
+    async def run(self, *arguments: str, stdin: str = "", environment: Mapping[str, str] | None = None) -> Ended:
+        """Run jumar in the repository to its end."""
+        program = await self.start(*arguments, environment=environment)
+        return await ended(program, stdin)
+
+    async def trusted(self, *arguments: str, stdin: str = "", environment: Mapping[str, str] | None = None) -> Ended:
+        """Run jumar in the repository, trusting it."""
+        return await self.run(*arguments, "--trust", stdin=stdin, environment=environment)
+
+    @property
+    def logs(self) -> list[Path]:
+        """Return the logs of the sessions, oldest first."""
+        return sorted(self.home.rglob("sessions/*.jsonl"))
+
+
+async def ended(program: asyncio.subprocess.Process, stdin: str = "") -> Ended:
+    """Wait for a program's end."""
+    try:
+        out, err = await asyncio.wait_for(program.communicate(stdin.encode() if program.stdin else None), 60)
+    except TimeoutError:
+        program.send_signal(signal.SIGKILL)
+        raise
+    assert program.returncode is not None
+    told = err.decode()
+    assert "Traceback" not in told, told
+    return Ended(program.returncode, out.decode(), told)
+
+
+async def until(file: Path) -> None:
+    """Wait until a file is there."""
+    async with asyncio.timeout(30):
+        while not file.exists():  # noqa: ASYNC110 - another process makes it
+            await asyncio.sleep(0.01)
+
+
+async def gone(mark: str) -> bool:
+    """Wait, for a while, until no process has the mark in its command line; say whether none has."""
+    for _ in range(200):
+        if not alive(mark):
+            return True
+        await asyncio.sleep(0.01)
+    return False
+
+
+def alive(mark: str) -> list[int]:
+    """Return the processes whose command line has the mark."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (folder / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if mark.encode() in words:
+            found.append(int(folder.name))
+    return found

@@ -1,0 +1,431 @@
+"""The headless run: what comes out, which exit code ends it, and what is left behind."""
+
+import asyncio
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from agent.events import schema
+from agent.messages import Usage
+from tests.fakes import ScriptedServer, answer, failure
+from tests.runs import JUMAR, Person, alive, ended, gone, until
+
+EDIT = [
+    answer("I look first.", calls=[("read", {"path": "calc.py"}), ("search", {"pattern": "def "})]),
+    answer(
+        "",
+        calls=[
+            ("edit", {"path": "calc.py", "old": "a - b", "new": "a + b"}),
+            ("shell", {"command": "python3 test_calc.py"}),
+        ],
+    ),
+    answer("add() subtracted; it adds now, and test_calc.py passes."),
+]
+TRANSIENT = {"step.started", "text.streamed", "reasoning.streamed", "call.streamed", "tool.progressed"}
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[ScriptedServer]:
+    async with ScriptedServer([]) as running:
+        yield running
+
+
+@pytest.fixture
+def person(tmp_path: Path, server: ScriptedServer) -> Person:
+    person = Person(tmp_path, server.base_url)
+    (person.root / "calc.py").write_text("def add(a, b):\n    return a - b\n")
+    (person.root / "test_calc.py").write_text("from calc import add\n\nassert add(1, 2) == 3\nprint('passed')\n")
+    for command in (("init", "-q"), ("add", "-A"), ("-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "begin")):
+        subprocess.run(["git", *command], cwd=person.root, check=True)
+    return person
+
+
+def valid(lines: list[dict[str, Any]]) -> None:
+    validator = Draft202012Validator(schema())
+    for line in lines:
+        validator.validate(line)
+
+
+async def test_a_run_edits_a_real_repository_and_says_so(person: Person, server: ScriptedServer, tmp_path: Path) -> None:
+    server.script.extend(EDIT)
+    patch = tmp_path / "change.patch"
+    run = await person.trusted("-p", "mend add", "--mode", "yolo", "--output-format", "json", "--patch", str(patch))
+    assert (run.code, run.result["status"]) == (0, "done"), run
+    assert (person.root / "calc.py").read_text() == "def add(a, b):\n    return a + b\n"
+    assert run.result["text"] == "add() subtracted; it adds now, and test_calc.py passes."
+    changed = [(one["path"], one["kind"], one["added"], one["removed"]) for one in run.result["files_changed"]]
+    assert ("calc.py", "modified", 1, 1) in changed
+    assert run.result["patch_path"] == str(patch)
+    valid(run.lines)
+    applied = await asyncio.create_subprocess_exec("git", "apply", "-R", str(patch), cwd=person.root)
+    assert await applied.wait() == 0
+    assert (person.root / "calc.py").read_text() == "def add(a, b):\n    return a - b\n"
+
+
+async def test_text_has_the_answer_alone_on_stdout_and_every_action_on_stderr(person: Person, server: ScriptedServer) -> None:
+    server.script.extend(EDIT)
+    run = await person.trusted("-p", "mend add", "--mode", "yolo", "-o", str(person.home / "answer"))
+    assert run.code == 0
+    assert run.out == "add() subtracted; it adds now, and test_calc.py passes.\n"
+    assert (person.home / "answer").read_text() == run.out
+    for words in ("read calc.py", "edit calc.py", "-    return a - b", "shell python3 test_calc.py", "passed", "done · 3 steps"):
+        assert words in run.err
+    server.script.extend(EDIT[2:])
+    quiet = await person.trusted("-p", "mend add", "-q")
+    assert quiet.err.count("\n") == 1
+
+
+async def test_every_line_of_the_stream_fits_the_published_schema(person: Person, server: ScriptedServer) -> None:
+    server.script.extend([failure(503, "busy", {"retry-after": "0"}), *EDIT])
+    published = json.loads((await person.run("schema")).out)
+    assert published == schema()
+    run = await person.trusted("-p", "mend add", "--mode", "edits", "--output-format", "stream-json", "--deltas")
+    valid(run.lines)
+    types = [line["type"] for line in run.lines]
+    assert (types[0], types[-1]) == ("session.started", "result")
+    assert {"request.retried", "approval.decided", "tool.started", "tool.finished", "turn.finished"} <= set(types)
+    assert {"text.streamed", "call.streamed"} <= set(types)
+    settled = [line for line in run.lines if line["type"] not in TRANSIENT]
+    assert [line["seq"] for line in settled] == list(range(1, len(settled) + 1))
+    assert [json.loads(line) for line in person.logs[-1].read_text().splitlines()] == settled
+
+
+async def test_an_untrusted_tree_is_refused_before_anything_is_asked(person: Person, server: ScriptedServer) -> None:
+    run = await person.run("-p", "x")
+    assert run.code == 3
+    assert run.err.count("\n") == 1
+    assert "jumar trust" in run.err
+    assert not server.requests
+    assert not person.logs
+    assert (await person.run("trust")).code == 0
+    server.script.append(answer("hello"))
+    assert (await person.run("-p", "x")).out == "hello\n"
+
+
+async def test_an_action_that_nobody_approves_is_denied_and_told(person: Person, server: ScriptedServer) -> None:
+    server.script.extend([answer("", calls=[("shell", {"command": "touch made"})]), answer("I could not run it.")])
+    run = await person.trusted("-p", "x", "--output-format", "json")
+    assert (run.code, run.result["status"]) == (4, "denied")
+    assert run.result["denied"][0]["subject"] == "touch made"
+    assert not (person.root / "made").exists()
+    assert "nobody is there to approve it" in json.loads(server.requests[1])["messages"][-1]["content"]
+
+
+async def test_rules_allow_and_deny(person: Person, server: ScriptedServer) -> None:
+    calls = [("shell", {"command": "touch one"}), ("shell", {"command": "rm calc.py"})]
+    server.script.extend([answer("", calls=calls), answer("done")])
+    run = await person.trusted("-p", "x", "--mode", "yolo", "--deny", "shell(rm *)", "--output-format", "json")
+    assert (run.code, len(run.result["denied"])) == (4, 1)
+    assert (person.root / "one").exists()
+    assert (person.root / "calc.py").exists()
+    server.script.extend([answer("", calls=[("shell", {"command": "touch two"})]), answer("done")])
+    assert (await person.trusted("-p", "x", "--allow", "shell(touch *)")).code == 0
+    assert (person.root / "two").exists()
+
+
+async def test_plan_mode_changes_nothing(person: Person, server: ScriptedServer) -> None:
+    server.script.extend([answer("", calls=[("write", {"path": "new", "content": "x"})]), answer("a plan")])
+    run = await person.trusted("-p", "x", "--mode", "plan", "--allow", "write")
+    assert run.code == 4
+    assert not (person.root / "new").exists()
+
+
+async def test_limits_end_a_run_with_5(person: Person, server: ScriptedServer) -> None:
+    server.script.extend([answer("", calls=[("read", {"path": "calc.py"})])] * 2)
+    run = await person.trusted("-p", "x", "--max-steps", "2", "--output-format", "json")
+    assert (run.code, run.result["status"], run.result["steps"]) == (5, "limit", 2)
+    server.script.append(answer("", calls=[("read", {"path": "calc.py"})], usage=Usage(90, 10)))
+    assert (await person.trusted("-p", "x", "--max-tokens", "100")).code == 5
+    server.script.append(answer("", calls=[("shell", {"command": "sleep 77.25"})]))
+    assert (await person.trusted("-p", "x", "--mode", "yolo", "--timeout", "1")).code == 5
+    assert not alive("77.25")
+
+
+async def test_a_failing_check_goes_back_to_the_model_three_times_at_most(person: Person, server: ScriptedServer) -> None:
+    server.script.extend([answer("done")] * 4)
+    run = await person.trusted("-p", "x", "--verify", "python3 test_calc.py", "--output-format", "json")
+    assert (run.code, run.result["status"]) == (6, "verify_failed")
+    assert run.result["verify"] == {"cmd": "python3 test_calc.py", "exit_code": 1}
+    assert len(server.requests) == 4
+    assert "AssertionError" in json.loads(server.requests[1])["messages"][-1]["content"]
+    server.script.extend([answer("done"), *EDIT])
+    run = await person.trusted("-p", "x", "--mode", "yolo", "--verify", "python3 test_calc.py", "--output-format", "json")
+    assert (run.code, run.result["verify"]["exit_code"]) == (0, 0)
+
+
+async def test_an_answer_must_fit_the_schema(person: Person, server: ScriptedServer) -> None:
+    file = person.home / "schema.json"
+    file.write_text(json.dumps({"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}))
+    server.script.extend([answer("twelve"), answer('```json\n{"n": 12}\n```')])
+    run = await person.trusted("-p", "x", "--output-schema", str(file), "--output-format", "json")
+    assert (run.code, run.result["structured"]) == (0, {"n": 12})
+    server.script.extend([answer("twelve")] * 3)
+    run = await person.trusted("-p", "x", "--output-schema", str(file), "--output-format", "json")
+    assert (run.code, run.result["status"]) == (7, "schema_not_met")
+
+
+async def test_a_provider_that_fails_ends_a_run_with_75_and_a_wrong_key_with_77(person: Person, server: ScriptedServer) -> None:
+    server.script.extend([failure(503, "busy", {"retry-after": "0"})] * 6)
+    run = await person.trusted("-p", "x", "--output-format", "json")
+    assert (run.code, run.result["status"]) == (75, "failed")
+    assert len(server.requests) == 6
+    server.script.append(failure(401, '{"error":{"message":"Invalid Authentication"}}', {}))
+    run = await person.trusted("-p", "x")
+    assert run.code == 77
+    assert "JUMAR_API_KEY" in run.err
+    assert "127.0.0.1" in run.err
+    assert "sk-of-the-test" not in run.err + "".join(log.read_text() for log in person.logs)
+
+
+async def test_without_a_key_the_demo_is_named(tmp_path: Path) -> None:
+    run = await Person(tmp_path).trusted("-p", "x")
+    assert run.code == 77
+    assert run.err.count("\n") == 1
+    assert "jumar demo" in run.err
+    assert "MOONSHOT_API_KEY" in run.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("--mode", "sudo", "-p", "x"),
+        ("-p", ""),
+        ("-p", "x", "--max-steps", "0"),
+        ("-p", "x", "--allow", "no rule!"),
+        ("-p", "x", "-r", "../../etc/passwd"),
+        ("-p", "x", "-c"),
+        ("-p", "x", "--output-schema", "missing.json"),
+        ("--input-format", "stream-json"),
+        ("-C", "missing", "-p", "x"),
+        ("trust", "missing"),
+        ("record", "missing"),
+        ("replay", "missing"),
+    ],
+)
+async def test_a_wrong_command_line_gets_one_line_and_2(person: Person, arguments: tuple[str, ...]) -> None:
+    trusting = () if not arguments or arguments[0] in {"trust", "record", "replay"} else ("--trust",)
+    run = await person.run(*arguments, *trusting)
+    assert run.code == 2, run
+    assert run.err.startswith("jumar: ")
+    assert run.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+async def test_a_signal_ends_the_run_and_all_it_started(
+    person: Person, server: ScriptedServer, number: signal.Signals, code: int
+) -> None:
+    mark = f"78.{code}"
+    server.script.extend([answer("", calls=[("shell", {"command": f"(setsid sleep {mark} &) ; touch began; sleep {mark}"})])])
+    program = await person.start("-p", "x", "--trust", "--mode", "yolo", "--output-format", "stream-json")
+    await until(person.root / "began")
+    program.send_signal(number)
+    run = await ended(program)
+    assert (run.code, run.result["status"], run.result["exit_code"]) == (code, "cancelled", code)
+    assert not alive(mark)
+    server.script.append(answer("all is well"))
+    again = await person.trusted("-p", "go on", "-c", "--output-format", "json")
+    assert again.code == 0
+    told = json.loads(server.requests[-1])["messages"]
+    assert "ancelled" in next(message for message in told if message["role"] == "tool")["content"]
+
+
+async def test_a_killed_run_is_gone_on_with_and_no_call_is_run_twice(person: Person, server: ScriptedServer) -> None:
+    server.script.append(
+        answer("", calls=[("shell", {"command": "echo x >> ran; sleep 79.5"}), ("shell", {"command": "touch later"})])
+    )
+    program = await person.start("-p", "x", "--trust", "--mode", "yolo")
+    await until(person.root / "ran")
+    program.kill()
+    await program.wait()
+    assert await gone("79.5")
+    server.script.append(answer("I see."))
+    run = await person.trusted("-p", "go on", "-c", "--mode", "yolo")
+    assert run.code == 0
+    replies = [message["content"] for message in json.loads(server.requests[-1])["messages"] if message["role"] == "tool"]
+    assert len(replies) == 2
+    assert "unknown" in replies[0]
+    assert (person.root / "ran").read_text() == "x\n"
+    assert not (person.root / "later").exists()
+
+
+async def test_sessions_are_listed_gone_on_with_and_forked(person: Person, server: ScriptedServer) -> None:
+    server.script.extend([answer("one"), answer("two"), answer("three")])
+    await person.trusted("-p", "first prompt")
+    listed = [json.loads(line) for line in (await person.run("sessions", "--json")).out.splitlines()]
+    assert [(one["title"], one["turns"]) for one in listed] == [("first prompt", 1)]
+    await person.trusted("-p", "second", "-r", listed[0]["id"])
+    await person.trusted("-p", "third", "-r", listed[0]["id"], "--fork")
+    assert len(person.logs) == 2
+    told = [message["content"] for message in json.loads(server.requests[-1])["messages"][1:]]
+    assert [words.splitlines()[-1] for words in told] == ["first prompt", "one", "second", "two", "third"]
+    assert "first prompt" in (await person.run("sessions")).out
+    assert all(log.stat().st_mode & 0o777 == 0o600 for log in person.logs)
+    await person.trusted("-p", "x", "--ephemeral")
+    assert len(person.logs) == 2
+
+
+async def test_stdin_is_appended_to_the_prompt(person: Person, server: ScriptedServer) -> None:
+    server.script.extend([answer("one"), answer("two")])
+    await person.trusted("-p", "explain", stdin="the error\n")
+    assert "explain\n\n<stdin>\nthe error\n</stdin>" in json.loads(server.requests[0])["messages"][-1]["content"]
+    await person.trusted("-p", "-", stdin="only this")
+    assert json.loads(server.requests[1])["messages"][-1]["content"].endswith("only this")
+
+
+async def test_a_program_can_steer_decide_answer_and_cancel(person: Person, server: ScriptedServer) -> None:
+    server.script.extend(
+        [
+            answer("", calls=[("shell", {"command": "touch refused"}), ("read", {"path": "calc.py"})]),
+            answer("", calls=[("ask", {"question": "Which?", "options": ["a", "b"]})]),
+            answer("", calls=[("shell", {"command": "sleep 76.5"})]),
+        ]
+    )
+    program = await person.start("--input-format", "stream-json", "--output-format", "stream-json", "--trust", "--max-steps", "9")
+    assert program.stdin is not None
+    assert program.stdout is not None
+    read: list[dict[str, Any]] = []
+
+    def say(**message: object) -> None:
+        assert program.stdin is not None
+        program.stdin.write(json.dumps(message).encode() + b"\n")
+
+    async def heard(kind: str) -> dict[str, Any]:
+        assert program.stdout is not None
+        while True:
+            read.append(json.loads(await asyncio.wait_for(program.stdout.readline(), 30)))
+            if read[-1]["type"] == kind:
+                return read[-1]
+
+    say(type="prompt", text="begin")
+    asked = await heard("approval.asked")
+    say(type="steer", text="and hurry")
+    await heard("turn.steered")
+    say(type="decide", call_id=asked["call_id"], allow=False, words="not that")
+    question = await heard("question.asked")
+    say(type="answer", call_id=question["call_id"], text="b")
+    asked = await heard("approval.asked")
+    say(type="nonsense")
+    await heard("warned")
+    say(type="decide", call_id=asked["call_id"], allow=True)
+    await heard("tool.started")
+    say(type="cancel")
+    assert (await heard("turn.finished"))["status"] == "cancelled"
+    program.stdin.close()
+    result = await heard("result")
+    valid(read)
+    assert (await program.wait()) == result["exit_code"] != 0
+    assert not alive("76.5")
+    second, third = (json.loads(request)["messages"] for request in server.requests[1:3])
+    assert "not that" in second[-3]["content"]
+    assert second[-1] == {"role": "user", "content": "and hurry"}
+    assert third[-1]["content"] == "b"
+    assert "ask" in {tool["function"]["name"] for tool in json.loads(server.requests[0])["tools"]}
+
+
+async def test_what_cannot_work_is_not_offered(person: Person, server: ScriptedServer) -> None:
+    server.script.append(answer("hello"))
+    await person.trusted("-p", "x")
+    names = [tool["function"]["name"] for tool in json.loads(server.requests[0])["tools"]]
+    assert names == ["edit", "find", "plan", "read", "search", "shell", "write"]
+
+
+async def test_the_prefix_of_a_request_is_the_same_from_step_to_step(person: Person, server: ScriptedServer) -> None:
+    for number in range(9):
+        calls: list[tuple[str, dict[str, Any]]] = [
+            ("shell", {"command": f"echo 打字 {number} >> log"}),
+            ("read", {"path": "log"}),
+        ]
+        server.script.append(answer(f"step {number}", calls=calls, reasoning="I think."))
+    server.script.append(answer("done"))
+    assert (await person.trusted("-p", "x", "--mode", "yolo")).code == 0
+    assert len(server.requests) == 10
+    for before, after in zip(server.requests, server.requests[1:], strict=False):
+        assert before.endswith(b"]}")
+        assert after.startswith(before.removesuffix(b"]}"))
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [{"LANG": "C", "LC_ALL": "C"}, {"PYTHONIOENCODING": "ascii"}, {"COLUMNS": "1", "LINES": "1"}, {"TERM": "dumb"}],
+)
+async def test_a_poor_terminal_gets_clean_words(person: Person, server: ScriptedServer, environment: dict[str, str]) -> None:
+    server.script.extend(
+        [answer("打字 \x1b[31mred\x1b[0m", calls=[("read", {"path": "calc.py"})]), answer("打字 \x1b]0;x\x07游戏")]
+    )
+    run = await person.trusted("-p", "打字游戏", environment=environment)
+    assert run.code == 0
+    assert "\x1b" not in run.out + run.err
+    assert "\x07" not in run.out + run.err
+    server.script.append(answer("打字 🎮"))
+    run = await person.trusted("-p", "打字游戏", "--output-format", "json", environment=environment)
+    assert run.result["text"] == "打字 🎮"
+
+
+async def test_a_reader_that_goes_away_ends_the_run_quietly(person: Person, server: ScriptedServer) -> None:
+    server.script.extend([answer("", calls=[("shell", {"command": "touch began; sleep 0.2"})])] * 20)
+    command = f"{JUMAR} -p x --trust --mode yolo --output-format stream-json | head -n 1"
+    program = await asyncio.create_subprocess_exec(
+        "/bin/bash",
+        "-c",
+        f"set -o pipefail; {command}",
+        cwd=person.root,
+        env=person.environment,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    run = await ended(program)
+    assert (run.code, run.err) == (141, "")
+    assert len(server.requests) < 20
+
+
+async def test_a_repository_with_our_names_is_not_imported_in_a_whole_run(person: Person, server: ScriptedServer) -> None:
+    for name in ("agent", "tools", "prompts", "pydantic"):
+        (person.root / name).mkdir()
+        (person.root / name / "__init__.py").write_text("raise SystemExit('hijacked')\n")
+    (person.root / "httpx.py").write_text("raise SystemExit('hijacked')\n")
+    (person.root / "child.py").write_text("import os\nprint(os.environ['PYTHONPATH'])\n")
+    server.script.extend([answer("", calls=[("shell", {"command": "python3 child.py"})]), answer("ran")])
+    run = await person.trusted("-p", "x", "--mode", "yolo", environment={"PYTHONPATH": "."})
+    assert (run.code, run.out) == (0, "ran\n"), run.err
+    assert json.loads(server.requests[1])["messages"][-1]["content"].startswith(".\n")
+
+
+async def test_headless_never_loads_the_screen(person: Person, server: ScriptedServer) -> None:
+    server.script.append(answer("hello"))
+    program = (
+        "import sys; from jumar.cli import run; code = run(['-p', 'x', '--trust']); "
+        "print(code, sorted(name for name in ('textual', 'git', 'tree_sitter', 'watchfiles') if name in sys.modules))"
+    )
+    ran = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-P",
+        "-c",
+        program,
+        cwd=person.root,
+        env=person.environment,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert (await ended(ran)).out == "hello\n0 []\n"
+
+
+async def test_state_lives_where_jumar_home_says(person: Person, server: ScriptedServer, tmp_path: Path) -> None:
+    server.script.append(answer("hello"))
+    before = set(person.home.iterdir())
+    run = await person.trusted(
+        "-p", "x", environment={"JUMAR_HOME": str(tmp_path / "own"), "XDG_STATE_HOME": str(tmp_path / "xdg")}
+    )
+    assert run.code == 0
+    assert set(person.home.iterdir()) == before
+    assert not (tmp_path / "xdg").exists()
+    assert len(list((tmp_path / "own/state/sessions").glob("*.jsonl"))) == 1
