@@ -103,7 +103,11 @@ def connect(config: Config, environment: Mapping[str, str], model: str = "") -> 
 
 
 def _checked(url: str, source: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+    try:
+        parts = urlsplit(url)
+        known = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        known = False
+    if not known:
         raise UsageError(f"{source} is no http address: {url!r}")
     return url.rstrip("/")

@@ -69,3 +69,9 @@ def test_no_key_ends_with_77_and_says_what_to_do(environment: dict[str, str], wo
     with pytest.raises(UsageError, match=word) as raised:
         connect(Config(), environment)
     assert raised.value.exit_code == 77
+
+
+@pytest.mark.parametrize("address", ["http://[bad", "ftp://h", "h:1/v1", "http://", "http://h:99999"])
+def test_a_bad_address_is_told_in_one_line(address: str) -> None:
+    with pytest.raises(UsageError, match="JUMAR_BASE_URL is no http address"):
+        connect(Config(), {"JUMAR_BASE_URL": address})
