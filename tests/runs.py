@@ -4,8 +4,9 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
 import sysconfig
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,14 +102,23 @@ async def gone(mark: str) -> bool:
     return False
 
 
-def alive(mark: str) -> list[int]:
-    """Return the processes whose command line has the mark."""
-    found = []
+def processes() -> Iterator[tuple[int, int, str]]:
+    """Yield each process of the machine: its id, its parent's, and its command line (of one that ended, its name)."""
+    if not Path("/proc/self/stat").exists():
+        listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
+        for line in listed.splitlines():
+            pid, parent, *rest = line.split(None, 2)
+            yield int(pid), int(parent), "".join(rest)
+        return
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            words = (folder / "cmdline").read_bytes()
+            words = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+            name, _, state = (folder / "stat").read_text("utf-8", "replace").partition("(")[2].rpartition(")")
         except OSError:
             continue
-        if mark.encode() in words:
-            found.append(int(folder.name))
-    return found
+        yield int(folder.name), int(state.split()[1]), words or name
+
+
+def alive(mark: str) -> list[int]:
+    """Return the processes whose command line has the mark."""
+    return [pid for pid, _, words in processes() if mark in words]
