@@ -26,6 +26,10 @@ _TINY_FILES = ("README.md", "package.json", "pyproject.toml", "Cargo.toml", "go.
 _MOST_RULES = 64 << 10
 _ONE_INSTRUCTION = 16 << 10
 _ALL_INSTRUCTIONS = 32 << 10
+_PROGRAMS = (
+    *("node", "npm", "pnpm", "bun", "deno", "go", "cargo", "java", "mvn", "gcc", "clang", "cmake", "make"),
+    *("docker", "ruby", "php", "chromium", "google-chrome"),
+)
 _TARGET = re.compile(r"^([A-Za-z0-9][\w.-]*)[ \t]*::?(?!=)", re.MULTILINE)
 _Ignored = Callable[[str], bool]  # of a path relative to the root, a folder's with a slash at its end
 
@@ -45,6 +49,7 @@ def environment(root: Path, cwd: Path, *, person: bool, git: str, today: date) -
         f"Working folder, which relative paths start from: {safe_line(inside) if inside != '.' else 'the same'}",
         answers,
         *_told("Python", _python(root)),
+        *_told("Other programs here", ", ".join(name for name in _PROGRAMS if shutil.which(name))),
         *_told("Checks", _checks(root)),
         *(_told("Checks in the working folder", _checks(cwd)) if cwd != root else ()),
         f"Git: {_cut(git, _MOST_STATUS)}",

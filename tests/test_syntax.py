@@ -32,6 +32,23 @@ def test_a_fault_is_found_with_its_line(name: str) -> None:
     assert (fault(name, bad) or "").startswith("line ")
 
 
+@pytest.mark.parametrize(
+    ("page", "words"),
+    [
+        ("<p>\n<script>\nlet a = ;\n</script>", "line 3: near 'let a = ;' (javascript)"),
+        ('<p>\n<script type="application/json">{"a": }</script>', "(json)"),
+        ("<style>a { color: red; </style>", "(css)"),
+        ('<script type="text/template">{{ no script }}</script>', ""),
+        ("<script>let a = 1;</script><style>a { color: red; }</style>", ""),
+    ],
+)
+def test_what_a_page_holds_is_looked_at_too(page: str, words: str) -> None:
+    found = fault("a.html", page)
+    assert found is not None
+    assert words in found
+    assert bool(words) == bool(found)
+
+
 def test_what_cannot_be_told_is_not_told() -> None:
     assert fault("notes.txt", "((") is None
     assert state("notes.txt", "((") == ""

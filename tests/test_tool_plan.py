@@ -33,7 +33,7 @@ async def test_a_plan_is_shown_whole_and_told_short(tmp_path: Path) -> None:
     items = [{"text": "read", "state": "done"}, {"text": "write", "state": "doing"}, {"text": "check"}]
     result = await Plan().run(PlanArguments.model_validate({"items": items}), Person(tmp_path, "").context)
     assert result.blocks == (PlanBlock((PlanItem("read", "done"), PlanItem("write", "doing"), PlanItem("check"))),)
-    assert result.text == "Shown: 1 of 3 settled. Now: write"
+    assert result.text == "1 of 3 done. Now: write"
 
 
 async def test_a_plan_without_a_current_item_names_the_next(tmp_path: Path) -> None:
@@ -41,8 +41,8 @@ async def test_a_plan_without_a_current_item_names_the_next(tmp_path: Path) -> N
     result = await Plan().run(
         PlanArguments.model_validate({"items": [{"text": "a", "state": "dropped"}, {"text": "b"}]}), context
     )
-    assert result.text == "Shown: 1 of 2 settled. Next: b"
-    assert (await Plan().run(PlanArguments(items=[]), context)).text == "Shown: 0 of 0 settled."
+    assert result.text == "1 of 2 done. Next: b"
+    assert (await Plan().run(PlanArguments(items=[]), context)).text == "0 of 0 done."
 
 
 @pytest.mark.parametrize("items", [[{"text": ""}], [{"text": "x", "state": "finished"}], [{"state": "done"}], "x"])

@@ -34,9 +34,9 @@ class EditArguments(Arguments):
 
 
 class Edit(Tool[EditArguments]):
-    """Replace exact text in a file: each old must stand there once, to the last blank, unless all is set. Take old from what
-    read told, without line numbers, and no longer than it must be to be unique. Calls of one step run in the order given,
-    so an edit and its test can be sent together. Tells the changed lines and whether the syntax is well-formed."""
+    """Replace exact text in a file: each old must occur exactly once, white space included, unless all is set. Copy old from
+    the output of read, without line numbers, and only as long as it must be to be unique. Calls of one step run in the order
+    given, so an edit and its test can be sent together. Returns the changed lines and whether the syntax is valid."""
 
     arguments = EditArguments
     effect: ClassVar[Effect] = Effect.WRITE

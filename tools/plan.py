@@ -22,8 +22,8 @@ class PlanArguments(Arguments):
 
 
 class Plan(Tool[PlanArguments]):
-    """Show the person your checklist for work of several steps, and keep it true: one item doing at a time, and done
-    only once it was checked. Not for small tasks."""
+    """Show the person your checklist for work of several steps: one item doing at a time. Send updates beside other calls,
+    never as a step of their own; an item may be sent as done together with the call that checks it. Not for small tasks."""
 
     arguments = PlanArguments
     effect: ClassVar[Effect] = Effect.READ
@@ -36,7 +36,7 @@ class Plan(Tool[PlanArguments]):
         """Show it."""
         items = tuple(PlanItem(line.text, line.state) for line in arguments.items)
         left = [item for item in items if item.state in {"open", "doing"}]
-        words = f"Shown: {len(items) - len(left)} of {len(items)} settled."
+        words = f"{len(items) - len(left)} of {len(items)} done."
         if left:
             current = next((item for item in left if item.state == "doing"), left[0])
             words += f" {'Now' if current.state == 'doing' else 'Next'}: {current.text}"

@@ -17,12 +17,12 @@ class ReadArguments(Arguments):
     """Which file, and which of its lines."""
 
     path: str
-    offset: int = Field(1, ge=0, description="First line to tell; default 1.")
-    limit: int = Field(1000, ge=1, description="Most lines to tell; default 1000.")
+    offset: int = Field(1, ge=0, description="First line; default 1.")
+    limit: int = Field(1000, ge=1, description="Most lines; default 1000.")
 
 
 class Read(Tool[ReadArguments]):
-    """Read a text file. Tells number, tab, line; and the total, with the offset to go on where there is more."""
+    """Read a text file. Returns number, tab, line; then the total, with the offset to go on where there is more."""
 
     arguments = ReadArguments
     effect: ClassVar[Effect] = Effect.READ

@@ -15,15 +15,15 @@ class SearchArguments(Arguments):
     pattern: str = Field(description="Regular expression, matched line by line.")
     path: str = Field(".", description="File or folder; default the current folder.")
     glob: str = Field("", description="Only files that match, such as *.py or src/**/*.{js,ts}.")
-    context: int = Field(0, ge=0, le=20, description="Lines to tell before and after each match.")
+    context: int = Field(0, ge=0, le=20, description="Lines to show before and after each match.")
     ignore_case: bool = False
-    mode: Literal["lines", "files", "count"] = Field("lines", description="Tell lines (default), paths, or lines per path.")
-    limit: int = Field(100, ge=1, le=1000, description="Most results to tell; default 100.")
+    mode: Literal["lines", "files", "count"] = Field("lines", description="Return lines (default), paths, or lines per path.")
+    limit: int = Field(100, ge=1, le=1000, description="Most results; default 100.")
 
 
 class Search(Tool[SearchArguments]):
     """Search the contents of files by regular expression, fast, without what .gitignore names.
-    Tells path:line:text (path-line-text for context), and the true totals where that is not all."""
+    Returns path:line:text (path-line-text for context), and the true totals where that is not all."""
 
     arguments = SearchArguments
     effect: ClassVar[Effect] = Effect.READ

@@ -1,7 +1,13 @@
 """Owns whether a text is well-formed in the language that its name tells; parsers are loaded when first needed."""
 
 import importlib
+import re
+from collections.abc import Iterator
 from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tree_sitter import Node
 
 _LARGEST = 1 << 20
 _NEAR = 60
@@ -30,6 +36,12 @@ _SPECIAL = {
     "typescript": ("tree_sitter_typescript", "language_typescript"),
     "php": ("tree_sitter_php", "language_php"),
 }
+_OPTIONAL = "_implicit_end_tag"  # of a paragraph at the end of a page: it need not be written
+_TYPE = re.compile(rb"""\btype\s*=\s*["']?([^"'\s>]+)""", re.IGNORECASE)
+_SCRIPTS = {
+    **dict.fromkeys((b"", b"module", b"text/javascript", b"application/javascript"), "javascript"),
+    **dict.fromkeys((b"application/json", b"application/ld+json", b"importmap"), "json"),
+}
 
 
 def language(name: str) -> str:
@@ -42,25 +54,59 @@ def fault(name: str, text: str) -> str | None:
     spoken = language(name)
     if not spoken or len(text) > _LARGEST:
         return None
-    from tree_sitter import Language, Node, Parser
+    raw = text.encode("utf-8", "replace")
+    root = _parsed(spoken, raw)
+    if wrong := _first(root):
+        return _place(wrong, raw, 0)
+    for inner, node in _embedded(root) if spoken == "html" else ():
+        part = raw[node.start_byte : node.end_byte]
+        if wrong := _first(_parsed(inner, part)):
+            return f"{_place(wrong, part, node.start_point[0])} ({inner})"
+    return ""
+
+
+def _parsed(spoken: str, raw: bytes) -> "Node":
+    from tree_sitter import Language, Parser
 
     module, attribute = _SPECIAL.get(spoken, (f"tree_sitter_{spoken}", "language"))
     grammar = Language(getattr(importlib.import_module(module), attribute)())
-    raw = text.encode("utf-8", "replace")
-    node: Node = Parser(grammar).parse(raw).root_node
-    if not node.has_error:
-        return ""
-    while not (node.is_error or node.is_missing):
-        below = next((child for child in node.children if child.has_error or child.is_missing), None)
-        if below is None:
-            break
-        node = below
-    line = node.start_point[0] + 1
+    return Parser(grammar).parse(raw).root_node
+
+
+def _embedded(root: "Node") -> Iterator[tuple[str, "Node"]]:
+    """Yield the scripts and styles of a page, with their languages."""
+    waiting = [root]
+    while waiting:
+        node = waiting.pop()
+        if node.type in {"script_element", "style_element"}:
+            text = next((child for child in node.children if child.type == "raw_text"), None)
+            kind = _TYPE.search(node.children[0].text or b"")
+            inner = "css" if node.type == "style_element" else _SCRIPTS.get(kind[1].lower() if kind else b"")
+            if text is not None and inner:
+                yield inner, text
+        else:
+            waiting += reversed(node.children)
+
+
+def _first(root: "Node") -> "Node | None":
+    """Return the first part that is wrong or missing."""
+    waiting = [root] if root.has_error else []
+    while waiting:
+        node = waiting.pop()
+        if node.is_error or (node.is_missing and node.type != _OPTIONAL):
+            return node
+        waiting += reversed([child for child in node.children if child.has_error or child.is_missing])
+    return None
+
+
+def _place(node: "Node", raw: bytes, above: int) -> str:
+    """Return the line of what is wrong, `above` lines further down, and what stands there."""
+    row = node.start_point[0]
     if node.is_missing:
-        return f"line {line}: {node.type!r} is missing"
-    lines = text.split("\n")
-    near = lines[line - 1].strip()[:_NEAR] if line <= len(lines) else ""
-    return f"line {line}: near {near!r}"
+        return f"line {above + row + 1}: {node.type!r} is missing"
+    lines = raw.split(b"\n")
+    near = lines[row].decode("utf-8", "replace").strip()[:_NEAR] if row < len(lines) else ""
+    return f"line {above + row + 1}: near {near!r}"
 
 
 def state(name: str, text: str, before: str | None = None) -> str:
@@ -69,6 +115,6 @@ def state(name: str, text: str, before: str | None = None) -> str:
     if found is None:
         return ""
     if not found:
-        return "syntax ok"
+        return "syntax ok, scripts and styles too" if language(name) == "html" else "syntax ok"
     known = before is not None and fault(name, before)
     return f"SYNTAX FAULT at {found}{' (there was one before)' if known else ''}"
