@@ -1,6 +1,7 @@
 """A session: the order of calls, steering, cancelling, and a history that stays valid."""
 
 import asyncio
+import json
 import os
 import time
 from collections.abc import AsyncIterator, Callable
@@ -327,3 +328,31 @@ async def test_a_log_opened_again_gives_the_same_request(bench: Bench) -> None:
     await bench.turn(answer("again"))
     before, after = bench.server.requests[-2:]
     assert after.startswith(before.removesuffix(b"]}"))
+
+
+async def test_a_log_that_ends_anywhere_can_be_gone_on_with(bench: Bench) -> None:
+    first: list[Any] = [
+        ("shell", {"command": "echo x >> ran"}),
+        ("read", {"path": "ran"}),
+        ("shell", {"command": "echo y >> ran"}),
+    ]
+    await bench.turn(answer("First.", calls=first), answer("Then.", calls=[("read", {"path": "ran"})]), answer("done"))
+    await bench.session.close()
+    events = bench.events
+    log = next(bench.folder.glob("*.jsonl"))
+    lines = log.read_bytes().splitlines(keepends=True)
+    for count in range(1, len(lines)):
+        kept = [json.loads(line) for line in lines[:count]]
+        finished, started = (
+            {line["call_id"] for line in kept if line["type"] == kind} for kind in ("tool.finished", "tool.started")
+        )
+        for torn in (b"", lines[count][: len(lines[count]) // 2]):
+            log.write_bytes(b"".join(lines[:count]) + torn)
+            bench.session = bench.opened()
+            assert (await bench.turn(answer("I see."))).status == "done"
+            await bench.session.close()
+            for message in bench.server.bodies()[-1]["messages"]:
+                if message["role"] == "tool" and message["tool_call_id"] not in finished:
+                    assert ("unknown" in message["content"]) is (message["tool_call_id"] in started)
+    assert (bench.root / "ran").read_text() == "x\ny\n"
+    bench.session, bench.events = bench.opened(), events
