@@ -338,7 +338,7 @@ async def test_a_log_that_ends_anywhere_can_be_gone_on_with(bench: Bench) -> Non
     ]
     await bench.turn(answer("First.", calls=first), answer("Then.", calls=[("read", {"path": "ran"})]), answer("done"))
     await bench.session.close()
-    events = bench.events
+    events, bench.events = bench.events, []
     log = next(bench.folder.glob("*.jsonl"))
     lines = log.read_bytes().splitlines(keepends=True)
     for count in range(1, len(lines)):
