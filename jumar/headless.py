@@ -166,7 +166,9 @@ class Headless:
     def _new_printer(self, session_id: str) -> Printer:
         match self._options.output_format:
             case "text":
-                return TextPrinter(self._out, self._progress, quiet=self._options.quiet)
+                plain = self._environment.get("NO_COLOR") or self._environment.get("TERM") == "dumb"
+                coloured = self._progress.isatty() and not plain
+                return TextPrinter(self._out, self._progress, quiet=self._options.quiet, coloured=coloured)
             case "json":
                 return JsonPrinter(self._out)
             case "stream-json":

@@ -1,11 +1,11 @@
 """Owns what a headless run prints: words for a person, or JSON for a program; the answer alone on stdout."""
 
 import sys
-from typing import Protocol, TextIO
+from typing import Literal, Protocol, TextIO
 
 from agent.blocks import Block, DiffBlock, PlanBlock, TableBlock, TerminalBlock, TextBlock
 from agent.events import (
-    ApprovalDecided,
+    CallStatus,
     Event,
     ModelAnswered,
     RequestRetried,
@@ -20,10 +20,33 @@ from agent.events import (
 )
 from agent.log import now
 from agent.safe import safe_line, safe_text
+from agent.tool import Effect
 
-_MARKS = {"done": "✓", "failed": "✗", "invalid": "✗", "denied": "⊘", "skipped": "–", "cancelled": "■", "unknown": "?"}
+Style = Literal["plain", "good", "bad", "warning", "running", "dim", "added", "removed"]
+Line = tuple[Style, str]
+
+_MARKS: dict[CallStatus, Line] = {
+    "done": ("good", "✓"),
+    "failed": ("bad", "✗"),
+    "invalid": ("bad", "✗"),
+    "denied": ("warning", "⊘"),
+    "skipped": ("dim", "–"),
+    "cancelled": ("warning", "■"),
+    "unknown": ("warning", "?"),
+}
+_COLOURS: dict[Style, str] = {
+    "plain": "",
+    "good": "32",
+    "bad": "31",
+    "warning": "33",
+    "running": "36",
+    "dim": "2",
+    "added": "32",
+    "removed": "31",
+}
 _PLAN_MARKS = {"open": "○", "doing": "◐", "done": "●", "dropped": "–"}
 _SHOWN_LINES = 12
+_WIDEST = 160  # characters of a line
 
 
 class Printer(Protocol):
@@ -35,34 +58,28 @@ class Printer(Protocol):
 
 
 class TextPrinter:
-    """Progress on stderr, the final answer on stdout."""
+    """Progress on stderr, in colours where that is a terminal; the final answer on stdout."""
 
-    def __init__(self, out: TextIO, progress: TextIO, *, quiet: bool = False) -> None:
+    def __init__(self, out: TextIO, progress: TextIO, *, quiet: bool = False, coloured: bool = False) -> None:
         self._out = out
         self._progress = progress
         self._quiet = quiet
+        self._coloured = coloured
 
     def hear(self, event: Event, line: bytes) -> None:
         """Print one event."""
         if isinstance(event, RunFinished):
             if event.text:
                 print(safe_text(event.text.rstrip("\n")), file=self._out, flush=True)
-            self._end(event)
-        elif not self._quiet:
-            for text in describe(event):
-                self._say(text)
-        elif isinstance(event, Warned):
-            self._say(f"! {safe_line(event.text)}")
+            self._say(_ending(event))
+        elif not self._quiet or isinstance(event, Warned):
+            for told in describe(event):
+                self._say(told)
 
-    def _end(self, event: RunFinished) -> None:
-        usage = f"{event.usage.prompt:,} + {event.usage.completion:,} tokens"
-        cached = f", {event.usage.cached / event.usage.prompt:.0%} cached" if event.usage.cached and event.usage.prompt else ""
-        files = f" · {len(event.files_changed)} files changed" if event.files_changed else ""
-        reason = f": {safe_line(event.reason)}" if event.reason else ""
-        self._say(f"{event.status}{reason} · {event.steps} steps · {usage}{cached} · {event.duration_ms / 1000:.1f} s{files}")
-
-    def _say(self, text: str) -> None:
-        print(text, file=self._progress, flush=True)
+    def _say(self, told: Line) -> None:
+        style, text = told
+        colour = _COLOURS[style] if self._coloured else ""
+        print(f"\x1b[{colour}m{text}\x1b[0m" if colour else text, file=self._progress, flush=True)
 
 
 class JsonPrinter:
@@ -102,69 +119,103 @@ def _write_line(out: TextIO, line: bytes) -> None:
     out.buffer.flush()
 
 
-def describe(event: Event) -> list[str]:
+def describe(event: Event) -> list[Line]:
     """Return the lines that tell a person of an event; all of them safe."""
     match event:
         case TurnStarted(by="check"):
-            return ["» the check's failure goes back to the model"]
+            return [("warning", "» the check's failure goes back to the model")]
         case ModelAnswered(answer=answer) if answer.calls and answer.text.strip():
-            return [safe_text(answer.text.strip())]
-        case ToolStarted():
-            return [f"▸ {event.tool} {_clip(event.subject)}"]
-        case ApprovalDecided(allowed=False):
-            return [f"⊘ {safe_line(event.reason)}"]
+            return [("plain", text) for text in ("", *safe_text(answer.text.strip()).split("\n"))]
+        case ToolStarted(effect=Effect.EXEC | Effect.NET):
+            return [("running", f"▸ {event.tool} {_clip(event.subject)}")]
         case ToolFinished():
             return _finished(event)
         case RequestRetried():
-            return [f"… {safe_line(event.reason)}; trying again in {event.seconds:.1f} s"]
+            return [("warning", f"… {safe_line(event.reason)}; trying again in {event.seconds:.1f} s")]
         case Verified():
-            return [f"{'✓' if event.exit_code == 0 else '✗'} check {_clip(event.command)} ended with {event.exit_code}"]
+            return _verified(event)
         case Warned():
-            return [f"! {safe_line(event.text)}"]
+            return [("warning", f"! {safe_line(event.text)}")]
         case TurnFinished(status=status, reason=reason) if status in {"failed", "limit", "interrupted"}:
-            return [f"■ {safe_line(reason)}"]
+            return [("bad", f"■ {safe_line(reason)}")]
         case _:
             return []
 
 
-def _finished(event: ToolFinished) -> list[str]:
+def _finished(event: ToolFinished) -> list[Line]:
+    style, mark = _MARKS[event.status]
     code = f" · exit {event.exit_code}" if event.exit_code is not None else ""
-    lines = [f"{_MARKS[event.status]} {event.tool} {_clip(event.subject)}{code} · {event.seconds:.2f} s"]
-    if event.status not in {"done", "denied"}:
-        lines.append(f"  {safe_line(event.reply.split(chr(10), 1)[0])}")
+    subject = f" {_clip(event.subject)}" if event.subject else ""
+    lines: list[Line] = [(style, f"{mark} {event.tool}{subject}{code} · {event.seconds:.2f} s")]
+    if event.status != "done":
+        lines.append((style, f"  {_clip(event.reply.split(chr(10), 1)[0])}"))
     for block in event.blocks:
-        lines.extend(f"  {text}" for text in draw(block))
+        lines.extend((style, f"  {text}") for style, text in draw(block))
     return lines
 
 
-def draw(block: Block) -> list[str]:
+def _verified(event: Verified) -> list[Line]:
+    if event.exit_code == 0:
+        return [("good", f"✓ check {_clip(event.command)} · exit 0")]
+    failed: Line = ("bad", f"✗ check {_clip(event.command)} · exit {event.exit_code}")
+    return [failed, *((style, f"  {text}") for style, text in _folded(event.output))]
+
+
+def _ending(event: RunFinished) -> Line:
+    usage = f"{event.usage.prompt:,} + {event.usage.completion:,} tokens"
+    cached = f", {event.usage.cached / event.usage.prompt:.0%} cached" if event.usage.cached and event.usage.prompt else ""
+    changed = len(event.files_changed)
+    files = f" · {_count(changed, 'file')} changed" if changed else ""
+    reason = f": {safe_line(event.reason)}" if event.reason else ""
+    took = f"{event.duration_ms / 1000:.1f} s"
+    return (
+        "good" if event.exit_code == 0 else "bad",
+        f"{event.status}{reason} · {_count(event.steps, 'step')} · {usage}{cached} · {took}{files}",
+    )
+
+
+def draw(block: Block) -> list[Line]:
     """Return a block as safe lines, long ones folded."""
     match block:
         case TextBlock():
             return _folded(block.text)
         case DiffBlock():
-            return [f"{safe_line(block.path)} +{block.added} -{block.removed}", *_folded(block.diff)]
+            head: Line = ("plain", f"{safe_line(block.path)} +{block.added} -{block.removed}")
+            return [head, *((_DIFF.get(text[:1], "dim"), text) for _, text in _folded(block.diff))]
         case TerminalBlock():
             return _folded(block.output)
         case TableBlock():
-            return [" · ".join(safe_line(cell) for cell in row) for row in (block.head, *block.rows)]
+            return [("plain", " · ".join(safe_line(cell) for cell in row)) for row in (block.head, *block.rows)]
         case PlanBlock():
-            return [f"{_PLAN_MARKS[item.state]} {safe_line(item.text)}" for item in block.items]
+            return [("plain", f"{_PLAN_MARKS[item.state]} {safe_line(item.text)}") for item in block.items]
 
 
-def _folded(text: str) -> list[str]:
+_DIFF: dict[str, Style] = {"+": "added", "-": "removed"}
+
+
+def _folded(text: str) -> list[Line]:
     lines = safe_text(text).rstrip("\n").split("\n")
     if lines == [""]:
         return []
+    shown: list[Line] = [("dim", _short(line)) for line in lines]
     if len(lines) > _SHOWN_LINES:
         half = _SHOWN_LINES // 2
-        return [*lines[:half], f"… {len(lines) - 2 * half} more lines …", *lines[-half:]]
-    return lines
+        return [*shown[:half], ("dim", f"… {len(lines) - 2 * half} more lines …"), *shown[-half:]]
+    return shown
 
 
-def _clip(text: str, width: int = 160) -> str:
-    line = safe_line(text)
-    return line if len(line) <= width else f"{line[: width - 1]}…"
+def _clip(text: str) -> str:
+    """Return the first line, with a word of how many follow."""
+    first, *others = text.strip("\n").split("\n")
+    return _short(safe_line(first)) + (f" … +{_count(len(others), 'line')}" if others else "")
+
+
+def _short(line: str) -> str:
+    return line if len(line) <= _WIDEST else f"{line[: _WIDEST - 1]}…"
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"
 
 
 def stderr_line(text: str) -> None:
