@@ -26,10 +26,8 @@ def demo(into: Path | None, *, fast: bool, out: TextIO, progress: TextIO) -> int
     """Play the demo and return its exit code. Raises UsageError."""
     recording = load(_RECORDING.read_bytes())
     folder = _scratch(into)
-    prompt = recording.prompts[0]
     where = safe_line(str(folder))
-    print(f"This is a recording: what the model says was recorded, every call really runs, in {where}", file=progress)
-    print(f"\n> {prompt}\n", file=progress, flush=True)
+    print(f"This is a recording: the model's words were recorded, every call really runs, in {where}", file=progress, flush=True)
     options = RunOptions(
         prompts=recording.prompts,
         cwd=folder,

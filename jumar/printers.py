@@ -22,7 +22,7 @@ from agent.log import now
 from agent.safe import safe_line, safe_text
 from agent.tool import Effect
 
-Style = Literal["plain", "good", "bad", "warning", "running", "dim", "added", "removed"]
+Style = Literal["plain", "good", "bad", "warning", "running", "strong", "dim", "added", "removed"]
 Line = tuple[Style, str]
 
 _MARKS: dict[CallStatus, Line] = {
@@ -40,6 +40,7 @@ _COLOURS: dict[Style, str] = {
     "bad": "31",
     "warning": "33",
     "running": "36",
+    "strong": "1",
     "dim": "2",
     "added": "32",
     "removed": "31",
@@ -65,6 +66,7 @@ class TextPrinter:
         self._progress = progress
         self._quiet = quiet
         self._coloured = coloured
+        self._answer = ""  # of the turn before: the last one alone is the run's
 
     def hear(self, event: Event, line: bytes) -> None:
         """Print one event."""
@@ -72,7 +74,12 @@ class TextPrinter:
             if event.text:
                 print(safe_text(event.text.rstrip("\n")), file=self._out, flush=True)
             self._say(_ending(event))
-        elif not self._quiet or isinstance(event, Warned):
+            return
+        if isinstance(event, TurnStarted) and self._answer and not self._quiet:
+            self._say(("plain", safe_text(self._answer)))
+        if isinstance(event, ModelAnswered):
+            self._answer = "" if event.answer.calls else event.answer.text.strip()
+        if not self._quiet or isinstance(event, Warned):
             for told in describe(event):
                 self._say(told)
 
@@ -124,6 +131,8 @@ def describe(event: Event) -> list[Line]:
     match event:
         case TurnStarted(by="check"):
             return [("warning", "» the check's failure goes back to the model")]
+        case TurnStarted():
+            return [("plain", ""), ("strong", f"❯ {_clip(event.prompt)}")]
         case ModelAnswered(answer=answer) if answer.calls and answer.text.strip():
             return [("plain", text) for text in ("", *safe_text(answer.text.strip()).split("\n"))]
         case ToolStarted(effect=Effect.EXEC | Effect.NET):
@@ -162,7 +171,7 @@ def _verified(event: Verified) -> list[Line]:
 
 
 def _ending(event: RunFinished) -> Line:
-    usage = f"{event.usage.prompt:,} + {event.usage.completion:,} tokens"
+    spent = f" · {event.usage.prompt:,} + {event.usage.completion:,} tokens" if event.usage.prompt else ""
     cached = f", {event.usage.cached / event.usage.prompt:.0%} cached" if event.usage.cached and event.usage.prompt else ""
     changed = len(event.files_changed)
     files = f" · {_count(changed, 'file')} changed" if changed else ""
@@ -170,7 +179,7 @@ def _ending(event: RunFinished) -> Line:
     took = f"{event.duration_ms / 1000:.1f} s"
     return (
         "good" if event.exit_code == 0 else "bad",
-        f"{event.status}{reason} · {_count(event.steps, 'step')} · {usage}{cached} · {took}{files}",
+        f"{event.status}{reason} · {_count(event.steps, 'step')}{spent}{cached} · {took}{files}",
     )
 
 

@@ -13,6 +13,7 @@ from agent.tool import Arguments, Change, Context, Effect, Result, Tool
 from agent.workspace.contract import FileText
 
 _MOST = 60  # lines of the diff that are told
+_LONGEST = 200  # characters of each
 
 
 class OneEdit(Arguments):
@@ -79,7 +80,7 @@ def _prepared(arguments: EditArguments, context: Context) -> tuple[FileText, str
 
 
 def _mini(block: DiffBlock) -> str:
-    lines = block.diff.split("\n")
+    lines = [line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…" for line in block.diff.split("\n")]
     if len(lines) <= _MOST:
-        return block.diff
+        return "\n".join(lines)
     return "\n".join([*lines[:_MOST], f"[{len(lines) - _MOST} more lines of the diff]"])
