@@ -87,7 +87,11 @@ def _is_name(text: str) -> bool:
 
 
 def _real(path: Path) -> Path:
-    return Path(os.path.realpath(path))
+    """Follow links; where one vanishes meanwhile, the path as it was named: no link in it is followed when it is opened."""
+    try:
+        return Path(os.path.realpath(path))
+    except OSError:
+        return Path(os.path.normpath(path))
 
 
 def _within(path: Path, folder: Path) -> bool:
