@@ -132,7 +132,9 @@ def describe(event: Event) -> list[Line]:
         case TurnStarted(by="check"):
             return [("warning", "» the check's failure goes back to the model")]
         case TurnStarted():
-            return [("plain", ""), ("strong", f"❯ {_clip(event.prompt)}")]
+            first, *others = safe_text(event.prompt.strip()).split("\n")
+            more = f" … +{_count(len(others), 'line')}" if others else ""
+            return [("plain", ""), ("strong", f"❯ {first}{more}")]
         case ModelAnswered(answer=answer) if answer.calls and answer.text.strip():
             return [("plain", text) for text in ("", *safe_text(answer.text.strip()).split("\n"))]
         case ToolStarted(effect=Effect.EXEC | Effect.NET):
@@ -153,14 +155,17 @@ def describe(event: Event) -> list[Line]:
 
 def _finished(event: ToolFinished) -> list[Line]:
     style, mark = _MARKS[event.status]
-    code = f" · exit {event.exit_code}" if event.exit_code is not None else ""
-    subject = f" {_clip(event.subject)}" if event.subject else ""
-    lines: list[Line] = [(style, f"{mark} {event.tool}{subject}{code} · {event.seconds:.2f} s")]
+    inside: list[Line] = [(style, f"  {text}") for block in event.blocks for style, text in draw(block)]
+    took = f"{event.seconds:.2f} s"
+    if event.exit_code is not None:  # its command was told when it began
+        ended: Style = "good" if event.exit_code == 0 else "bad"
+        return [*inside, (ended, f"{'✓' if event.exit_code == 0 else '✗'} exit {event.exit_code} · {took}")]
+    words = [mark, event.tool, _clip(event.subject)]
+    words += [f"+{block.added} -{block.removed}" for block in event.blocks if isinstance(block, DiffBlock)]
+    lines: list[Line] = [(style, f"{' '.join(word for word in words if word)} · {took}")]
     if event.status != "done":
-        lines.append((style, f"  {_clip(event.reply.split(chr(10), 1)[0])}"))
-    for block in event.blocks:
-        lines.extend((style, f"  {text}") for style, text in draw(block))
-    return lines
+        lines.append((style, f"  {_clip(event.reply)}"))
+    return lines + inside
 
 
 def _verified(event: Verified) -> list[Line]:
@@ -189,8 +194,8 @@ def draw(block: Block) -> list[Line]:
         case TextBlock():
             return _folded(block.text)
         case DiffBlock():
-            head: Line = ("plain", f"{safe_line(block.path)} +{block.added} -{block.removed}")
-            return [head, *((_DIFF.get(text[:1], "dim"), text) for _, text in _folded(block.diff))]
+            lines = block.diff.split("\n", 1)[1] if block.change == "created" and block.diff else block.diff
+            return [(_DIFF.get(text[:1], "dim"), text) for _, text in _folded(lines)]
         case TerminalBlock():
             return _folded(block.output)
         case TableBlock():
