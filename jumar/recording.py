@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from agent.providers.replay import Outcome, Recording, ReplayModel, Step, dump, load
-
 from agent.errors import UsageError
 from agent.events import Event, ModelAnswered, ToolFinished, TurnFinished, TurnStarted
 from agent.log import Log
+from agent.providers.replay import Outcome, Recording, ReplayModel, Step, dump, load
 from jumar.cli import options_of, run_parser
 from jumar.headless import Headless
 from jumar.run import Expected
