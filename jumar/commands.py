@@ -9,7 +9,7 @@ from pathlib import Path
 
 from agent.errors import UsageError
 from agent.safe import safe_line
-from jumar.cli import Parser
+from jumar.arguments import Parser
 from jumar.home import home
 from jumar.trust import distrust, tree_root, trust, trusted_roots
 

@@ -11,7 +11,7 @@ from agent.errors import UsageError
 from agent.events import Event, ModelAnswered, ToolFinished, TurnFinished, TurnStarted
 from agent.log import Log
 from agent.providers.replay import Outcome, Recording, ReplayModel, Step, dump, load
-from jumar.cli import options_of, run_parser
+from jumar.arguments import options_of, run_parser
 from jumar.headless import Headless
 from jumar.run import Expected
 

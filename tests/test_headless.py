@@ -196,6 +196,7 @@ async def test_without_a_key_the_demo_is_named(tmp_path: Path) -> None:
     "arguments",
     [
         (),
+        ("fix", "it"),
         ("--mode", "sudo", "-p", "x"),
         ("-p", ""),
         ("-p", "x", "--max-steps", "0"),
@@ -211,7 +212,7 @@ async def test_without_a_key_the_demo_is_named(tmp_path: Path) -> None:
     ],
 )
 async def test_a_wrong_command_line_gets_one_line_and_2(person: Person, arguments: tuple[str, ...]) -> None:
-    trusting = () if not arguments or arguments[0] in {"trust", "record", "replay"} else ("--trust",)
+    trusting = ("--trust",) if arguments and arguments[0].startswith("-") else ()
     run = await person.run(*arguments, *trusting)
     assert run.code == 2, run
     assert run.err.startswith("jumar: ")

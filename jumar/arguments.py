@@ -1,0 +1,145 @@
+"""Owns what a person may type: the options of a run, and what is wrong with them."""
+
+import argparse
+from pathlib import Path
+from typing import NoReturn, cast
+
+from jumar import __version__
+from jumar.options import OutputFormat, RunOptions
+
+COMMANDS = {
+    "demo": "see it build a game from a recording, without a key",
+    "record": "make a recording of a session",
+    "replay": "play a recording, without a model",
+    "schema": "print the JSON Schema of every event",
+    "sessions": "list the sessions",
+    "trust": "trust a work tree, so that its files may be read",
+}
+_MODES = ("plan", "ask", "edits", "auto", "yolo")
+_EXIT_CODES = """\
+exit codes: 0 done · 1 error · 2 usage · 3 needs a person (untrusted) · 4 an action was denied · 5 a limit was reached
+6 the check failed · 7 the schema was not met · 75 the provider failed, try again · 77 authentication
+130 SIGINT · 143 SIGTERM · 141 nobody reads stdout any more"""
+
+
+class Parser(argparse.ArgumentParser):
+    """Answers a wrong command line with one line and exit code 2."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong, and where help is."""
+        self.exit(2, f"jumar: {message}; see {self.prog} --help\n")
+
+
+def run_parser(prog: str = "jumar") -> Parser:
+    """Return the options of a run."""
+    top = Parser(
+        prog=prog,
+        usage=f"{prog} -p PROMPT [OPTION ...]\n       jumar COMMAND [OPTION ...]"
+        if prog == "jumar"
+        else f"{prog} FILE [OPTION ...]",
+        description="An autonomous coding agent for the terminal.",
+        epilog="\n".join(["commands:", *(f"  {name:10}{what}" for name, what in COMMANDS.items()), "", _EXIT_CODES]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    top.add_argument("--version", action="version", version=f"jumar {__version__}")
+    top.add_argument("-p", "--prompt", metavar="TEXT", help="what to do; - reads it from stdin; piped stdin is appended")
+    add = top.add_argument_group("what it may do").add_argument
+    add(
+        "--mode",
+        choices=_MODES,
+        default="",
+        help="plan reads only · ask asks for every change · edits · auto · yolo asks nothing",
+    )
+    add("--allow", action="append", default=[], metavar="RULE", help="such as 'shell(pytest *)' or 'edit(src/*)'")
+    add("--deny", action="append", default=[], metavar="RULE", help="beats every --allow")
+    add("--trust", action="store_true", help="trust this work tree for this run; jumar trust remembers it")
+    add("--add-dir", action="append", default=[], metavar="DIR", help="a further folder that belongs to the workspace")
+    add("-C", dest="cwd", default=".", metavar="DIR", help="work there")
+    add = top.add_argument_group("what comes out").add_argument
+    add("--output-format", choices=("text", "json", "stream-json"), default="text")
+    add("--input-format", choices=("text", "stream-json"), default="text", help="stream-json: one message a line on stdin")
+    add("--deltas", action="store_true", help="with stream-json, also tell what streams")
+    add("--output-schema", metavar="FILE", help="the final answer must be JSON that fits this schema")
+    add("-o", dest="output_file", metavar="FILE", help="write the final answer there too")
+    add("--patch", metavar="FILE", help="write what the run changed as a patch")
+    add("-q", "--quiet", action="store_true", help="no progress on stderr")
+    add = top.add_argument_group("when it stops").add_argument
+    add("--max-steps", type=_count, metavar="N", help="requests to the model")
+    add("--max-tokens", type=_count, metavar="N", help="tokens of prompts and answers together")
+    add("--timeout", type=_seconds, metavar="SECONDS")
+    add("--verify", default="", metavar="CMD", help="must pass at the end; a failure goes back to the model, 3 times at most")
+    add = top.add_argument_group("sessions and models").add_argument
+    add("-c", "--continue", dest="go_on", action="store_true", help="go on with the latest session of this work tree")
+    add("-r", "--resume", default="", metavar="ID", help="go on with this session")
+    add("--fork", action="store_true", help="go on from a copy")
+    add("--ephemeral", action="store_true", help="keep no session")
+    add("-m", "--model", default="", metavar="NAME")
+    return top
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0")
+    return seconds
+
+
+def options_of(parser: Parser, given: argparse.Namespace) -> RunOptions:
+    """Return the options that a person gave; ends with 2 where they do not go together."""
+    streamed = given.input_format == "stream-json"
+    if not streamed and given.prompt is None:
+        parser.error("say what to do: jumar -p TEXT; or see it work without a key: jumar demo")
+    if streamed and given.prompt is not None:
+        parser.error("--input-format stream-json takes its prompts from stdin, not from -p")
+    if streamed and given.output_format != "stream-json":
+        parser.error("--input-format stream-json needs --output-format stream-json")
+    if given.deltas and given.output_format != "stream-json":
+        parser.error("--deltas needs --output-format stream-json")
+    if given.go_on and given.resume:
+        parser.error("-c and -r exclude each other")
+    if given.fork and not (given.go_on or given.resume):
+        parser.error("--fork needs -c or -r")
+    if given.ephemeral and (given.go_on or given.resume):
+        parser.error("--ephemeral begins a session that is not kept; it does not go with -c or -r")
+    cwd = Path(given.cwd)
+    if not cwd.is_dir():
+        parser.error(f"-C {given.cwd!r} is no folder")
+    for folder in given.add_dir:
+        if not Path(folder).is_dir():
+            parser.error(f"--add-dir {folder!r} is no folder")
+    for name in (given.output_file, given.patch):
+        if name is not None and not Path(name).absolute().parent.is_dir():
+            parser.error(f"the folder of {name!r} does not exist")
+    return RunOptions(
+        prompts=None if streamed else (given.prompt,),
+        cwd=cwd.resolve(),
+        add_dirs=tuple(Path(folder).resolve() for folder in given.add_dir),
+        output_format=cast("OutputFormat", given.output_format),
+        deltas=given.deltas,
+        output_schema=Path(given.output_schema) if given.output_schema else None,
+        output_file=Path(given.output_file) if given.output_file else None,
+        mode=given.mode,
+        allow=tuple(given.allow),
+        deny=tuple(given.deny),
+        max_steps=given.max_steps,
+        max_tokens=given.max_tokens,
+        seconds=given.timeout,
+        verify=given.verify,
+        patch=Path(given.patch) if given.patch else None,
+        trust=given.trust,
+        ephemeral=given.ephemeral,
+        resume="-" if given.go_on else given.resume,
+        fork=given.fork,
+        model=given.model,
+        quiet=given.quiet,
+    )
