@@ -22,6 +22,9 @@ exit codes: 0 done · 1 error · 2 usage · 3 needs a person (untrusted) · 4 an
 130 SIGINT · 143 SIGTERM · 141 nobody reads stdout any more"""
 
 
+_USAGE = "jumar -p PROMPT [OPTION ...]\n       jumar COMMAND [OPTION ...]"
+
+
 class Parser(argparse.ArgumentParser):
     """Answers a wrong command line with one line and exit code 2."""
 
@@ -30,13 +33,11 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"jumar: {message}; see {self.prog} --help\n")
 
 
-def run_parser(prog: str = "jumar") -> Parser:
+def run_parser(prog: str = "jumar", usage: str = _USAGE) -> Parser:
     """Return the options of a run."""
     top = Parser(
         prog=prog,
-        usage=f"{prog} -p PROMPT [OPTION ...]\n       jumar COMMAND [OPTION ...]"
-        if prog == "jumar"
-        else f"{prog} FILE [OPTION ...]",
+        usage=usage,
         description="An autonomous coding agent for the terminal.",
         epilog="\n".join(["commands:", *(f"  {name:10}{what}" for name, what in COMMANDS.items()), "", _EXIT_CODES]),
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -21,10 +21,6 @@ def run(arguments: Sequence[str]) -> int:
             from jumar import commands
 
             return commands.run(arguments[0], arguments[1:])
-        if arguments and not arguments[0].startswith("-"):
-            raise UsageError(
-                f"there is no command {arguments[0]!r}; there are {', '.join(COMMANDS)}; what to do is said with -p PROMPT"
-            )
         return _headless(arguments)
     except UsageError as error:
         stderr_line(str(error))
@@ -50,6 +46,11 @@ def _headless(arguments: Sequence[str]) -> int:
     import asyncio
     from dataclasses import replace
 
+    from agent.errors import UsageError
+
+    if arguments and not arguments[0].startswith("-"):
+        known = ", ".join(COMMANDS)
+        raise UsageError(f"there is no command {arguments[0]!r}; there are {known}; what to do is said with -p PROMPT")
     parser = run_parser()
     options = options_of(parser, parser.parse_args(arguments))
     from jumar.headless import Headless

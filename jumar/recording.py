@@ -71,7 +71,7 @@ def expected(recording: Recording) -> Expected:
 
 def replay(arguments: Sequence[str]) -> int:
     """Play a recording in the current folder, and say where a call comes out differently."""
-    parser = run_parser("jumar replay")
+    parser = run_parser("jumar replay", "jumar replay FILE [OPTION ...]")
     parser.add_argument("file", metavar="FILE", help="what jumar record made")
     given = parser.parse_args(arguments)
     if given.prompt is not None or given.input_format != "text":
