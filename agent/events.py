@@ -1,13 +1,16 @@
 """Owns all that a front end can learn: one ordered stream of frozen events, and their JSON."""
 
+import json
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, TypeAdapter
+from pydantic_core import PydanticSerializationError
 
 from agent.blocks import Block
 from agent.messages import Answer, Usage
+from agent.safe import mended
 from agent.tool import Change, Effect
 
 SCHEMA_VERSION = 1
@@ -322,7 +325,11 @@ def _writer(kind: Any) -> TypeAdapter[Event]:
 def encode(event: Event, *, seq: int, ts: str, session_id: str) -> bytes:
     """Return the event as one JSON line, with its envelope, without the newline."""
     kind: Any = type(event)
-    body = _writer(kind).dump_json(event)
+    writer = _writer(kind)
+    try:
+        body = writer.dump_json(event)
+    except PydanticSerializationError:  # a name or a word with half a character: it is told as what it can be told as
+        body = mended(json.dumps(writer.dump_python(event), ensure_ascii=False, separators=(",", ":"))).encode()
     return f'{{"v":{SCHEMA_VERSION},"seq":{seq},"ts":"{ts}","session_id":"{session_id}",'.encode() + body[1:]
 
 

@@ -10,13 +10,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from agent.blocks import Block
 from agent.errors import ToolFailure
 from agent.events import CallStatus, Event, ToolFinished, ToolProgressed, ToolStarted
 from agent.gate import Gate, fingerprint
 from agent.messages import Call
 from agent.policy import Decision, Question
 from agent.tool import AnyTool, Arguments, Context, Effect, Result
-from agent.workspace.contract import Located, Workspace
+from agent.workspace.contract import Located, Place, Workspace
 
 _LARGEST_ARGUMENTS = 4 << 20
 _LARGEST_REPLY = 100_000
@@ -117,8 +118,7 @@ class Execute:
         except (ValueError, RecursionError) as error:
             return Invalid(call, f"The arguments of {call.name} are no JSON object, nothing was run: {error}.")
         located = {path: self._workspace.locate(path) for path in tool.paths(arguments)}
-        places = tuple(one.place for one in located.values())
-        question = Question(call.name, tool.effect_of(arguments), tool.subject(arguments), places)
+        question = Question(call.name, tool.effect_of(arguments), tool.subject(arguments), tuple(located.values()))
         return Parsed(call, tool, arguments, question, located)
 
     async def _one(self, item: Parsed | Invalid) -> ToolFinished:
@@ -144,11 +144,13 @@ class Execute:
 
     async def _pass(self, item: Parsed, context: Context) -> str | None:
         """Take a call through the gate; return the words of a refusal, or None where it may run."""
-        if item.question.effect is Effect.READ and self._gate.weigh(item.question) is Decision.ALLOW:
+        expected = self._gate.weigh(item.question)
+        if item.question.effect is Effect.READ and expected is Decision.ALLOW:
             return None
         digest = ""
         while True:
-            blocks = await item.tool.preview(item.arguments, context)
+            # Only what a person is asked about is looked at before it may be: a preview reads files, and its failure is told.
+            blocks = await self._preview(item, context) if expected is Decision.ASK else ()
             now = fingerprint(item.call.name, item.arguments.model_dump_json(), str(self._workspace.cwd), blocks)
             if now == digest:
                 return None
@@ -161,6 +163,14 @@ class Execute:
                 )
             if decided.by != "person":
                 return None
+
+    async def _preview(self, item: Parsed, context: Context) -> tuple[Block, ...]:
+        try:
+            return await item.tool.preview(item.arguments, context)
+        except ToolFailure:
+            if item.question.lies(Place.OUTSIDE):
+                return ()  # why it cannot work is the model's to know only once it may look there
+            raise
 
     def _progress(self, call_id: str, text: str) -> None:
         self._tell(ToolProgressed(call_id=call_id, text=text))
@@ -181,6 +191,10 @@ def read_arguments(text: str) -> dict[str, Any]:
         raise ValueError(f"{name} is no JSON")
 
     given = json.loads(text.strip() or "{}", strict=False, object_pairs_hook=unique, parse_constant=constant)
+    try:
+        json.dumps(given, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise ValueError("they hold half a character, a lone surrogate") from None
     if not isinstance(given, dict):
         raise ValueError(f"they are a {type(given).__name__}")  # noqa: TRY004 - one kind of fault for one kind of reply
     return given

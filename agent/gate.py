@@ -36,8 +36,16 @@ class Gate:
         self._waiting: dict[str, asyncio.Future[Answered]] = {}
 
     def weigh(self, question: Question) -> Decision:
-        """Say what the policy alone makes of a question."""
-        return judge(self.mode, question, self._rules).decision
+        """Say what becomes of a question: it is only asked where somebody can answer."""
+        decision = judge(self.mode, question, self._rules).decision
+        return Decision.DENY if decision is Decision.ASK and not self._person else decision
+
+    def leave(self) -> None:
+        """Nobody can answer any more: what waits is refused, and what would ask from now on."""
+        self._person = False
+        for waiting in self._waiting.values():
+            if not waiting.done():
+                waiting.set_result(Answered(allowed=False))
 
     async def judge(self, call_id: str, question: Question, blocks: tuple[Block, ...], digest: str) -> ApprovalDecided:
         """Decide one call, telling the decision; waits for the person where the policy asks."""
@@ -51,6 +59,8 @@ class Gate:
             answered = await self._ask(call_id, question, verdict.reason, blocks, digest)
             by, allowed, words = "person", answered.allowed, answered.words
             reason = "the person allowed it" if allowed else "the person refused it"
+            if not self._person and not allowed:
+                by, reason = "nobody", f"{verdict.reason}, and nobody is there any more to approve it"
         decided = ApprovalDecided(
             call_id=call_id, allowed=allowed, by=by, reason=reason, digest=digest, rule=verdict.rule, words=words
         )

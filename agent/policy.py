@@ -9,7 +9,7 @@ from typing import Self
 
 from agent.errors import UsageError
 from agent.tool import Effect
-from agent.workspace.contract import Place
+from agent.workspace.contract import Located, Place
 
 
 class Mode(StrEnum):
@@ -71,7 +71,10 @@ class Rule:
             raise UsageError(
                 f"{source}: {text!r} is no rule; write tool or tool(pattern), such as 'shell(pytest *)' or 'edit(src/*)'"
             )
-        return cls(match["tool"], (match["pattern"] or "*").strip(), decision, source)
+        pattern = (match["pattern"] or "*").strip()
+        if decision is Decision.ALLOW and match["tool"] == "shell" and "*" in " ".join(pattern.split()[:-1]):
+            raise UsageError(f"{source}: {text!r}: a * can only stand at the end of what is allowed")
+        return cls(match["tool"], pattern, decision, source)
 
     def __str__(self) -> str:
         return self.tool if self.pattern == "*" else f"{self.tool}({self.pattern})"
@@ -84,7 +87,11 @@ class Question:
     tool: str
     effect: Effect
     subject: str
-    places: tuple[Place, ...] = ()
+    paths: tuple[Located, ...] = ()
+
+    def lies(self, place: Place) -> bool:
+        """Whether a path of the call lies there."""
+        return any(path.place is place for path in self.paths)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,13 +124,19 @@ def _words_match(pattern: str, words: tuple[str, ...]) -> bool:
 
 
 def _mentions(pattern: str, command: str) -> bool:
-    """Whether any part of a command could be what a deny rule names: rather too often than too rarely."""
-    if pattern == "*":
-        return True
-    wanted = [word for word in pattern.split() if word != "*"]
-    bare = re.sub(r"[\\'\"]", "", command)
-    words = [word.rsplit("/", 1)[-1] for word in re.split(r"[\s;&|()<>`${}]+", bare)]
-    return any(words[start : start + len(wanted)] == wanted for start in range(len(words)))
+    """Whether a command could be what a deny rule names, if its words come in this order: rather too often than too rarely."""
+    words = iter(_bare_words(command))
+    return all(any(_is(word, wanted) for word in words) for wanted in _bare_words(pattern) if wanted != "*")
+
+
+def _bare_words(text: str) -> list[str]:
+    """Return the words of a command without what a shell makes of quotes, continued lines, braces and operators."""
+    bare = re.sub(r"\\\n|[\\'\"]", "", text)
+    return [word.removeprefix("./") for word in re.split(r"[\s;&|()<>`${},=]+", bare) if word]
+
+
+def _is(word: str, wanted: str) -> bool:
+    return fnmatch.fnmatchcase(word, wanted) or fnmatch.fnmatchcase(word, f"*/{wanted}")
 
 
 def _applies(rule: Rule, question: Question) -> bool:
@@ -131,18 +144,24 @@ def _applies(rule: Rule, question: Question) -> bool:
         return False
     if rule.pattern == "*":
         return True
-    if question.effect is not Effect.EXEC:
-        return fnmatch.fnmatchcase(question.subject, rule.pattern)
-    if rule.decision is Decision.DENY:
-        return _mentions(rule.pattern, question.subject)
-    words = plain_words(question.subject)
-    return words is not None and _words_match(rule.pattern, words)
+    denies = rule.decision is not Decision.ALLOW
+    if question.effect is Effect.EXEC:
+        if denies:
+            return _mentions(rule.pattern, question.subject)
+        words = plain_words(question.subject)
+        return words is not None and _words_match(rule.pattern, words)
+    # What is allowed is where a path leads; what is denied, also what it is called.
+    if denies:
+        names = {question.subject, *(name for path in question.paths for name in (path.shown, str(path.real)))}
+        return any(fnmatch.fnmatchcase(name, rule.pattern) for name in names)
+    shown = [path.shown for path in question.paths] or [question.subject]
+    return all(fnmatch.fnmatchcase(name, rule.pattern) for name in shown)
 
 
 def judge(mode: Mode, question: Question, rules: tuple[Rule, ...] = ()) -> Verdict:
     """Decide one call. Deny beats ask beats allow; only an allow rule loosens the table, and never in plan mode."""
-    if Place.HIDDEN in question.places:
-        return Verdict(Decision.DENY, "credentials and jumar's own state are never touched")
+    if question.lies(Place.HIDDEN):
+        return Verdict(Decision.DENY, "credentials, devices and jumar's own state are never touched")
     matching = [rule for rule in rules if _applies(rule, question)]
     if matching:
         strictest = max(matching, key=lambda rule: _STRICTNESS.index(rule.decision))
@@ -152,9 +171,9 @@ def judge(mode: Mode, question: Question, rules: tuple[Rule, ...] = ()) -> Verdi
     if base is Decision.DENY:
         return Verdict(base, f"{mode} mode is read-only: {_WHY[question.effect]}")
     if mode is not Mode.YOLO:
-        if Place.OUTSIDE in question.places:
+        if question.lies(Place.OUTSIDE):
             return Verdict(Decision.ASK, "it lies outside the workspace")
-        if Place.PROTECTED in question.places and question.effect is not Effect.READ:
+        if question.lies(Place.PROTECTED) and question.effect is not Effect.READ:
             return Verdict(Decision.ASK, "other programs act on what this file says")
     if base is Decision.ALLOW:
         return Verdict(base, f"{mode} mode allows it")

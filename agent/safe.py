@@ -1,4 +1,4 @@
-"""Owns the one door of hostile text to any terminal: what could act or hide is made visible."""
+"""Owns the one door of hostile text: what could act or hide is made visible, half characters are mended."""
 
 import re
 
@@ -26,3 +26,14 @@ def safe_text(text: str) -> str:
 def safe_line(text: str) -> str:
     """Return the text as one safe line."""
     return safe_text(text.replace("\n", "\u240a").replace("\t", " "))
+
+
+def mended(text: str) -> str:
+    """Return the text with surrogate pairs as the characters that they mean, and lone halves as U+FFFD."""
+    if text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text

@@ -41,7 +41,7 @@ def _write(home: Home, roots: set[str]) -> None:
         home.state.mkdir(parents=True, exist_ok=True, mode=0o700)
         fd, name = tempfile.mkstemp(dir=home.state, prefix=".trusted.")
         with os.fdopen(fd, "w", encoding="utf-8") as file:
-            json.dump(sorted(roots), file, ensure_ascii=False, indent=1)
+            json.dump(sorted(roots), file, indent=1)
             file.flush()
             os.fsync(file.fileno())
         Path(name).replace(home.trusted)

@@ -1,11 +1,17 @@
 """The policy is a pure table that fails closed."""
 
+from pathlib import Path
+
 import pytest
 
 from agent.errors import UsageError
 from agent.policy import TABLE, Decision, Mode, Question, Rule, judge, plain_words
 from agent.tool import Effect
-from agent.workspace.contract import Place
+from agent.workspace.contract import Located, Place
+
+
+def at(place: Place, shown: str = "x") -> tuple[Located, ...]:
+    return (Located(shown, Path("/ws") / shown, place, shown),)
 
 
 def command(text: str) -> Question:
@@ -59,6 +65,49 @@ def test_a_deny_rule_sees_through_compounds_and_wrappers_without_a_cap(text: str
     assert judge(Mode.YOLO, command(text), (deny("shell(rm *)"), allow("shell"))).decision is Decision.DENY
 
 
+@pytest.mark.parametrize(
+    ("rule", "text"),
+    [
+        ("scripts/deploy.sh", "scripts/deploy.sh"),
+        ("scripts/deploy.sh", "/srv/app/scripts/deploy.sh --now"),
+        ("./deploy.sh *", "./deploy.sh now"),
+        ("./deploy.sh *", "bash deploy.sh"),
+        ("echo /etc/x", "echo /etc/x"),
+        ("git * --force", "git push --force"),
+        ("git * --force", "git push origin --force=true"),
+        ('echo "hi there"', "echo 'hi there'"),
+        ("git push *", "git -C . push"),
+        ("git push *", "git -c x=y push origin"),
+        ("echo hi", "ec\\\nho hi"),
+        ("echo hi *", "{echo,hi}"),
+        ("pip* *", "pip3 install x"),
+    ],
+)
+def test_a_deny_rule_matches_its_words_however_they_are_written(rule: str, text: str) -> None:
+    assert judge(Mode.YOLO, command(text), (deny(f"shell({rule})"),)).decision is Decision.DENY
+
+
+def test_a_deny_rule_leaves_other_commands_alone() -> None:
+    for text in ("git pull", "git commit -m x", "ls pushed", "echo git"):
+        assert judge(Mode.YOLO, command(text), (deny("shell(git push *)"),)).decision is Decision.ALLOW
+
+
+def test_a_path_is_judged_by_where_it_leads_and_denied_by_its_name_too() -> None:
+    leads = Question("write", Effect.WRITE, "src/../other.txt", at(Place.INSIDE, "other.txt"))
+    assert judge(Mode.ASK, leads, (allow("write(src/*)"),)).decision is Decision.ASK
+    hidden = Question("write", Effect.WRITE, "./secrets/a", at(Place.INSIDE, "secrets/a"))
+    assert judge(Mode.YOLO, hidden, (deny("write(secrets/*)"),)).decision is Decision.DENY
+    named = Question("write", Effect.WRITE, "secrets/link", at(Place.INSIDE, "elsewhere"))
+    assert judge(Mode.YOLO, named, (deny("write(secrets/*)"),)).decision is Decision.DENY
+    absolute = Question("read", Effect.READ, "key.txt", at(Place.INSIDE, "key.txt"))
+    assert judge(Mode.YOLO, absolute, (deny("read(/ws/key.txt)"),)).decision is Decision.DENY
+
+
+def test_what_is_allowed_has_no_gaps() -> None:
+    with pytest.raises(UsageError, match="only stand at the end"):
+        allow("shell(git * --stat)")
+
+
 def test_deny_beats_allow() -> None:
     rules = (allow("edit(src/*)"), deny("edit(src/secret.py)"))
     assert judge(Mode.AUTO, Question("edit", Effect.WRITE, "src/secret.py"), rules).decision is Decision.DENY
@@ -68,14 +117,16 @@ def test_deny_beats_allow() -> None:
 
 def test_places_ask_where_the_mode_alone_would_allow() -> None:
     for place in (Place.OUTSIDE, Place.PROTECTED):
-        assert judge(Mode.AUTO, Question("edit", Effect.WRITE, "x", (place,))).decision is Decision.ASK
-    assert judge(Mode.AUTO, Question("read", Effect.READ, "x", (Place.OUTSIDE,))).decision is Decision.ASK
-    assert judge(Mode.AUTO, Question("read", Effect.READ, "x", (Place.PROTECTED,))).decision is Decision.ALLOW
-    assert judge(Mode.YOLO, Question("read", Effect.READ, "x", (Place.HIDDEN,))).decision is Decision.DENY
+        assert judge(Mode.AUTO, Question("edit", Effect.WRITE, "x", at(place))).decision is Decision.ASK
+    assert judge(Mode.AUTO, Question("read", Effect.READ, "x", at(Place.OUTSIDE))).decision is Decision.ASK
+    assert judge(Mode.AUTO, Question("read", Effect.READ, "x", at(Place.PROTECTED))).decision is Decision.ALLOW
+    assert judge(Mode.YOLO, Question("read", Effect.READ, "x", at(Place.HIDDEN))).decision is Decision.DENY
 
 
 def test_a_broad_rule_does_not_cover_what_lies_outside() -> None:
-    assert judge(Mode.AUTO, Question("edit", Effect.WRITE, "/etc/x", (Place.OUTSIDE,)), (allow("edit"),)).decision is Decision.ASK
+    assert (
+        judge(Mode.AUTO, Question("edit", Effect.WRITE, "/etc/x", at(Place.OUTSIDE)), (allow("edit"),)).decision is Decision.ASK
+    )
 
 
 def test_what_is_no_rule_is_said_in_one_line() -> None:

@@ -176,6 +176,7 @@ async def test_a_command_that_fails_is_a_result_and_stops_nothing(bench: Bench) 
         (Call("1", "read", '["a"]'), "they are a list"),
         (Call("1", "read", '{"path": "a", "path": "b"}'), "twice"),
         (Call("1", "shell", '{"command": "touch ran", "sandbox": false}'), "sandbox"),
+        (Call("1", "shell", '{"command": "touch ran \\\\ud800"}'.replace("\\\\", "\\")), "half a character"),
     ],
 )
 async def test_a_bad_call_gets_a_reply_that_names_the_fault(bench: Bench, call: Call, words: str) -> None:
@@ -289,6 +290,34 @@ async def test_a_person_approves_what_is_shown_and_refuses_with_words(bench: Ben
     assert [event.subject for event in asked] == ["a", "mv a b"]
     assert "use git mv" in bench.replies()[1].reply
     assert (bench.root / "a").exists()
+
+
+@pytest.mark.parametrize("mode", [Mode.PLAN, Mode.ASK, Mode.EDITS])
+async def test_what_nobody_approved_is_not_even_looked_at(bench: Bench, mode: Mode) -> None:
+    outside = bench.root.parent / "outside.txt"
+    outside.write_text("hunter2 is here\n")
+    await bench.session.close()
+    bench.session = bench.opened(mode=mode)
+    calls: list[Any] = [("edit", {"path": str(outside), "old": "hunter3 is here", "new": "x"}), ("read", {"path": str(outside)})]
+    await bench.turn(answer(calls=calls), answer("done"))
+    assert bench.statuses() == ["denied", "denied"]
+    assert not [reply for reply in bench.replies() if "hunter2" in reply.reply]
+
+
+async def test_what_lies_outside_is_told_of_only_after_a_person_allowed_it(bench: Bench) -> None:
+    outside = bench.root.parent / "outside.txt"
+    outside.write_text("hunter2 is here\n")
+    await bench.session.close()
+    bench.session = bench.opened(mode=Mode.ASK, person=True)
+
+    def refuse(event: Event) -> None:
+        if isinstance(event, ApprovalAsked):
+            asyncio.get_running_loop().call_soon(bench.session.decide, event.call_id, Answered(allowed=False))
+
+    bench.when = refuse
+    await bench.turn(answer(calls=[("edit", {"path": str(outside), "old": "hunter3 is here", "new": "x"})]), answer("done"))
+    assert bench.statuses() == ["denied"]
+    assert "hunter2" not in bench.replies()[0].reply
 
 
 async def test_what_changed_while_a_person_thought_is_asked_again(bench: Bench) -> None:

@@ -7,7 +7,7 @@ from typing import Any, assert_never
 from agent.messages import Answer, Message, Prompt, Reply
 from agent.model import Request, ToolOffer
 from agent.providers.kimi import Dialect
-from agent.providers.words import mended
+from agent.safe import mended
 
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]")
 _HALF_CHARACTER = re.compile(r"\\u[dD][89a-fA-F]")

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 from agent.messages import Call
-from agent.providers.words import mended
+from agent.safe import mended
 
 _ID = re.compile(r"[\x21-\x7e]{1,200}")
 _LEAKED = re.compile(r"(?:functions\.)?(?P<name>.+?)(?::\d+)?")  # K2's own ids and names: functions.NAME:INDEX

@@ -7,7 +7,8 @@ from agent.errors import Fault, ModelError
 from agent.messages import Answer, Usage
 from agent.model import CallDelta, Chunk, Finished, ReasoningDelta, TextDelta
 from agent.providers.calls import Calls
-from agent.providers.words import Words, mended
+from agent.providers.words import Words
+from agent.safe import mended
 
 _LARGEST = 64 << 20  # characters of one answer
 _REASONING_KEYS = ("reasoning_content", "reasoning")

@@ -13,7 +13,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from agent.errors import Fault, ModelError, UsageError
 from agent.messages import Answer, Call, Usage
 from agent.model import CallDelta, Chunk, Failed, Finished, ReasoningDelta, Request, TextDelta
-from agent.providers.words import mended
+from agent.safe import mended
 
 _PIECE = re.compile(r"\s*\S{1,12}\s*|\s+")
 _CALL_PIECE = 160  # characters of arguments

@@ -1,15 +1,6 @@
 """Owns words that come in pieces: joined, and with no half of a character left in them."""
 
-
-def mended(text: str) -> str:
-    """Return the text with surrogate pairs as the characters that they mean, and lone halves as U+FFFD."""
-    if text.isascii():
-        return text
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    return text
+from agent.safe import mended
 
 
 class Words:
