@@ -24,12 +24,14 @@ class History:
         """Take one event in."""
         match event:
             case TurnStarted():
+                self._close()
                 self._deliver(None)
                 self.turn, self.open_turn = event.turn, True
                 self.messages.append(Prompt(f"{event.preface}\n\n{event.prompt}" if event.preface else event.prompt))
             case Steered():
                 self._steered.append(event)
             case ModelAnswered():
+                self._close()
                 self._deliver(event.step)
                 self.step = event.step
                 self.messages.append(event.answer)
@@ -46,6 +48,14 @@ class History:
                 self.open_turn = False
             case _:
                 pass
+
+    def _close(self) -> None:
+        """Give calls a reply whose record is lost, so that the next request is valid whatever the log holds."""
+        lost = self.unanswered()
+        if lost:
+            words = "Unknown: the record of how this call ended is lost. Look at the state before you go on."
+            self._replies |= {call.id: Reply(call.id, call.name, words) for call in lost}
+            self.messages.extend(self._replies[call_id] for call_id in self._open)
 
     def unanswered(self) -> tuple[Call, ...]:
         """Return the calls of the last answer that have no reply yet."""

@@ -57,7 +57,7 @@ class Loop:
             async with asyncio.timeout(limits.seconds):
                 status, text, reason = await self._steps(limits, first, spent)
         except TimeoutError:
-            status, reason = "limit", f"the time limit of {limits.seconds:g} s was reached"
+            status, reason = "limit", "the time was up"
         except ModelError as error:
             status, reason, fault = "failed", str(error), error.fault
         except asyncio.CancelledError:
@@ -81,9 +81,9 @@ class Loop:
         history = self._history
         while True:
             if limits.steps is not None and history.step - first >= limits.steps:
-                return "limit", _last_words(history), f"the limit of {limits.steps} steps was reached"
+                return "limit", _last_words(history), "the limit of steps was reached"
             if limits.tokens is not None and spent[0].prompt + spent[0].completion >= limits.tokens:
-                return "limit", _last_words(history), f"the limit of {limits.tokens} tokens was reached"
+                return "limit", _last_words(history), "the limit of tokens was reached"
             history.deliver()
             request = Request(self._words.system, tuple(history.messages), self._words.tools, self._words.session_id)
             self.asking = True

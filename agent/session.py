@@ -20,6 +20,9 @@ from agent.workspace.contract import Workspace
 Listener = Callable[[Event, bytes], None]  # the event, and its line in the log where it is settled
 
 
+_NOBODY = "(Nobody is there any more to answer.)"
+
+
 async def _nothing() -> None:
     """Capture nothing before a change."""
 
@@ -52,6 +55,7 @@ class Session:
         self._history = History()
         self._running: asyncio.Task[TurnFinished] | None = None
         self._questions: dict[str, asyncio.Future[str]] = {}
+        self._left = False
         tools = {name: tool for name, tool in sorted(setting.tools.items()) if setting.person or not tool.needs_person}
         self._gate = Gate(setting.mode, setting.rules, self.tell, person=setting.person)
         execute = Execute(tools, setting.workspace, self._gate, self.tell, self._ask, setting.before_change)
@@ -99,23 +103,27 @@ class Session:
             self.tell(TurnFinished(turn=self._history.turn, status="interrupted", text="", reason="jumar was killed"))
 
     async def turn(self, prompt: str, limits: Limits | None = None, *, by_check: bool = False) -> TurnFinished:
-        """Run one turn to its end. A cancelled one ends as such; an outer cancellation is passed on."""
+        """Run one turn to its end. A cancelled one ends as such; an outer cancellation is passed on when it has."""
         if self._running is not None:
             raise RuntimeError("a turn is running; steer it instead")
         preface = "" if self._history.turn else self._setting.preface
         self.tell(TurnStarted(turn=self._history.turn + 1, prompt=prompt, preface=preface, by="check" if by_check else "person"))
-        self._running = asyncio.create_task(self._loop.turn(limits or Limits()))
-        try:
-            await asyncio.wait({self._running})
-        except asyncio.CancelledError:
-            self._running.cancel()
-            await asyncio.wait({self._running})
-            raise
-        finally:
-            running, self._running = self._running, None
-        if running.cancelled():
-            return TurnFinished(turn=self._history.turn, status="cancelled", text="", reason="the person stopped it")
-        return running.result()
+        self._running = running = asyncio.create_task(self._loop.turn(limits or Limits()))
+        outer: asyncio.CancelledError | None = None
+        while not running.done():
+            try:
+                await asyncio.wait({running})
+            except asyncio.CancelledError as cancelled:
+                if outer is None:
+                    running.cancel()
+                outer = cancelled
+        self._running = None
+        stopped = TurnFinished(turn=self._history.turn, status="cancelled", text="", reason="the person stopped it")
+        if self._history.open_turn:  # it was stopped before it began
+            self.tell(stopped)
+        if outer is not None:
+            raise outer
+        return stopped if running.cancelled() else running.result()
 
     def steer(self, text: str) -> bool:
         """Say more while a turn runs; it reaches the model with the next step. False where no turn runs."""
@@ -132,6 +140,14 @@ class Session:
         """Stop the running turn: no child is left, and every call has its reply."""
         if self._running is not None:
             self._running.cancel()
+
+    def leave(self) -> None:
+        """Nobody can answer any more: what waits for a person is refused, or answered so."""
+        self._gate.leave()
+        self._left = True
+        for waiting in self._questions.values():
+            if not waiting.done():
+                waiting.set_result(_NOBODY)
 
     async def close(self) -> None:
         """End every process and give the log back."""
@@ -153,6 +169,6 @@ class Session:
         self._questions[call_id] = waiting
         try:
             self.tell(QuestionAsked(call_id=call_id, question=question, choices=choices))
-            return await waiting
+            return _NOBODY if self._left else await waiting
         finally:
             del self._questions[call_id]

@@ -38,6 +38,10 @@ def main() -> int:
 
         print(f"jumar {__version__}")
         return 0
+    import signal
+
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # an end without a traceback, until a run sees to its own
     os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"  # nobody else's code, and no search for it
     gc.disable()  # all that is imported stays; `Headless` turns it on again
     from jumar.cli import run

@@ -19,7 +19,7 @@ _MODES = ("plan", "ask", "edits", "auto", "yolo")
 _EXIT_CODES = """\
 exit codes: 0 done · 1 error · 2 usage · 3 needs a person (untrusted) · 4 an action was denied · 5 a limit was reached
 6 the check failed · 7 the schema was not met · 75 the provider failed, try again · 77 authentication
-130 SIGINT · 143 SIGTERM · 141 nobody reads stdout any more"""
+129 SIGHUP · 130 SIGINT · 143 SIGTERM · 141 nobody reads stdout any more"""
 
 
 _USAGE = "jumar -p PROMPT [OPTION ...]\n       jumar COMMAND [OPTION ...]"

@@ -13,6 +13,10 @@ def run(arguments: Sequence[str]) -> int:
     from agent.errors import JumarError, ModelError, UsageError
     from jumar.printers import stderr_line
 
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started us: what is opened next must not take its place
+            handle = os.open(os.devnull, os.O_RDWR)
+            setattr(sys, name, os.fdopen(handle, "r" if name == "stdin" else "w"))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -33,8 +37,6 @@ def run(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except KeyboardInterrupt:
-        return 130
     except Exception as error:
         if os.environ.get("JUMAR_DEBUG"):
             raise
@@ -47,6 +49,7 @@ def _headless(arguments: Sequence[str]) -> int:
     from dataclasses import replace
 
     from agent.errors import UsageError
+    from agent.safe import mended
 
     if arguments and not arguments[0].startswith("-"):
         known = ", ".join(COMMANDS)
@@ -67,5 +70,5 @@ def _headless(arguments: Sequence[str]) -> int:
         prompt = prompt or piped
         if not prompt.strip():
             parser.error("the prompt is empty; say what to do: jumar -p TEXT")
-        options = replace(options, prompts=(prompt,))
+        options = replace(options, prompts=(mended(prompt),))
     return asyncio.run(Headless(options, os.environ, sys.stdout, sys.stderr).run())

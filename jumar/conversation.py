@@ -1,6 +1,8 @@
 """Owns a run that a program leads: prompts and the other verbs come as lines on stdin until it ends."""
 
 import asyncio
+from collections import deque
+from typing import Any
 
 from agent.events import Warned
 from agent.gate import Answered
@@ -9,45 +11,72 @@ from jumar.inputs import AnswerMessage, AnyMessage, CancelMessage, DecideMessage
 from jumar.run import Run
 
 
-async def converse(session: Session, run: Run) -> None:
-    """Take messages until stdin ends and the last turn is over."""
-    messages: asyncio.Queue[AnyMessage | str | None] = asyncio.Queue()
-    prompts: asyncio.Queue[str | None] = asyncio.Queue()
-    read_messages(messages)
+class Conversation:
+    """Runs one prompt after the other, and hears the other messages meanwhile."""
 
-    async def serve() -> None:
-        while (text := await prompts.get()) is not None:
-            await run.prompt(session, text)
+    def __init__(self, session: Session, run: Run) -> None:
+        self._session = session
+        self._run = run
+        self._prompts: deque[str] = deque()
+        self._turn: asyncio.Task[None] | None = None
 
-    serving = asyncio.create_task(serve())
-    try:
-        while (message := await messages.get()) is not None:
-            fault = _carry_out(session, message, prompts)
-            if fault:
-                session.tell(Warned(text=fault))
-        prompts.put_nowait(None)
-        await serving
-    finally:
-        serving.cancel()
-        await asyncio.wait({serving})
+    async def lead(self) -> None:
+        """Take messages until stdin ends and the last turn is over."""
+        messages: asyncio.Queue[AnyMessage | str | None] = asyncio.Queue()
+        read_messages(messages)
+        getting: asyncio.Task[AnyMessage | str | None] | None = asyncio.create_task(messages.get())
+        try:
+            while getting is not None or self._turn is not None or self._prompts:
+                if self._turn is None and self._prompts:
+                    self._turn = asyncio.create_task(self._run.prompt(self._session, self._prompts.popleft()))
+                waiting: list[asyncio.Task[Any]] = [task for task in (getting, self._turn) if task is not None]
+                await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                if self._turn is not None and self._turn.done():
+                    self._end(self._turn)
+                if getting is not None and getting.done():
+                    message = getting.result()
+                    if message is None:
+                        getting = None
+                        self._session.leave()
+                        continue
+                    getting = asyncio.create_task(messages.get())
+                    if fault := self._carry_out(message):
+                        self._session.tell(Warned(text=fault))
+        finally:
+            for task in (getting, self._turn):
+                if task is not None:
+                    task.cancel()
+                    await asyncio.wait({task})
 
+    def _end(self, turn: asyncio.Task[None]) -> None:
+        self._turn = None
+        if turn.cancelled():
+            self._run.stopped()
+        else:
+            turn.result()
 
-def _carry_out(session: Session, message: AnyMessage | str, prompts: "asyncio.Queue[str | None]") -> str:
-    """Carry out one message; return what is wrong with it, if anything is."""
-    match message:
-        case str():
-            return message
-        case PromptMessage():
-            prompts.put_nowait(message.text)
-        case SteerMessage():
-            if not session.steer(message.text):
-                prompts.put_nowait(message.text)
-        case DecideMessage():
-            if not session.decide(message.call_id, Answered(message.allow, message.words)):
-                return f"no approval waits under the id {message.call_id!r}"
-        case AnswerMessage():
-            if not session.answer(message.call_id, message.text):
-                return f"no question waits under the id {message.call_id!r}"
-        case CancelMessage():
-            session.cancel()
-    return ""
+    def _carry_out(self, message: AnyMessage | str) -> str:
+        """Carry out one message; return what is wrong with it, if anything is."""
+        match message:
+            case str():
+                return message
+            case PromptMessage():
+                self._prompts.append(message.text)
+            case SteerMessage():
+                if not self._session.steer(message.text):
+                    self._prompts.append(message.text)
+            case DecideMessage():
+                if not self._session.decide(message.call_id, Answered(message.allow, message.words)):
+                    return f"no approval waits under the id {message.call_id!r}"
+            case AnswerMessage():
+                if not self._session.answer(message.call_id, message.text):
+                    return f"no question waits under the id {message.call_id!r}"
+            case CancelMessage():
+                if self._turn is None and not self._prompts:
+                    return "nothing runs that could be cancelled"
+                if self._turn is not None:
+                    self._turn.cancel()
+                else:
+                    self._prompts.clear()
+                    self._run.stopped()
+        return ""

@@ -6,17 +6,17 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from contextlib import AsyncExitStack, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from agent import config
 from agent.context import environment as surroundings
 from agent.context import instructions
 from agent.errors import UsageError
-from agent.events import Event, Warned
+from agent.events import Event, TurnStarted, Warned
 from agent.ledger.span import Span
 from agent.ledger.store import Store
 from agent.log import Log, Opened, new_id, sessions
@@ -30,7 +30,7 @@ from jumar import __version__
 from jumar.home import Home, home
 from jumar.options import RunOptions
 from jumar.output_schema import OutputSchema
-from jumar.printers import JsonPrinter, Printer, StreamPrinter, TextPrinter
+from jumar.printers import JsonPrinter, Printer, StreamPrinter, TextPrinter, stderr_line
 from jumar.run import Expected, Run, Wanted
 from jumar.trust import demand, tree_root
 from jumar.wiring import connected_model, find_tools
@@ -50,7 +50,8 @@ class Headless:
         self._out = out
         self._progress = progress
         self._printer: Printer | None = None
-        self._work: asyncio.Task[None] | None = None
+        self._work: asyncio.Task[Any] | None = None  # what a signal ends
+        self._stopped: asyncio.Task[Any] | None = None  # what one has ended, and is left to end in peace
         self._ended_by = 0  # the exit code of the signal that ended the run
 
     async def run(self, model: Model | None = None, expected: Expected | None = None) -> int:
@@ -58,6 +59,24 @@ class Headless:
 
         `expected` says how the calls must come out.
         """
+        self._work = asyncio.current_task()
+        loop = asyncio.get_running_loop()
+        heard = [number for number in SIGNAL_CODES if signal.getsignal(number) is not signal.SIG_IGN]
+        for number in heard:
+            loop.add_signal_handler(number, self._end, SIGNAL_CODES[number])
+        try:
+            async with AsyncExitStack() as given_back:
+                session, run = await self._open(given_back, model, expected)
+                return await self._drive(session, run)
+        except asyncio.CancelledError:
+            if not self._ended_by:
+                raise
+            return self._ended_by
+        finally:
+            for number in heard:
+                loop.remove_signal_handler(number)
+
+    async def _open(self, given_back: AsyncExitStack, model: Model | None, expected: Expected | None) -> tuple[Session, Run]:
         options = self._options
         place = home(self._environment)
         root = tree_root(options.cwd)
@@ -67,89 +86,95 @@ class Headless:
         schema = OutputSchema.load(options.output_schema) if options.output_schema else None
         rules = _rules(options, settings)
         mode = Mode(options.mode or settings.mode)
-        async with AsyncExitStack() as given_back:
-            folder, ledger = place.sessions, place.ledger
-            if options.ephemeral:
-                folder = Path(tempfile.mkdtemp(prefix="jumar-"))
-                given_back.callback(shutil.rmtree, folder, ignore_errors=True)
-                ledger = folder / "ledger"
-            status = Git(root).start_status()
-            given_back.callback(status.collect, 0)
-            if model is None:
-                model = await connected_model(config.connect(settings, self._environment, options.model))
-            given_back.push_async_callback(model.close)
-            log, found, forked_from = self._open_log(folder, place, root)
-            given_back.callback(log.close)
-            workspace = LocalWorkspace(
-                root,
-                options.cwd,
-                spill=folder / log.id,
-                add_dirs=options.add_dirs,
-                hidden=(place.config, place.state),
-                environment=self._environment,
-            )
-            given_back.push_async_callback(workspace.close)
-            span = Span(Store(ledger, root))
-            person = options.prompts is None
-            preface = ""
-            if found is None:
-                told = status.collect(_GIT_PATIENCE)
-                today = datetime.now().astimezone().date()
-                around = surroundings(root, options.cwd, person=person, git=told, today=today)
-                preface = f"{around}\n\n{instructions(root, options.cwd)}".rstrip()
-            setting = Setting(
-                model=model,
-                workspace=workspace,
-                tools=find_tools(),
-                system=words("system"),
-                preface=preface,
-                version=__version__,
-                mode=mode,
-                rules=rules,
-                person=person,
-                before_change=span.begin,
-            )
-            limits = Limits(options.max_steps, options.max_tokens, options.seconds)
-            wanted = Wanted(limits, options.verify, schema, options.patch, options.output_file, expected)
-            run = Run(wanted, workspace, span)
-            self._printer = self._new_printer(log.id)
+        folder, ledger = place.sessions, place.ledger
+        if options.ephemeral:
+            folder = Path(tempfile.mkdtemp(prefix="jumar-"))
+            given_back.callback(shutil.rmtree, folder, ignore_errors=True)
+            ledger = folder / "ledger"
+        status = Git(root).start_status()
+        given_back.callback(status.collect, 0)
+        if model is None:
+            model = await self._connect(config.connect(settings, self._environment, options.model))
+        given_back.push_async_callback(model.close)
+        log, found, forked_from = self._open_log(folder, place, root)
+        workspace = LocalWorkspace(
+            root,
+            options.cwd,
+            spill=folder / log.id,
+            add_dirs=options.add_dirs,
+            hidden=(place.config, place.state),
+            environment=self._environment,
+        )
+        span = Span(Store(ledger, root))
+        person = options.prompts is None
+        preface = ""
+        if found is None or not any(isinstance(event, TurnStarted) for event in found.events):
+            told = status.collect(_GIT_PATIENCE)
+            today = datetime.now().astimezone().date()
+            around = surroundings(root, options.cwd, person=person, git=told, today=today)
+            preface = f"{around}\n\n{instructions(root, options.cwd)}".rstrip()
+        setting = Setting(
+            model=model,
+            workspace=workspace,
+            tools=find_tools(),
+            system=words("system"),
+            preface=preface,
+            version=__version__,
+            mode=mode,
+            rules=rules,
+            person=person,
+            before_change=span.begin,
+        )
+        limits = Limits(options.max_steps, options.max_tokens, options.seconds)
+        wanted = Wanted(limits, options.verify, schema, options.patch, options.output_file, expected)
+        run = Run(wanted, workspace, span)
+        self._printer = self._new_printer(log.id)
 
-            def listen(event: Event, line: bytes) -> None:
-                run.hear(event)
-                self._print(event, line)
+        def listen(event: Event, line: bytes) -> None:
+            run.hear(event)
+            self._print(event, line)
 
-            # What was loaded so far stays, and need not be looked through again.
-            gc.freeze()
-            gc.enable()
-            session = Session(setting, log, listen, found, forked_from)
-            return await self._drive(session, run)
+        # What was loaded so far stays, and need not be looked through again.
+        gc.freeze()
+        gc.enable()
+        session = Session(setting, log, listen, found, forked_from)
+        given_back.push_async_callback(session.close)
+        return session, run
+
+    async def _connect(self, connection: config.Connection) -> Model:
+        try:
+            async with asyncio.timeout(self._options.seconds):
+                return await connected_model(connection)
+        except TimeoutError:
+            raise UsageError("the time was up before the server said which models it has; name one with -m", 5) from None
 
     async def _drive(self, session: Session, run: Run) -> int:
         if self._options.prompts is None:
-            from jumar.conversation import converse
+            from jumar.conversation import Conversation
 
-            self._work = asyncio.create_task(converse(session, run))
+            await self._see_to(Conversation(session, run).lead())
         else:
-            self._work = asyncio.create_task(run.prompts(session, self._options.prompts))
-        loop = asyncio.get_running_loop()
-        for number, code in SIGNAL_CODES.items():
-            loop.add_signal_handler(number, self._end, code)
-        try:
-            await asyncio.wait({self._work})
-            if not self._work.cancelled():
-                self._work.result()
-            result = await run.result(self._ended_by)
-            if run.fault:
-                session.tell(Warned(text=f"files that commands changed are not told, and no patch is made: {run.fault}"))
-            session.tell(result)
-        finally:
-            for number in SIGNAL_CODES:
-                loop.remove_signal_handler(number)
+            await self._see_to(run.prompts(session, self._options.prompts))
+        run.interrupt(self._ended_by)
+        await self._see_to(run.settle())
+        run.interrupt(self._ended_by)
+        if run.fault:
+            session.tell(Warned(text=f"files that commands changed are not told, and no patch is made: {run.fault}"))
+        result = run.result()
+        session.tell(result)
         return self._ended_by or result.exit_code
+
+    async def _see_to(self, work: Coroutine[Any, Any, None]) -> None:
+        """Await work that a signal may end."""
+        self._work = asyncio.create_task(work)
+        await asyncio.wait({self._work})
+        if not self._work.cancelled():
+            self._work.result()
 
     def _end(self, code: int) -> None:
         self._ended_by = self._ended_by or code
-        if self._work is not None:
+        if self._work is not None and self._work is not self._stopped:
+            self._stopped = self._work
             self._work.cancel()
 
     def _print(self, event: Event, line: bytes) -> None:
@@ -157,11 +182,16 @@ class Headless:
             return
         try:
             self._printer.hear(event, line)
-        except BrokenPipeError:
+        except OSError as error:
             self._printer = None
-            with suppress(OSError):
-                os.dup2(os.open(os.devnull, os.O_WRONLY), self._out.fileno())
-            self._end(BROKEN_PIPE_CODE)
+            for stream in (self._out, self._progress):
+                with suppress(OSError):
+                    stream.flush()
+                    continue
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            if not isinstance(error, BrokenPipeError):
+                stderr_line(f"what happens cannot be written: {error.strerror}")
+            self._end(BROKEN_PIPE_CODE if isinstance(error, BrokenPipeError) else 1)
 
     def _new_printer(self, session_id: str) -> Printer:
         match self._options.output_format:

@@ -71,15 +71,24 @@ def read_messages(queue: "asyncio.Queue[AnyMessage | str | None]") -> None:
             sys.exit()  # the run is over; the thread ends with it
 
     def read() -> None:
-        for number, line in enumerate(sys.stdin.buffer, 1):
-            if not line.strip():
-                continue
-            try:
-                put(adapter.validate_json(line))
-            except ValidationError as error:
-                fault = error.errors(include_url=False)[0]
-                put(f"line {number} of stdin is no message and was passed over: {fault['msg']}")
+        number, rest = 0, b""
+        # Not through sys.stdin: the interpreter could not end while a thread holds its buffer.
+        while more := os.read(0, 1 << 16):
+            *lines, rest = (rest + more).split(b"\n")
+            for line in lines:
+                number += 1
+                take(number, line)
+        take(number + 1, rest)
         put(None)
+
+    def take(number: int, line: bytes) -> None:
+        if not line.strip():
+            return
+        try:
+            put(adapter.validate_json(line))
+        except ValidationError as error:
+            fault = error.errors(include_url=False)[0]
+            put(f"line {number} of stdin is no message and was passed over: {fault['msg']}")
 
     threading.Thread(target=read, name="stdin", daemon=True).start()
 

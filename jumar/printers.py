@@ -138,7 +138,7 @@ def describe(event: Event) -> list[Line]:
         case ModelAnswered(answer=answer) if answer.calls and answer.text.strip():
             return [("plain", text) for text in ("", *safe_text(answer.text.strip()).split("\n"))]
         case ToolStarted(effect=Effect.EXEC | Effect.NET):
-            return [("running", f"▸ {event.tool} {_clip(event.subject)}")]
+            return [("running", f"▸ {_clip(event.tool)} {_clip(event.subject)}")]
         case ToolFinished():
             return _finished(event)
         case RequestRetried():
@@ -160,7 +160,7 @@ def _finished(event: ToolFinished) -> list[Line]:
     if event.exit_code is not None:  # its command was told when it began
         ended: Style = "good" if event.exit_code == 0 else "bad"
         return [*inside, (ended, f"{'✓' if event.exit_code == 0 else '✗'} exit {event.exit_code} · {took}")]
-    words = [mark, event.tool, _clip(event.subject)]
+    words = [mark, _clip(event.tool), _clip(event.subject)]
     words += [f"+{block.added} -{block.removed}" for block in event.blocks if isinstance(block, DiffBlock)]
     lines: list[Line] = [(style, f"{' '.join(word for word in words if word)} · {took}")]
     if event.status != "done":

@@ -34,6 +34,8 @@ def record(sessions: Path, session: str, title: str, file: Path | None) -> None:
                 opened.write(written)
         except FileExistsError:
             raise UsageError(f"{file} is there already; name a new file") from None
+        except OSError as error:
+            raise UsageError(f"{file} cannot be written: {error.strerror}") from error
 
 
 def recording_of(events: Sequence[Event], title: str) -> Recording:

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from agent.ledger.span import Span
 from agent.ledger.store import FileChange
 from agent.loop import Limits
 from agent.messages import Usage
+from agent.safe import mended
 from agent.session import Session
 from agent.tool import Change
 from agent.workspace.contract import Workspace
@@ -21,6 +22,7 @@ from jumar.output_schema import OutputSchema
 VERIFY_ROUNDS = 3
 SCHEMA_ROUNDS = 2
 _VERIFY_SECONDS = 1800.0
+_TIMED_OUT = 124  # as `timeout` tells it
 
 
 Expected = Mapping[str, tuple[str, int | None]]  # by the id of a call: its status and exit code
@@ -54,6 +56,9 @@ class Run:
         self._last = TurnFinished(turn=0, status="done", text="")
         self._told: dict[str, FileChanged] = {}  # what the calls themselves say that they changed
         self._different: list[str] = []  # calls that came out other than expected
+        self._patch_path: str | None = None
+        self._faults: list[str] = []  # what was wanted at the end and could not be had
+        self._interrupted = 0
         self._missed = ""  # what the person wanted and did not get, when the model itself said done
 
     @property
@@ -84,21 +89,43 @@ class Run:
             self._different.append(f"{event.tool} {event.subject}: {_outcome(*came)}, in the recording {_outcome(*due)}")
 
     async def prompts(self, session: Session, texts: Sequence[str]) -> None:
-        """Run the prompts of the person one after the other, as long as their turns come to a good end."""
-        for text in texts:
-            await self.prompt(session, text)
-            if self._last.status != "done" or self._missed:
+        """Run prompts one after the other, as long as they end well; after the last, look at what else is wanted."""
+        for text in texts[:-1]:
+            await session.turn(text, self._left())
+            if self._last.status != "done":
                 return
+        await self.prompt(session, texts[-1])
 
     async def prompt(self, session: Session, text: str) -> None:
-        """Run one prompt of the person, and what the check and the schema make of it."""
-        self._missed = ""
-        words = self._wanted.schema.demand(text) if self._wanted.schema else text
-        await session.turn(words, self._left())
-        if self._wanted.verify and self._last.status == "done":
-            await self._check(session)
-        if self._wanted.schema and self._last.status == "done" and not self._missed:
-            await self._fit(session, self._wanted.schema)
+        """Run one prompt of the person, until the answer fits the schema and the check passes, or their rounds are over."""
+        self._missed, self._structured, self._verify = "", None, None
+        schema = self._wanted.schema
+        tries = 0 if self._wanted.expected is not None else 1  # what is played cannot be asked to mend anything
+        await session.turn(schema.demand(text) if schema else text, self._left())
+        unfit = failed = 0
+        while self._last.status == "done":
+            if fault := self._unfit():
+                unfit += 1
+                if unfit > SCHEMA_ROUNDS * tries:
+                    self._missed = "schema_not_met"
+                    return
+                words = f"Your answer does not fit the schema: {fault}. Answer with the JSON alone."
+            elif words := await self._failure(session, failed + 1):
+                failed += 1
+                if failed > VERIFY_ROUNDS * tries:
+                    self._missed = "verify_failed"
+                    return
+            else:
+                return
+            await session.turn(words, self._left(), by_check=True)
+
+    def stopped(self) -> None:
+        """Take in that the person stopped what ran, be it no turn."""
+        self._last = replace(self._last, status="cancelled", reason="the person stopped it")
+
+    def interrupt(self, code: int) -> None:
+        """Take in that a signal ends the run; `code` is its exit code."""
+        self._interrupted = self._interrupted or code
 
     def _left(self) -> Limits:
         limits = self._wanted.limits
@@ -109,76 +136,78 @@ class Run:
             None if limits.seconds is None else max(0.0, limits.seconds - (time.monotonic() - self._began)),
         )
 
-    async def _check(self, session: Session) -> None:
+    def _unfit(self) -> str:
+        """Return why the answer does not fit the schema, where one is wanted."""
+        if self._wanted.schema is None:
+            return ""
+        self._structured, fault = self._wanted.schema.read(self._last.text)
+        return fault
+
+    async def _failure(self, session: Session, number: int) -> str:
+        """Run the check, where one is wanted; return what the model is told of its failure."""
         command = self._wanted.verify
-        for number in range(VERIFY_ROUNDS + 1):
-            ended = await self._workspace.run(command, _VERIFY_SECONDS, _unheard)
-            self._verify = VerifyOutcome(cmd=command, exit_code=ended.exit_code)
-            session.tell(Verified(command=command, exit_code=ended.exit_code, output=ended.output, round=number + 1))
-            if ended.exit_code == 0:
-                return
-            if number == VERIFY_ROUNDS:
-                break
-            told = (
-                f"You said that you are done, but `{command}` fails with exit code {ended.exit_code}. Mend it.\n\n{ended.output}"
-            )
-            await session.turn(told, self._left(), by_check=True)
-            if self._last.status != "done":
-                return
-        self._missed = "verify_failed"
+        if not command:
+            return ""
+        left = self._left().seconds
+        ended = await self._workspace.run(command, _VERIFY_SECONDS if left is None else min(left, _VERIFY_SECONDS), _unheard)
+        code = (ended.exit_code or _TIMED_OUT) if ended.timed_out else ended.exit_code
+        self._verify = VerifyOutcome(cmd=command, exit_code=code)
+        session.tell(Verified(command=command, exit_code=code, output=ended.output, round=number))
+        if ended.timed_out and left is not None and left <= _VERIFY_SECONDS:
+            self._last = replace(self._last, status="limit", reason="the time was up before the check ended")
+            return ""
+        if code == 0:
+            return ""
+        late = f" after {_VERIFY_SECONDS:g} s" if ended.timed_out else ""
+        return f"You said that you are done, but `{command}` fails with exit code {code}{late}. Mend it.\n\n{ended.output}"
 
-    async def _fit(self, session: Session, schema: OutputSchema) -> None:
-        for number in range(SCHEMA_ROUNDS + 1):
-            value, fault = schema.read(self._last.text)
-            if not fault:
-                self._structured = value
-                return
-            if number == SCHEMA_ROUNDS:
-                break
-            await session.turn(
-                f"Your answer does not fit the schema: {fault}. Answer with the JSON alone.", self._left(), by_check=True
-            )
-            if self._last.status != "done":
-                return
-        self._missed = "schema_not_met"
-
-    async def result(self, interrupted: int = 0) -> RunFinished:
-        """Return the one result; `interrupted` is the exit code of the signal that ended the run."""
-        status, exit_code, reason = self._judged(interrupted)
-        text = self._last.text
-        if self._structured is not None and status == "done":
-            text = json.dumps(self._structured, ensure_ascii=False)
-        changed, patch_path = tuple(self._told.values()), None
+    async def settle(self) -> None:
+        """Find out what changed, and write the patch and the answer where they are wanted."""
         try:
             if not self._span.fault:
-                changed = tuple(_file(one) for one in await self._span.changed())
+                self._told = {one.path: _file(one) for one in await self._span.changed()}
             if self._wanted.patch is not None:
                 self._wanted.patch.write_bytes(await self._span.patch())
-                patch_path = str(self._wanted.patch)
-            if self._wanted.output_file is not None:
-                self._wanted.output_file.write_text(f"{text}\n", "utf-8", "surrogateescape")
+                self._patch_path = str(self._wanted.patch)
         except (JumarError, OSError) as error:
+            self._faults.append(str(error))
+        try:
+            if self._wanted.output_file is not None and self._text():
+                self._wanted.output_file.write_text(f"{mended(self._text())}\n", "utf-8")
+        except OSError as error:
+            self._faults.append(str(error))
+
+    def result(self) -> RunFinished:
+        """Return the one result."""
+        status, exit_code, reason = self._judged()
+        if self._faults:
+            reason = "; ".join(filter(None, (reason, *self._faults)))
             if exit_code == 0:
-                status, exit_code, reason = "failed", 1, str(error)
+                status, exit_code = "failed", 1
         return RunFinished(
             status=status,
             exit_code=exit_code,
-            text=text,
+            text=self._text(),
             reason=reason,
             structured=self._structured,
             usage=self._usage,
             steps=self._steps,
             duration_ms=round((time.monotonic() - self._began) * 1000),
-            files_changed=changed,
-            patch_path=patch_path,
+            files_changed=tuple(self._told.values()),
+            patch_path=self._patch_path,
             denied=tuple(self._denied),
             verify=self._verify,
         )
 
-    def _judged(self, interrupted: int) -> tuple[Any, int, str]:
+    def _text(self) -> str:
+        if self._structured is not None and self._last.status == "done":
+            return json.dumps(self._structured, ensure_ascii=False)
+        return self._last.text
+
+    def _judged(self) -> tuple[Any, int, str]:
         last = self._last
-        if interrupted:
-            return "cancelled", interrupted, "a signal stopped it"
+        if self._interrupted:
+            return "cancelled", self._interrupted, "a signal stopped it"
         if last.status == "failed":
             return "failed", code_of(last.fault), last.reason
         if last.status == "limit":
@@ -186,18 +215,15 @@ class Run:
         if last.status in {"cancelled", "interrupted"}:
             return "cancelled", 1, last.reason
         if self._missed == "verify_failed":
-            return "verify_failed", 6, f"{self._wanted.verify!r} still fails after {VERIFY_ROUNDS} rounds"
+            return "verify_failed", 6, f"{self._wanted.verify!r} still fails"
         if self._missed == "schema_not_met":
-            return "schema_not_met", 7, f"the answer does not fit the schema after {SCHEMA_ROUNDS} more tries"
+            return "schema_not_met", 7, "the answer still does not fit the schema"
         if self._different:
             more = f", and {len(self._different) - 1} more" if len(self._different) > 1 else ""
             return "failed", 1, f"a call came out differently: {self._different[0]}{more}"
         if self._denied:
-            return (
-                "denied",
-                4,
-                f"{len(self._denied)} action(s) were not allowed, the first: {self._denied[0].tool} {self._denied[0].subject}",
-            )
+            first = f"{self._denied[0].tool} {self._denied[0].subject}"
+            return "denied", 4, f"{len(self._denied)} action(s) were not allowed, the first: {first}"
         return "done", 0, ""
 
 

@@ -1,8 +1,11 @@
 """Owns which work trees the person trusts: nothing of any other is read or run."""
 
+import fcntl
 import json
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from agent.errors import UsageError
@@ -25,20 +28,36 @@ def is_trusted(home: Home, root: Path) -> bool:
 
 def trust(home: Home, root: Path) -> None:
     """Remember the root as trusted."""
-    _write(home, {*trusted_roots(home), str(root)})
+    with _alone(home):
+        _write(home, {*trusted_roots(home), str(root)})
 
 
 def distrust(home: Home, root: Path) -> None:
     """Forget the root. Raises UsageError where it was not trusted."""
-    roots = trusted_roots(home)
-    if str(root) not in roots:
-        raise UsageError(f"{root} was not trusted; see jumar trust --list")
-    _write(home, {*roots} - {str(root)})
+    with _alone(home):
+        roots = trusted_roots(home)
+        if str(root) not in roots:
+            raise UsageError(f"{root} was not trusted; see jumar trust --list")
+        _write(home, {*roots} - {str(root)})
+
+
+@contextmanager
+def _alone(home: Home) -> Iterator[None]:
+    """Let nobody else change the list meanwhile."""
+    try:
+        home.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        handle = os.open(home.state / ".trusted.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise UsageError(f"cannot remember trust in {home.state}: {error.strerror}", 1) from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _write(home: Home, roots: set[str]) -> None:
     try:
-        home.state.mkdir(parents=True, exist_ok=True, mode=0o700)
         fd, name = tempfile.mkstemp(dir=home.state, prefix=".trusted.")
         with os.fdopen(fd, "w", encoding="utf-8") as file:
             json.dump(sorted(roots), file, indent=1)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -13,9 +14,9 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from agent.events import schema
-from agent.messages import Usage
+from agent.messages import Call, Usage
 from tests.fakes import ScriptedServer, answer, failure
-from tests.runs import JUMAR, Person, alive, ended, gone, until
+from tests.runs import JUMAR, Ended, Person, alive, ended, gone, until
 
 EDIT = [
     answer("I look first.", calls=[("read", {"path": "calc.py"}), ("search", {"pattern": "def "})]),
@@ -372,18 +373,7 @@ async def test_a_poor_terminal_gets_clean_words(person: Person, server: Scripted
 
 async def test_a_reader_that_goes_away_ends_the_run_quietly(person: Person, server: ScriptedServer) -> None:
     server.script.extend([answer("", calls=[("shell", {"command": "touch began; sleep 0.2"})])] * 20)
-    command = f"{JUMAR} -p x --trust --mode yolo --output-format stream-json | head -n 1"
-    program = await asyncio.create_subprocess_exec(
-        "/bin/bash",
-        "-c",
-        f"set -o pipefail; {command}",
-        cwd=person.root,
-        env=person.environment,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    run = await ended(program)
+    run = await shelled(person, "set -o pipefail; $JUMAR -p x --trust --mode yolo --output-format stream-json | head -n 1")
     assert (run.code, run.err) == (141, "")
     assert len(server.requests) < 20
 
@@ -430,3 +420,160 @@ async def test_state_lives_where_jumar_home_says(person: Person, server: Scripte
     assert set(person.home.iterdir()) == before
     assert not (tmp_path / "xdg").exists()
     assert len(list((tmp_path / "own/state/sessions").glob("*.jsonl"))) == 1
+
+
+async def shelled(person: Person, command: str) -> Ended:
+    """Run a line of bash in the repository; $JUMAR is the program."""
+    program = await asyncio.create_subprocess_exec(
+        "/bin/bash",
+        "-c",
+        command,
+        cwd=person.root,
+        env={**person.environment, "JUMAR": str(JUMAR)},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    return await ended(program)
+
+
+async def test_when_stdin_ends_what_waits_for_a_person_is_denied(person: Person, server: ScriptedServer) -> None:
+    server.script.extend(
+        [answer("", calls=[("ask", {"question": "Which?"}), ("shell", {"command": "touch made"})]), answer("I could not.")]
+    )
+    run = await person.trusted(
+        "--input-format", "stream-json", "--output-format", "stream-json", stdin='{"type":"prompt","text":"x"}\n'
+    )
+    assert (run.code, run.result["status"]) == (4, "denied")
+    assert not (person.root / "made").exists()
+    assert [line["by"] for line in run.lines if line["type"] == "approval.decided"] == ["nobody"]
+
+
+async def test_a_signal_ends_a_led_run_while_stdin_is_open(person: Person, server: ScriptedServer) -> None:
+    server.script.append(answer("", calls=[("shell", {"command": "touch began; sleep 74.1"})]))
+    program = await person.start("--input-format", "stream-json", "--output-format", "stream-json", "--trust", "--mode", "yolo")
+    assert program.stdin is not None
+    assert program.stdout is not None
+    program.stdin.write(b'{"type":"prompt","text":"x"}\n')
+    await until(person.root / "began")
+    program.send_signal(signal.SIGTERM)
+    out = await asyncio.wait_for(program.stdout.read(), 30)
+    assert await program.wait() == 143
+    assert json.loads(out.splitlines()[-1])["exit_code"] == 143
+
+
+async def test_a_second_signal_does_not_tear_the_end_apart(person: Person, server: ScriptedServer) -> None:
+    server.script.append(
+        answer("", calls=[("shell", {"command": "trap '' TERM INT; touch began; while :; do sleep 0.05; done"})])
+    )
+    program = await person.start("-p", "x", "--trust", "--mode", "yolo", "--output-format", "stream-json")
+    await until(person.root / "began")
+    for _ in range(4):
+        program.send_signal(signal.SIGINT)
+        await asyncio.sleep(0.01)
+    run = await ended(program)
+    assert run.code == 130
+    assert "could not be written" not in run.err
+    assert [line["type"] for line in run.lines][-3:] == ["tool.finished", "turn.finished", "result"]
+
+
+@pytest.mark.parametrize("milliseconds", [5, 40, 120, 250])
+async def test_a_signal_while_it_starts_leaves_no_traceback_and_no_folder(
+    person: Person, server: ScriptedServer, tmp_path: Path, milliseconds: int
+) -> None:
+    (tmp_path / "tmp").mkdir()
+    server.script.append(answer("hello", hold=asyncio.Event()))
+    environment = {"TMPDIR": str(tmp_path / "tmp")}
+    program = await person.start("-p", "x", "--trust", "--ephemeral", environment=environment)
+    await asyncio.sleep(milliseconds / 1000)
+    program.send_signal(signal.SIGINT)
+    run = await ended(program)
+    assert run.code in {130, -signal.SIGINT}
+    assert not list((tmp_path / "tmp").iterdir())
+
+
+async def test_a_hostile_tool_name_is_made_visible(person: Person, server: ScriptedServer) -> None:
+    server.script.extend([answer("", calls=[Call("1", "evil\x1b]0;x\x07", "{}")]), answer("done")])
+    run = await person.trusted("-p", "x")
+    assert "\x1b" not in run.err
+    assert "evil" in run.err
+
+
+async def test_half_characters_are_answered_and_not_died_of(person: Person, server: ScriptedServer) -> None:
+    bad = [Call("1", "read", '{"path": "\\ud800"}'), Call("2", "shell", '{"command": "echo \\ud800"}')]
+    server.script.extend([answer("", calls=bad), answer("done")])
+    run = await shelled(person, "$JUMAR -p $'x\\xff' --trust --mode yolo --output-format json")
+    assert (run.code, run.result["status"]) == (0, "done"), run
+    (person.root / os.fsdecode(b"d\xff")).mkdir()
+    server.script.append(answer("done"))
+    run = await shelled(person, "cd d* && git init -q && $JUMAR trust && $JUMAR -p x --output-format json")
+    assert run.code == 0, run
+
+
+async def test_a_check_that_takes_too_long_ends_the_run_as_a_limit(person: Person, server: ScriptedServer) -> None:
+    server.script.append(answer("done"))
+    run = await person.trusted("-p", "x", "--timeout", "2", "--verify", "sleep 73.5", "--output-format", "json")
+    assert (run.code, run.result["status"]) == (5, "limit")
+    assert await gone("73.5")
+
+
+async def test_the_check_holds_at_the_very_end(person: Person, server: ScriptedServer) -> None:
+    (person.root / "good").touch()
+    file = person.home / "schema.json"
+    file.write_text('{"type": "object"}')
+    server.script.extend([answer("no json"), answer("", calls=[("shell", {"command": "rm good"})]), *[answer("{}")] * 4])
+    wanted = ("--verify", "test -f good", "--output-schema", str(file), "--mode", "yolo", "--output-format", "json")
+    run = await person.trusted("-p", "x", *wanted)
+    assert (run.code, run.result["verify"]["exit_code"]) == (6, 1)
+
+
+async def test_a_cancel_right_after_its_prompt_is_heard(person: Person, server: ScriptedServer) -> None:
+    server.script.append(answer("", calls=[("shell", {"command": "touch ran"})]))
+    lines = '{"type":"prompt","text":"x"}\n{"type":"cancel"}\n'
+    led = ("--mode", "yolo", "--input-format", "stream-json", "--output-format", "stream-json")
+    run = await person.trusted(*led, stdin=lines)
+    assert run.result["status"] == "cancelled"
+    assert not (person.root / "ran").exists()
+    run = await person.trusted(*led, stdin='{"type":"cancel"}\n')
+    assert [line["text"] for line in run.lines if line["type"] == "warned"] == ["nothing runs that could be cancelled"]
+
+
+async def test_a_run_that_fails_leaves_an_earlier_answer_alone(person: Person, server: ScriptedServer) -> None:
+    (person.home / "answer").write_text("earlier\n")
+    server.script.append(failure(401, {"error": {"message": "Invalid Authentication"}}))
+    assert (await person.trusted("-p", "x", "-o", str(person.home / "answer"))).code == 77
+    assert (person.home / "answer").read_text() == "earlier\n"
+
+
+async def test_a_patch_that_cannot_be_written_is_told(person: Person, server: ScriptedServer) -> None:
+    server.script.append(answer("done"))
+    run = await person.trusted(
+        "-p", "x", "--patch", str(person.root), "-o", str(person.home / "answer"), "--output-format", "json"
+    )
+    assert (run.code, run.result["status"]) == (1, "failed")
+    assert "Is a directory" in run.result["reason"]
+    assert (person.home / "answer").read_text() == "done\n"
+
+
+async def test_a_session_without_a_turn_still_tells_the_model_where_it_is(person: Person, server: ScriptedServer) -> None:
+    await person.trusted("--input-format", "stream-json", "--output-format", "stream-json")
+    server.script.append(answer("hello"))
+    await person.trusted("-p", "x", "-c")
+    assert "# Environment" in json.loads(server.requests[0])["messages"][1]["content"]
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        ("$JUMAR -p x --trust 2>&-", 0),
+        ("$JUMAR -p x --trust >&-", 0),
+        ("$JUMAR -p x --trust >/dev/full", 1),
+        ("trap '' HUP; $JUMAR -p x --trust & sleep 0.4; kill -HUP $!; wait $!", 0),
+        ("$JUMAR sessions | true", 0),
+    ],
+)
+async def test_odd_surroundings_end_no_run_in_a_fault(person: Person, server: ScriptedServer, command: str, code: int) -> None:
+    server.script.append(answer("hello"))
+    run = await shelled(person, command)
+    assert run.code == code, run
+    assert "bug" not in run.err

@@ -341,11 +341,49 @@ async def test_what_changed_while_a_person_thought_is_asked_again(bench: Bench) 
     assert (bench.root / "a").read_text() == "zero\ntwo\n"
 
 
+async def test_a_turn_that_is_cancelled_before_it_began_ends_as_such(bench: Bench) -> None:
+    running = asyncio.create_task(bench.session.turn("go"))
+    await asyncio.sleep(0)
+    bench.session.cancel()
+    assert (await running).status == "cancelled"
+    assert isinstance(bench.events[-1], TurnFinished)
+    assert (await bench.turn(answer("done"))).status == "done"
+
+
+async def test_cancelling_again_and_again_changes_nothing(bench: Bench) -> None:
+    began = hear_first(bench, "tool.progressed")
+    bench.server.script.append(answer(calls=[("shell", {"command": "trap '' TERM INT; echo go; while :; do sleep 0.05; done"})]))
+    running = asyncio.create_task(bench.session.turn("go"))
+    await began.wait()
+    for _ in range(5):
+        running.cancel()
+        await asyncio.sleep(0.005)
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert bench.statuses() == ["cancelled"]
+    assert isinstance(bench.events[-1], TurnFinished)
+
+
+async def test_a_record_that_is_lost_leaves_a_valid_history(bench: Bench) -> None:
+    await bench.turn(answer(calls=[("find", {"glob": "*"}), ("plan", {"items": []})]), answer("done"))
+    await bench.session.close()
+    log = next(bench.folder.glob("*.jsonl"))
+    lines = log.read_bytes().splitlines(keepends=True)
+    lost = next(number for number, line in enumerate(lines) if b'"tool.finished"' in line)
+    log.write_bytes(b"".join([*lines[:lost], b"garbage\n", *lines[lost + 1 :]]))
+    events, bench.events = bench.events, []
+    bench.session = bench.opened()
+    await bench.turn(answer("I see."))
+    replies = [message["content"] for message in bench.server.bodies()[-1]["messages"] if message["role"] == "tool"]
+    assert replies[0].startswith("Unknown")
+    bench.events = events + bench.events
+
+
 async def test_limits_end_a_turn_with_a_valid_history(bench: Bench) -> None:
     look = answer(calls=[("find", {"glob": "*"})])
     assert (await bench.turn(look, look, limits=Limits(steps=2))).status == "limit"
     ended = await bench.turn(answer(calls=[("shell", {"command": "sleep 75.2"})]), limits=Limits(seconds=0.3))
-    assert (ended.status, ended.reason) == ("limit", "the time limit of 0.3 s was reached")
+    assert (ended.status, ended.reason) == ("limit", "the time was up")
     assert await gone("75.2")
     assert (await bench.turn(answer("done"))).status == "done"
 

@@ -1,13 +1,15 @@
 """Trust is bound to the real path of a work tree's root, and kept under the person's own state."""
 
+import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from agent.errors import UsageError
 from jumar.home import Home, home
-from jumar.trust import demand, is_trusted, tree_root, trust
+from jumar.trust import demand, is_trusted, tree_root, trust, trusted_roots
 
 
 def own(tmp_path: Path) -> Home:
@@ -34,7 +36,7 @@ def test_trust_is_remembered_privately(tmp_path: Path) -> None:
     trust(place, Path("/b"))
     assert is_trusted(place, Path("/a"))
     assert stat.S_IMODE(place.trusted.stat().st_mode) == 0o600
-    assert [entry.name for entry in place.state.iterdir()] == ["trusted.json"]
+    assert sorted(entry.name for entry in place.state.iterdir()) == [".trusted.lock", "trusted.json"]
 
 
 def test_home_alone_decides_where_state_lives() -> None:
@@ -43,3 +45,16 @@ def test_home_alone_decides_where_state_lives() -> None:
         home({"JUMAR_HOME": ".jumar", "HOME": "/h"})
     with pytest.raises(UsageError, match="neither HOME nor JUMAR_HOME"):
         home({})
+
+
+def test_those_who_trust_at_the_same_time_are_all_remembered(tmp_path: Path) -> None:
+    place = own(tmp_path)
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda number: trust(place, Path(f"/{number}")), range(40)))
+    assert len(trusted_roots(place)) == 40
+
+
+def test_a_folder_whose_name_is_no_text_is_trusted(tmp_path: Path) -> None:
+    root = Path(os.fsdecode(b"/a\xff"))
+    trust(own(tmp_path), root)
+    assert is_trusted(own(tmp_path), root)
