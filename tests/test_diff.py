@@ -1,8 +1,10 @@
 """The difference of two texts, as `git apply` takes it."""
 
 import subprocess
+import time
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -12,7 +14,7 @@ lines = st.lists(st.sampled_from("abcd"), max_size=14).map("\n".join)
 texts = st.tuples(lines, st.sampled_from(["", "\n"])).map("".join)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(texts, texts)
 def test_applying_a_diff_gives_the_other_text(tmp_path: Path, before: str, after: str) -> None:
     block = diff("f", before, after)
@@ -29,9 +31,24 @@ def test_applying_a_diff_gives_the_other_text(tmp_path: Path, before: str, after
     assert block.removed == sum(line.startswith("-") for line in told)
 
 
-def test_a_large_difference_is_told_at_once() -> None:
-    before = "".join(f"a {number}\n" for number in range(50_000))
-    after = before.replace("a 2", "b 2")
+def test_only_what_differs_is_told() -> None:
+    before = "".join(f"a{number}\n}}\n" for number in range(2000))
+    after = before.replace("a10\n", "b10\n").replace("a1500\n", "")
     block = diff("f", before, after)
-    assert block.diff.startswith("@@ -1,")
-    assert diff("f", before, before + "end\n").diff == "@@ -49998,3 +49998,4 @@\n a 49997\n a 49998\n a 49999\n+end"
+    assert (block.added, block.removed) == (1, 2)
+    assert block.diff.count("@@ ") == 2
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("".join(f"a {number}\n" for number in range(50_000)), "".join(f"b {number}\n" for number in range(50_000))),
+        ("".join(f"a{number}\n}}\n" for number in range(3000)), "".join(f"b{number}\n}}\n" for number in range(3000))),
+        ("}\n" * 3000, "{\n}\n" * 3000),
+    ],
+)
+def test_large_differences_are_told_at_once(before: str, after: str) -> None:
+    began = time.monotonic()
+    assert diff("f", before, after).diff.startswith("@@ -")
+    assert time.monotonic() - began < 5
+    assert diff("f", before, before + "end\n").added == 1

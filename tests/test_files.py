@@ -57,7 +57,12 @@ def test_a_change_keeps_encoding_mark_and_line_ends(root: Path, raw: bytes, enco
 
 @pytest.mark.parametrize(
     ("raw", "word"),
-    [(b"\x89PNG\r\n\x1a\n\0\0", "a PNG image"), (b"\x7fELF\0", "ELF"), (b"SQLite format 3\0", "SQLite"), (b"x\0y", "not text")],
+    [
+        (b"\x89PNG\r\n\x1a\n\0\0", "a PNG image"),
+        (b"\x7fELF\0", "ELF"),
+        (b"SQLite format 3\0", "SQLite"),
+        (b"x\0y", "binary data"),
+    ],
 )
 def test_what_is_no_text_is_named(root: Path, raw: bytes, word: str) -> None:
     (root / "f").write_bytes(raw)

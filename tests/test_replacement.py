@@ -1,5 +1,7 @@
 """Replacing exact text."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,6 +24,9 @@ def test_a_replacement_takes_the_line_ends_of_what_it_replaces() -> None:
     assert one("a\r\nb\r\nc\r\n", "b\nc\n", "x\ny\nz\n", newline="\r\n") == "a\r\nx\r\ny\r\nz\r\n"
     assert one("a\r\nb\r\nc\r\n", "b", "x\ny", newline="\r\n") == "a\r\nx\r\ny\r\nc\r\n"
     assert one("a\r\nb\nc\n", "b\nc", "x\ny", newline="\n") == "a\r\nx\ny\n"
+    assert one("a\r\nb\r\nc\nd\ne\n", "b\nc\nd\n", "b\nC\nd\n") == "a\r\nb\r\nC\nd\ne\n"
+    assert one("a\r\nb", "b", "x\ny", newline="\r\n") == "a\r\nx\r\ny"
+    assert one("a\r\nb\n", "a", "a\nx") == "a\r\nx\r\nb\n"
 
 
 def test_several_are_made_one_after_the_other_or_not_at_all() -> None:
@@ -48,6 +53,19 @@ def test_the_nearest_text_is_told_with_its_lines_and_what_differs() -> None:
     assert "line numbers" in fault("a\nb\n", "1\ta\n2\tb\n")
     assert "nothing like it" in fault("a\n", "entirely different words")
     assert "old is empty" in fault("a\n", "")
+
+
+def test_places_that_overlap_are_more_than_one() -> None:
+    assert "2 times" in fault("aaaa", "aaa")
+    assert "more than 10 times" in fault("x\n" * 100_000, "x")
+
+
+def test_looking_for_the_nearest_text_has_an_end() -> None:
+    letters = "".join(chr(97 + number % 26) for number in range(390))
+    text = "\n".join(letters[number % 390 :] + letters[: number % 390] for number in range(5000))
+    began = time.monotonic()
+    assert "old is nowhere in it" in fault(text, letters[::-1])
+    assert time.monotonic() - began < 3
 
 
 @given(

@@ -1,8 +1,11 @@
 """Whether a text is well-formed, in every language whose parser is installed."""
 
+import time
+
 import pytest
 
-from agent.code.syntax import fault, state
+from agent.code.parse import fault
+from agent.code.syntax import state
 
 GOOD_AND_BAD = {
     "a.py": ("def f():\n    return 1\n", "def f(:\n"),
@@ -49,11 +52,22 @@ def test_what_a_page_holds_is_looked_at_too(page: str, words: str) -> None:
     assert bool(words) == bool(found)
 
 
-def test_what_cannot_be_told_is_not_told() -> None:
+async def test_what_cannot_be_told_is_not_told() -> None:
     assert fault("notes.txt", "((") is None
-    assert state("notes.txt", "((") == ""
+    assert await state("notes.txt", "((") == ""
 
 
-def test_a_fault_that_was_there_before_is_told_as_one() -> None:
-    assert "there was one before" in state("a.py", "def f(:\n", "def g(:\n")
-    assert "before" not in state("a.py", "def f(:\n", "x = 1\n")
+async def test_a_fault_that_was_there_before_is_told_as_one() -> None:
+    assert "there was one before" in await state("a.py", "def f(:\n", "def g(:\n")
+    assert await state("a.py", "def f(:\n", "x = 1\n") == "SYNTAX FAULT at line 1: ')' is missing"
+    assert await state("a.py", "x = '\ud800'\n") == "syntax ok"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("deep.yaml", "- " * 600 + "x\n"), ("Generic.java", "a<" * 30_000), ("heredocs.sh", "<<A\n" * 25_000)],
+)
+async def test_a_parser_that_crashes_or_finds_no_end_says_nothing(name: str, text: str) -> None:
+    began = time.monotonic()
+    assert await state(name, text) == ""
+    assert time.monotonic() - began < 10

@@ -62,7 +62,7 @@ class Edit(Tool[EditArguments]):
         block = diff(shown, before.text, text)
         file = context.workspace.write(before.path, text, before)
         change = Change(shown, "modified", before.digest, file.digest, block.added, block.removed)
-        known = [f"Edited {shown}, +{block.added} -{block.removed}", state(shown, text, before.text)]
+        known = [f"Edited {shown}, +{block.added} -{block.removed}", await state(shown, text, before.text)]
         return Result(f"{'; '.join(part for part in known if part)}.\n{_mini(block)}", (block,), (change,))
 
 

@@ -64,7 +64,9 @@ def _notes(file: FileText, first: int, last: int, total: int) -> str:
         notes.append(f"go on with offset={last + 1}")
     if file.newline != "\n":
         notes.append(f"line ends {file.newline.encode('unicode_escape').decode()}, kept by edit and write")
-    if file.encoding != "utf-8" or file.bom:
+    if file.encoding == "latin-1":
+        notes.append("no UTF-8: shown byte by byte, kept by edit; for another encoding convert it with iconv first")
+    elif file.encoding != "utf-8" or file.bom:
         notes.append(f"{file.encoding}{' with byte order mark' if file.bom else ''}, kept by edit and write")
     if not file.text.endswith(("\n", "\r")):
         notes.append("no newline at the end")

@@ -51,7 +51,7 @@ class Write(Tool[WriteArguments]):
             return Result(f"Unchanged {shown}: that is what stands there already, {count}.")
         file = context.workspace.write(context.locate(arguments.path), text, before)
         change = Change(shown, block.change, before.digest if before else None, file.digest, block.added, block.removed)
-        known = [count, state(shown, text, old)] if text else ["empty"]
+        known = [count, await state(shown, text, old)] if text else ["empty"]
         words = "Created" if before is None else "Replaced"
         return Result(f"{words} {shown}: {', '.join(part for part in known if part)}.", (block,), (change,))
 

@@ -1,12 +1,13 @@
 """Owns the difference of two texts as a person and a model read it: a unified diff, and how many lines came and went."""
 
-from difflib import SequenceMatcher
 from typing import Literal
 
 from agent.blocks import DiffBlock
 
 _CONTEXT = 3
-_LARGEST = 4000  # lines that are compared one by one; of more, the middle that differs is told as replaced
+_FARTHEST = 800  # lines that may come and go until the middle that differs is told as replaced: the cost grows with the square
+
+_Change = tuple[int, int, int, int]  # old lines from, to; new lines from, to
 
 
 def diff(path: str, before: str | None, after: str | None) -> DiffBlock:
@@ -17,38 +18,85 @@ def diff(path: str, before: str | None, after: str | None) -> DiffBlock:
     elif after is None:
         change = "deleted"
     old, new = _lines(before or ""), _lines(after or "")
+    changes = _changes(old, new)
+    told: list[str] = []
+    for hunk in _hunks(changes):
+        a1, b1 = max(0, hunk[0][0] - _CONTEXT), max(0, hunk[0][2] - _CONTEXT)
+        a2, b2 = min(len(old), hunk[-1][1] + _CONTEXT), min(len(new), hunk[-1][3] + _CONTEXT)
+        told.append(f"@@ -{_span(a1, a2)} +{_span(b1, b2)} @@")
+        at = a1
+        for old_from, old_to, new_from, new_to in hunk:
+            told += [f" {line}" for line in old[at:old_from]]
+            told += [f"-{line}" for line in old[old_from:old_to]] + [f"+{line}" for line in new[new_from:new_to]]
+            at = old_to
+        told += [f" {line}" for line in old[at:a2]]
+    added = sum(new_to - new_from for _, _, new_from, new_to in changes)
+    removed = sum(old_to - old_from for old_from, old_to, _, _ in changes)
+    return DiffBlock(path, "\n".join(told), added, removed, change)
+
+
+def _changes(old: list[str], new: list[str]) -> list[_Change]:
+    """Return what is to be changed, in order, as few lines as there can be."""
     start = 0
     while start < min(len(old), len(new)) and old[start] == new[start]:
         start += 1
     end = 0
     while end < min(len(old), len(new)) - start and old[-1 - end] == new[-1 - end]:
         end += 1
-    first = max(0, start - _CONTEXT)
-    old, new = old[first : len(old) - max(0, end - _CONTEXT)], new[first : len(new) - max(0, end - _CONTEXT)]
-    told: list[str] = []
-    added = removed = 0
-    for group in _groups(old, new, start - first, min(end, _CONTEXT)):
-        told.append(_heading(group, first))
-        for tag, a1, a2, b1, b2 in group:
-            if tag == "equal":
-                told += [f" {line}" for line in old[a1:a2]]
-                continue
-            told += [f"-{line}" for line in old[a1:a2]] + [f"+{line}" for line in new[b1:b2]]
-            removed += a2 - a1
-            added += b2 - b1
-    return DiffBlock(path, "\n".join(told), added, removed, change)
-
-
-_Group = list[tuple[str, int, int, int, int]]
-
-
-def _groups(old: list[str], new: list[str], start: int, end: int) -> list[_Group]:
-    if old == new:
+    a, b = old[start : len(old) - end], new[start : len(new) - end]
+    if not a and not b:
         return []
-    if len(old) + len(new) <= _LARGEST:
-        return [list(group) for group in SequenceMatcher(None, old, new, autojunk=False).get_grouped_opcodes(_CONTEXT)]
-    a, b = len(old) - end, len(new) - end
-    return [[("equal", 0, start, 0, start), ("replace", start, a, start, b), ("equal", a, len(old), b, len(new))]]
+    steps = _shortest(a, b) if a and b else None
+    if steps is None:
+        return [(start, start + len(a), start, start + len(b))]
+    changes: list[_Change] = []
+    for x, y, is_new in steps:  # one line that comes or goes, each
+        change = (start + x, start + x + (not is_new), start + y, start + y + is_new)
+        if changes and changes[-1][1] == change[0] and changes[-1][3] == change[2]:
+            change = (changes[-1][0], change[1], changes[-1][2], change[3])
+            changes.pop()
+        changes.append(change)
+    return changes
+
+
+def _shortest(a: list[str], b: list[str]) -> list[tuple[int, int, bool]] | None:
+    """Return where each line comes (True) or goes, by the greedy algorithm of Myers; None where they are too different."""
+    farthest = {1: 0}  # on each diagonal, how far in `a` the first steps can reach
+    before: list[dict[int, int]] = []
+    for step in range(min(len(a) + len(b), _FARTHEST) + 1):
+        before.append({k: farthest[k] for k in range(-step - 1, step + 2) if k in farthest})
+        for k in range(-step, step + 1, 2):
+            down = k == -step or (k != step and farthest[k - 1] < farthest[k + 1])
+            x = farthest[k + 1] if down else farthest[k - 1] + 1
+            while x < len(a) and x - k < len(b) and a[x] == b[x - k]:
+                x += 1
+            farthest[k] = x
+            if x >= len(a) and x - k >= len(b):
+                return _walked(before, len(a), len(b))
+    return None
+
+
+def _walked(before: list[dict[int, int]], x: int, y: int) -> list[tuple[int, int, bool]]:
+    steps: list[tuple[int, int, bool]] = []
+    for step in range(len(before) - 1, 0, -1):
+        reached, k = before[step], x - y
+        down = k == -step or (k != step and reached[k - 1] < reached[k + 1])
+        k = k + 1 if down else k - 1
+        x = reached[k]
+        y = x - k
+        steps.append((x, y, down))
+    return steps[::-1]
+
+
+def _hunks(changes: list[_Change]) -> list[list[_Change]]:
+    """Put together what is so near that the lines around it would meet."""
+    hunks: list[list[_Change]] = []
+    for change in changes:
+        if hunks and change[0] - hunks[-1][-1][1] <= 2 * _CONTEXT:
+            hunks[-1].append(change)
+        else:
+            hunks.append([change])
+    return hunks
 
 
 def _lines(text: str) -> list[str]:
@@ -57,11 +105,6 @@ def _lines(text: str) -> list[str]:
     if not lines[-1]:
         return lines[:-1]
     return [*lines[:-1], f"{lines[-1]}\n\\ No newline at end of file"]
-
-
-def _heading(group: _Group, first: int) -> str:
-    a1, a2, b1, b2 = group[0][1], group[-1][2], group[0][3], group[-1][4]
-    return f"@@ -{_span(a1 + first, a2 + first)} +{_span(b1 + first, b2 + first)} @@"
 
 
 def _span(start: int, end: int) -> str:

@@ -2,6 +2,7 @@
 
 import bisect
 import re
+import time
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
@@ -11,6 +12,8 @@ from agent.workspace.text import line_end
 _LINE_NUMBERS = re.compile(r"(?:\s*\d+\t.*(?:\n|\Z))+")
 _MOST_LINES = 20_000
 _SHOWN = 12
+_MOST_PLACES = 10
+_SECONDS = 0.5  # that the nearest text is looked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,37 +42,55 @@ def _one(text: str, wanted: Replacement, newline: str) -> str:
         raise ToolFailure("old is empty: give the text beside which something is added, or use write for the whole file.")
     if old == new:
         raise ToolFailure("old and new are the same.")
+    if wanted.all and "\r" not in text and old in text:
+        return text.replace(old, new)
     view = text.replace("\r\n", "\n")
-    places = _places(view, old)
+    places = _places(view, old, apart=wanted.all)
     if not places:
         raise ToolFailure(_nearest(view, old))
     if len(places) > 1 and not wanted.all:
-        lines = ", ".join(str(view.count("\n", 0, place) + 1) for place in places[:10])
-        more = ", …" if len(places) > 10 else ""
-        raise ToolFailure(
-            f"old stands there {len(places)} times, in lines {lines}{more}: add lines around the one that is meant, or set all."
-        )
+        lines = ", ".join(str(view.count("\n", 0, place) + 1) for place in places[:_MOST_PLACES])
+        times = f"{len(places)} times" if len(places) <= _MOST_PLACES else f"more than {_MOST_PLACES} times"
+        raise ToolFailure(f"old stands there {times}, in lines {lines}: add lines around the one that is meant, or set all.")
     marks = _line_ends_before(text)
+    # What old and new have in common stays as it is, to its line ends.
+    same = _common(old, new)
+    tail = _common(old[same:][::-1], new[same:][::-1])
+    middle = new[same : len(new) - tail]
     parts: list[str] = []
     done = 0
     for place in places:
-        start = place + bisect.bisect_left(marks, place)
-        end = place + len(old)
+        start, end = place + same, place + len(old) - tail
+        start += bisect.bisect_left(marks, start)
         end += bisect.bisect_left(marks, end)
-        region = text[start:end]
-        ends = line_end(region) if re.search(r"[\r\n]", region) else newline
-        parts += [text[done:start], new.replace("\n", ends) if ends != "\n" else new]
+        ends = _ends_at(text, start, end, newline)
+        parts += [text[done:start], middle.replace("\n", ends) if ends != "\n" else middle]
         done = end
     return "".join([*parts, text[done:]])
 
 
-def _places(view: str, old: str) -> list[int]:
-    places = []
+def _places(view: str, old: str, *, apart: bool) -> list[int]:
+    """Return where it stands: all places apart from each other, or a few more than one, be it that they overlap."""
+    places: list[int] = []
     at = view.find(old)
-    while at >= 0:
+    while at >= 0 and (apart or len(places) <= _MOST_PLACES):
         places.append(at)
-        at = view.find(old, at + len(old))
+        at = view.find(old, at + (len(old) if apart else 1))
     return places
+
+
+def _common(one: str, other: str) -> int:
+    """Return how many characters both begin with."""
+    return next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+
+
+def _ends_at(text: str, start: int, end: int, newline: str) -> str:
+    """Return the line end of what stands there, else of the line that it stands in, else of the file."""
+    region = text[start:end]
+    if re.search(r"[\r\n]", region):
+        return line_end(region)
+    following = re.compile(r"\r\n|\n").search(text, end)
+    return following[0] if following else newline
 
 
 def _line_ends_before(text: str) -> list[int]:
@@ -118,7 +139,10 @@ def _best(lines: list[str], wanted: list[str]) -> int | None:
     offset, longest = max(enumerate(bare), key=lambda pair: len(pair[1]))
     matcher = SequenceMatcher(None, b=longest[:400], autojunk=False)
     best, likeness = None, 0.6
+    deadline = time.monotonic() + _SECONDS
     for at, line in enumerate(lines):
+        if time.monotonic() > deadline:
+            break
         matcher.set_seq1(line.strip()[:400])
         if matcher.real_quick_ratio() > likeness and matcher.quick_ratio() > likeness and matcher.ratio() > likeness:
             best, likeness = max(0, at - offset), matcher.ratio()

@@ -1,120 +1,48 @@
-"""Owns whether a text is well-formed in the language that its name tells; parsers are loaded when first needed."""
+"""Owns whether a text is well-formed, in the words that a model reads."""
 
-import importlib
-import re
-from collections.abc import Iterator
-from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
+import asyncio
+import importlib.util
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
 
-if TYPE_CHECKING:
-    from tree_sitter import Node
+from agent.code import parse
+from agent.code.parse import language
 
-_LARGEST = 1 << 20
-_NEAR = 60
-_LANGUAGES = {
-    "python": ".py .pyi",
-    "javascript": ".js .mjs .cjs .jsx",
-    "typescript": ".ts .mts .cts",
-    "tsx": ".tsx",
-    "json": ".json",
-    "html": ".html .htm",
-    "css": ".css",
-    "bash": ".sh .bash",
-    "go": ".go",
-    "rust": ".rs",
-    "java": ".java",
-    "c": ".c",
-    "cpp": ".cc .cpp .cxx .hpp .hh",
-    "ruby": ".rb",
-    "php": ".php",
-    "toml": ".toml",
-    "yaml": ".yaml .yml",
-}
-_BY_SUFFIX = {suffix: language for language, suffixes in _LANGUAGES.items() for suffix in suffixes.split()}
-_SPECIAL = {
-    "tsx": ("tree_sitter_typescript", "language_tsx"),
-    "typescript": ("tree_sitter_typescript", "language_typescript"),
-    "php": ("tree_sitter_php", "language_php"),
-}
-_OPTIONAL = "_implicit_end_tag"  # of a paragraph at the end of a page: it need not be written
-_TYPE = re.compile(rb"""\btype\s*=\s*["']?([^"'\s>]+)""", re.IGNORECASE)
-_SCRIPTS = {
-    **dict.fromkeys((b"", b"module", b"text/javascript", b"application/javascript"), "javascript"),
-    **dict.fromkeys((b"application/json", b"application/ld+json", b"importmap"), "json"),
-}
+_SECONDS = 3.0
 
 
-def language(name: str) -> str:
-    """Return the language of a file by its name, or nothing."""
-    return _BY_SUFFIX.get(PurePosixPath(name).suffix.lower(), "")
-
-
-def fault(name: str, text: str) -> str | None:
-    """Return where a text is not well-formed and what stands there, "" where it is, None where that cannot be told."""
-    spoken = language(name)
-    if not spoken or len(text) > _LARGEST:
-        return None
-    raw = text.encode("utf-8", "replace")
-    root = _parsed(spoken, raw)
-    if wrong := _first(root):
-        return _place(wrong, raw, 0)
-    for inner, node in _embedded(root) if spoken == "html" else ():
-        part = raw[node.start_byte : node.end_byte]
-        if wrong := _first(_parsed(inner, part)):
-            return f"{_place(wrong, part, node.start_point[0])} ({inner})"
-    return ""
-
-
-def _parsed(spoken: str, raw: bytes) -> "Node":
-    from tree_sitter import Language, Parser
-
-    module, attribute = _SPECIAL.get(spoken, (f"tree_sitter_{spoken}", "language"))
-    grammar = Language(getattr(importlib.import_module(module), attribute)())
-    return Parser(grammar).parse(raw).root_node
-
-
-def _embedded(root: "Node") -> Iterator[tuple[str, "Node"]]:
-    """Yield the scripts and styles of a page, with their languages."""
-    waiting = [root]
-    while waiting:
-        node = waiting.pop()
-        if node.type in {"script_element", "style_element"}:
-            text = next((child for child in node.children if child.type == "raw_text"), None)
-            kind = _TYPE.search(node.children[0].text or b"")
-            inner = "css" if node.type == "style_element" else _SCRIPTS.get(kind[1].lower() if kind else b"")
-            if text is not None and inner:
-                yield inner, text
-        else:
-            waiting += reversed(node.children)
-
-
-def _first(root: "Node") -> "Node | None":
-    """Return the first part that is wrong or missing."""
-    waiting = [root] if root.has_error else []
-    while waiting:
-        node = waiting.pop()
-        if node.is_error or (node.is_missing and node.type != _OPTIONAL):
-            return node
-        waiting += reversed([child for child in node.children if child.has_error or child.is_missing])
-    return None
-
-
-def _place(node: "Node", raw: bytes, above: int) -> str:
-    """Return the line of what is wrong, `above` lines further down, and what stands there."""
-    row = node.start_point[0]
-    if node.is_missing:
-        return f"line {above + row + 1}: {node.type!r} is missing"
-    lines = raw.split(b"\n")
-    near = lines[row].decode("utf-8", "replace").strip()[:_NEAR] if row < len(lines) else ""
-    return f"line {above + row + 1}: near {near!r}"
-
-
-def state(name: str, text: str, before: str | None = None) -> str:
+async def state(name: str, text: str, before: str | None = None) -> str:
     """Say in a few words whether a text is well-formed; `before` is what stood there, whose faults are not the change's."""
-    found = fault(name, text)
+    found, known = await asyncio.to_thread(_faults, name, [text, before or ""])
     if found is None:
         return ""
     if not found:
         return "syntax ok, scripts and styles too" if language(name) == "html" else "syntax ok"
-    known = before is not None and fault(name, before)
     return f"SYNTAX FAULT at {found}{' (there was one before)' if known else ''}"
+
+
+def _faults(name: str, texts: Sequence[str]) -> list[str | None]:
+    """Return the fault of each text, None where it cannot be told: no parser, or one that came to no end."""
+    nothing: list[str | None] = [None] * len(texts)
+    installed = importlib.util.find_spec("tree_sitter") if language(name) else None
+    if installed is None or installed.origin is None:
+        return nothing
+    folder = str(Path(installed.origin).parent.parent)
+    asked = json.dumps([name, [text.encode("utf-8", "replace").decode() for text in texts]])
+    try:
+        ended = subprocess.run(
+            [sys.executable, "-I", "-S", parse.__file__, folder],
+            input=asked.encode(),
+            capture_output=True,
+            timeout=_SECONDS,
+            env={},
+            cwd="/",
+            check=True,
+        )
+        answered: list[str | None] = json.loads(ended.stdout)
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return nothing
+    return answered

@@ -36,7 +36,7 @@ class Files:
         decoded = decode(raw)
         if decoded is None:
             raise ToolFailure(
-                f"{located.shown} is {kind(raw)} of {len(raw)} bytes, not text; use a program for it in the shell, such as file."
+                f"{located.shown} is no text: {kind(raw)} of {len(raw)} bytes; use a program for it in the shell, such as file."
             )
         digest = hashlib.sha256(raw).hexdigest()
         mode = stat.S_IMODE(status.st_mode)
@@ -79,7 +79,7 @@ class Files:
         hidden = self._paths.hidden_below(located.real)
         found: list[tuple[str, float]] = []
         for absolute in Walk(self._paths.root).files(located.real):
-            if hidden and absolute.startswith(hidden):
+            if hidden and f"{absolute}/".startswith(hidden):
                 continue
             if not matches(os.path.relpath(absolute, self._paths.cwd)) and not matches(os.path.relpath(absolute, located.real)):
                 continue
@@ -128,7 +128,7 @@ class Files:
     def _create(self, located: Located, raw: bytes) -> FileText:
         with self._folder(located, make=True) as folder:
             name = located.real.name
-            beside = _temporary(folder, name, raw, None)
+            beside = _temporary(folder, raw, None)
             try:
                 try:
                     os.link(beside, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
@@ -149,7 +149,7 @@ class Files:
             status = self._unchanged(located, folder, expected)
             beside = None
             if status.st_nlink == 1 and os.access(".", os.W_OK, dir_fd=folder):
-                beside = _temporary(folder, name, raw, stat.S_IMODE(status.st_mode))
+                beside = _temporary(folder, raw, stat.S_IMODE(status.st_mode))
             if beside is None:
                 _overwrite(folder, name, raw, encode(expected.text, expected.encoding, expected.bom, located.shown))
                 return
@@ -177,9 +177,9 @@ def _refuse_hidden(located: Located) -> None:
         raise ToolFailure(f"{located.shown} is hidden: credentials, devices and jumar's own state are never touched.")
 
 
-def _temporary(folder: int, name: str, raw: bytes, mode: int | None) -> str:
+def _temporary(folder: int, raw: bytes, mode: int | None) -> str:
     """Write the bytes to a new file beside the one they are for, and return its name."""
-    beside = f".{name[:200]}.{secrets.token_hex(6)}.tmp"
+    beside = f".{secrets.token_hex(8)}.tmp"
     try:
         _put(folder, beside, raw, os.O_CREAT | os.O_EXCL, mode)
     except BaseException:

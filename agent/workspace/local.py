@@ -106,6 +106,8 @@ class LocalWorkspace:
             raise ToolFailure(f"{located.shown} is hidden: credentials and jumar's own state are never read.")
         if not located.real.exists():
             raise ToolFailure(f"There is no {located.shown} to search; find names what there is.")
+        if not (located.real.is_file() or located.real.is_dir()):
+            raise ToolFailure(f"{located.shown} is a pipe or a device.")
         return located.real
 
     def _from_root(self, glob: str) -> str:

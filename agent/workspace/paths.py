@@ -61,9 +61,9 @@ class Paths:
         return next((folder for folder in (*self._inside, self.spill) if _within(real, folder) and real != folder), Path("/"))
 
     def hidden_below(self, folder: Path) -> tuple[str, ...]:
-        """Return how the paths begin, in a folder, that are hidden."""
+        """Return how the paths begin, in a folder, that are hidden, each with a slash after its name."""
         below = [path for path in self._hidden if _within(path, folder) and not _within(folder, path)]
-        return tuple(f"{path}" for path in below)
+        return tuple(f"{path}/" for path in below)
 
     def _place(self, lexical: Path, real: Path) -> Place:
         if _within(real, self.spill):

@@ -66,7 +66,7 @@ def encode(text: str, encoding: str, bom: bytes, shown: str) -> bytes:
         if 0xD800 <= ord(character) <= 0xDFFF:
             raise ToolFailure(f"Nothing was written: \\u{ord(character):04x} is half a character; send the whole one.") from None
         raise ToolFailure(
-            f"Nothing was written: {shown} is in {encoding}, which has no {character!r}; convert the file, or do without it."
+            f"Nothing was written: {shown} is no UTF-8, so it cannot take {character!r}; convert it with iconv first."
         ) from None
 
 
@@ -85,4 +85,4 @@ def with_line_ends(text: str, newline: str) -> str:
 
 def kind(raw: bytes) -> str:
     """Say what bytes are that are no text."""
-    return next((words for magic, words in _KINDS if raw.startswith(magic)), "not text")
+    return next((words for magic, words in _KINDS if raw.startswith(magic)), "binary data")
