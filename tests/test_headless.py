@@ -390,6 +390,19 @@ async def test_a_repository_with_our_names_is_not_imported_in_a_whole_run(person
     assert json.loads(server.requests[1])["messages"][-1]["content"].startswith(".\n")
 
 
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="this system has no /proc")
+async def test_a_command_cannot_read_the_key(person: Person, server: ScriptedServer) -> None:
+    command = "env; tr '\\0' '\\n' </proc/$PPID/environ; tr '\\0' '\\n' </proc/$PPID/cmdline"
+    server.script.extend([answer("", calls=[("shell", {"command": command})]), answer("done")])
+    run = await person.trusted("-p", "x", "--mode", "yolo", environment={"HTTP_PROXY": "user:hunter2@localhost:1"})
+    assert run.code == 0
+    assert server.heads[-1]["authorization"] == "Bearer sk-of-the-test"
+    told = json.loads(server.requests[-1])["messages"][-1]["content"]
+    assert "sk-of-the-test" not in told
+    assert "hunter2" not in told
+    assert "PATH=" in told
+
+
 async def test_headless_never_loads_the_screen(person: Person, server: ScriptedServer) -> None:
     server.script.append(answer("hello"))
     program = (

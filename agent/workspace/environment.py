@@ -1,8 +1,11 @@
 """Owns what commands may know of the person's environment: a list of what passes, and nothing that is a secret."""
 
+import ctypes
 import re
+import sys
 from collections.abc import Mapping
-from pathlib import PurePath
+from contextlib import suppress
+from pathlib import Path, PurePath
 
 _PASSES = """
 PATH HOME LANG LANGUAGE TZ USER LOGNAME SHELL TMPDIR
@@ -16,7 +19,9 @@ HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY http_proxy https_proxy all_proxy no_pr
 SSL_CERT_FILE SSL_CERT_DIR REQUESTS_CA_BUNDLE CURL_CA_BUNDLE NODE_EXTRA_CA_CERTS
 """
 _SECRET = re.compile(r"KEY|SECRET|TOKEN|PASSWORD|PASSWD|CREDENTIAL", re.IGNORECASE)
-_CREDENTIAL_IN_URL = re.compile(r"://[^/\s]*@")
+_CREDENTIAL_IN_URL = re.compile(r"://[^/\s]*@|[^/\s]:[^/\s]*@")
+_SET_DUMPABLE = 4
+_ENVIRONMENT_AT = 47  # of what follows the name in /proc/self/stat: where the environment begins, and where it ends
 _ALWAYS = {
     "TERM": "dumb",
     "NO_COLOR": "1",
@@ -28,6 +33,27 @@ _ALWAYS = {
     "PYTHONUNBUFFERED": "1",
 }
 _PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
+
+
+def seal() -> None:
+    """Keep commands from reading our own environment in /proc: close us to the person's other processes, and wipe secrets there.
+
+    What Python knows of the environment stays as it is.
+    """
+    if sys.platform != "linux":
+        return
+    with suppress(OSError, ValueError, IndexError):
+        listed = Path("/proc/self/environ").read_bytes()
+        numbers = Path("/proc/self/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
+        begin, end = int(numbers[_ENVIRONMENT_AT]), int(numbers[_ENVIRONMENT_AT + 1])
+        if listed and end - begin >= len(listed) and ctypes.string_at(begin, len(listed)) == listed:
+            at = begin
+            for entry in listed.split(b"\0"):
+                name, _, value = entry.partition(b"=")
+                if _SECRET.search(name.decode("utf-8", "replace")) or _CREDENTIAL_IN_URL.search(value.decode("utf-8", "replace")):
+                    ctypes.memset(at + len(name) + 1, 0, len(value))
+                at += len(entry) + 1
+    ctypes.CDLL(None).prctl(_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def for_commands(environment: Mapping[str, str]) -> dict[str, str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from agent.errors import ToolFailure
 from agent.workspace import kin
 from agent.workspace.contract import Background, Ended
-from agent.workspace.environment import for_commands
+from agent.workspace.environment import for_commands, seal
 from agent.workspace.guard import Guard
 from agent.workspace.output import Fresh, Output, Spill, Telling
 from agent.workspace.running import Running
@@ -124,6 +124,7 @@ class Shell:
             if self._bash is None:
                 raise ToolFailure("bash is in none of its usual places; commands need it installed as /bin/bash.")
             kin.adopt()
+            seal()
         self._started += 1
         number = self._mark * 1_000_000 + self._started
         began = time.monotonic()
