@@ -397,6 +397,17 @@ async def test_a_broken_store_is_mended_from_the_files(tmp_path: Path) -> None:
     assert (await store(root).snapshot()).tree == whole.tree
 
 
+async def test_a_git_that_fails_is_one_fault_and_no_group_of_them(tmp_path: Path) -> None:
+    root = repository(tmp_path / "r")
+    ours = store(root)
+    await ours.snapshot()
+    [folder] = (tmp_path / "state" / "ledger").iterdir()
+    (folder / "info" / "exclude").unlink()
+    (folder / "info" / "exclude").mkdir()
+    with pytest.raises(JumarError):  # Python 3.11.2 tells an ExceptionGroup of what is raised inside `except*`
+        await ours.snapshot()
+
+
 @pytest.mark.parametrize("git_folder", ["nothing", "an old git", "a git of the workspace"])
 async def test_where_git_is_of_no_use_one_line_says_so(tmp_path: Path, git_folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
     root = tmp_path / "r"

@@ -123,7 +123,7 @@ class Store:
                     self._git.run("ls-files", "-z", "-o", "-i", "--exclude-standard", "--directory", lock=lock)
                 )
                 tracking = group.create_task(self._bare.tracked_though_ignored())
-        except* JumarError as errors:
+        except ExceptionGroup as errors:  # not `except*`: Python 3.11.0 to 3.11.3 puts what that raises into a group again
             raise _first(errors) from None
         look = Look(self._root)
         await asyncio.to_thread(look.at, listing.result(), ignoring.result().out, tracking.result())
@@ -144,9 +144,9 @@ def _files(snapshot: Snapshot) -> dict[bytes, LeftOut]:
     return {path: one for path, one in snapshot.left_out.items() if one.why != CLOSED_FOLDER}
 
 
-def _first(errors: BaseExceptionGroup[JumarError]) -> BaseException:
-    found: BaseException = errors
-    while isinstance(found, BaseExceptionGroup):
+def _first(errors: ExceptionGroup[Exception]) -> Exception:
+    found: Exception = errors
+    while isinstance(found, ExceptionGroup):
         found = found.exceptions[0]
     return found
 
