@@ -321,6 +321,44 @@ async def test_what_is_too_large_is_named_and_its_change_is_told(tmp_path: Path)
     }
 
 
+async def test_ignored_files_that_are_too_many_for_one_snapshot_are_not_told_as_changed_by_the_next(tmp_path: Path) -> None:
+    root = repository(tmp_path / "r")
+    (root / ".gitignore").write_text("*.o\n")
+    for number in range(1010):
+        (root / f"{number:04}.o").write_bytes(b"o")
+    ours = store(root)
+    before = await ours.snapshot()
+    assert len(before.left_out) == 10
+    again = await ours.snapshot()
+    assert again.left_out == before.left_out
+    await store(root).snapshot()  # another session takes what was left
+    after = await ours.snapshot()
+    assert after.left_out == {}
+    assert await ours.changed(before, after) == ()
+    (root / "1009.o").write_bytes(b"changed")
+    (root / "1008.o").unlink()
+    changed = await ours.changed(before, await ours.snapshot())
+    assert [(one.path, one.kind) for one in changed] == [("1008.o", "deleted"), ("1009.o", "modified")]
+
+
+async def test_a_patch_holds_nothing_that_was_too_large_before(tmp_path: Path) -> None:
+    root = repository(tmp_path / "r")
+    (root / "large").touch()
+    os.truncate(root / "large", 11 << 20)
+    repository(root / "sub")
+    ours = store(root)
+    before = await ours.snapshot()
+    (root / "large").write_text("small\n")
+    (root / "a.txt").write_text("two\n")
+    shutil.rmtree(root / "sub" / ".git")
+    after = await ours.snapshot()
+    patch = await ours.patch(before, after)
+    assert b"-one\n+two\n" in patch
+    assert b"large" not in patch
+    assert b"sub" not in patch
+    assert "large" in {one.path for one in await ours.changed(before, after)}
+
+
 async def test_repositories_inside_are_not_entered_and_not_lost(tmp_path: Path) -> None:
     root = repository(tmp_path / "r")
     repository(root / "sub")

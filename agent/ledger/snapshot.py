@@ -3,14 +3,16 @@
 import os
 import re
 import stat
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.errors import JumarError
 from agent.workspace.git import Ran
 
 CLOSED_FOLDER = "a folder that cannot be read"
+_TOO_MANY = "one of too many ignored files"
 _LARGE = 10 << 20  # bytes of a file that nobody tracks
 _HUGE = 100 << 20  # bytes of any file
 _SMALL = 1 << 20  # bytes of a file that is ignored
@@ -33,17 +35,20 @@ class Snapshot:
 
     tree: str
     left_out: dict[bytes, LeftOut]
+    let_in: dict[bytes, LeftOut] = field(default_factory=dict)  # held now, and left out earlier: their size and time
 
 
 class Look:
-    """A look at the paths that git lists: what is to be taken, what is gone, what is left out."""
+    """A look at the paths that git lists: what is to be taken, what is gone, what is left out now, and what was `earlier`."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, earlier: Mapping[bytes, LeftOut]) -> None:
+        self._earlier = earlier
         self._root = os.fsencode(root)
         self._real: dict[bytes, bool] = {b"": True}  # folders: whether no link leads there
         self.present: list[bytes] = []
         self.gone: list[bytes] = []
         self.left_out: dict[bytes, LeftOut] = {}
+        self.let_in: dict[bytes, LeftOut] = {}
 
     def at(self, listed: Ran, ignored: bytes, tracked: Iterable[bytes]) -> None:
         """Look at files that differ or are new, at ignored ones, and at those that are tracked all the same."""
@@ -58,12 +63,18 @@ class Look:
         if len(limits) > _MOST_FILES:
             raise JumarError(f"{len(limits)} files are too many to take snapshots of; work in a folder below")
         small = [path for path in ignored.split(b"\0") if path and not path.endswith(b"/")]
-        limits |= dict.fromkeys(small[:_MOST_IGNORED], _SMALL) | dict.fromkeys(small[_MOST_IGNORED:], -1)
+        # Those that were too many once stay so, or each look would take a thousand more.
+        fresh = [path for path in small if path not in self._earlier or self._earlier[path].why != _TOO_MANY]
+        limits |= dict.fromkeys(small, -1) | dict.fromkeys(fresh[:_MOST_IGNORED], _SMALL)
         limits |= dict.fromkeys(known, _HUGE)
         for path, limit in limits.items():
             self._look_at(path, limit, path in known)
         for name in re.findall(r"^warning: could not open directory '(.*)': ", listed.err, re.MULTILINE):
             self.left_out[os.fsencode(name)] = LeftOut(CLOSED_FOLDER)
+        for path in self._earlier.keys() - self.left_out.keys():
+            with suppress(OSError):
+                found = os.lstat(self._root + b"/" + path)
+                self.let_in[path] = LeftOut("", found.st_size, found.st_mtime_ns)
 
     def _look_at(self, path: bytes, limit: int, known: bool) -> None:
         if path.endswith(b"/"):
@@ -101,7 +112,7 @@ def _why_not(whole: bytes, found: os.stat_result, limit: int) -> str:
     if not stat.S_ISREG(found.st_mode):
         return "no file"
     if limit < 0:
-        return "one of too many ignored files"
+        return _TOO_MANY
     if found.st_size > limit:
         return "too large"
     return "" if os.access(whole, os.R_OK) else "it cannot be read"

@@ -15,7 +15,7 @@ is there if that repository is pruned or removed; where links cannot be made, th
 import asyncio
 import os
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +48,7 @@ class Store:
         self._seconds = seconds
         self._bare = Bare(folder, root)
         self._git = self._bare.git
+        self._left_out: dict[bytes, LeftOut] = {}  # by any snapshot so far, as it was last
 
     async def snapshot(self) -> Snapshot:
         """Take in what is there now. Raises JumarError."""
@@ -71,23 +72,29 @@ class Store:
         old, new = _files(before), _files(after)
         held_before = await self._holds(before.tree, new.keys() - old.keys())
         held_after = await self._holds(after.tree, old.keys() - new.keys())
-        for path in {path for path in old.keys() | new.keys() if old.get(path) != new.get(path)}:
+        for path in old.keys() | new.keys():
+            if _same(old.get(path), new.get(path) or (after.let_in.get(path) if path in held_after else None)):
+                changes.pop(path, None)
+                continue
             was, now = path in old or path in held_before, path in new or path in held_after
             kind: _Kind = "modified" if was and now else "created" if now else "deleted"
             changes[path] = FileChange(_shown(path), kind, 0, 0)
         return tuple(changes[path] for path in sorted(changes))
 
     async def patch(self, before: Snapshot, after: Snapshot) -> bytes:
-        """Return the difference as `git apply` takes it, without what the repository ignores. Raises JumarError."""
+        """Return the difference as `git apply` takes it, without what the repository ignores.
+
+        What `before` left out is no part of it: there is nothing to tell the difference from. Raises JumarError.
+        """
         if before.tree == after.tree:
             return b""
         arguments = ("diff-tree", "-r", "--no-renames", "--no-ext-diff", "--no-textconv")
         names = await self._git.run(*arguments, "--name-only", "-z", before.tree, after.tree)
         async with self._in_time():
-            ignored = await self._ignored(names.out)
+            without = {*await self._ignored(names.out), *_inside(before.left_out, names.out.split(b"\0"))}
         form = ("-p", "--binary", "--full-index", "--no-color", "--src-prefix=a/", "--dst-prefix=b/")
-        without = [os.fsdecode(b":(top,exclude,literal)" + path) for path in ignored]
-        return (await self._git.run(*arguments, *form, before.tree, after.tree, "--", *without)).out
+        but = [os.fsdecode(b":(top,exclude,literal)" + path) for path in sorted(without)]
+        return (await self._git.run(*arguments, *form, before.tree, after.tree, "--", *but)).out
 
     @asynccontextmanager
     async def _in_time(self) -> AsyncIterator[None]:
@@ -125,7 +132,7 @@ class Store:
                 tracking = group.create_task(self._bare.tracked_though_ignored())
         except ExceptionGroup as errors:  # not `except*`: Python 3.11.0 to 3.11.3 puts what that raises into a group again
             raise _first(errors) from None
-        look = Look(self._root)
+        look = Look(self._root, self._left_out)
         await asyncio.to_thread(look.at, listing.result(), ignoring.result().out, tracking.result())
         if look.gone:
             paths = b"\0".join(look.gone) + b"\0"
@@ -136,12 +143,23 @@ class Store:
             for name in re.findall(r"^Ignoring path (.*)$", told.err, re.MULTILINE):
                 look.left_out[os.fsencode(name)] = LeftOut("a name that git does not take")
         tree = (await self._git.run("write-tree", lock=lock)).out.decode("ascii").strip()
-        return Snapshot(tree, look.left_out)
+        self._left_out |= look.left_out
+        return Snapshot(tree, look.left_out, look.let_in)
 
 
 def _files(snapshot: Snapshot) -> dict[bytes, LeftOut]:
     """Return what was left out but for folders that cannot be read: what is in those is told file by file."""
     return {path: one for path, one in snapshot.left_out.items() if one.why != CLOSED_FOLDER}
+
+
+def _inside(left_out: dict[bytes, LeftOut], paths: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield those of the paths that were left out, one by one or with a folder."""
+    folders = tuple(path for path in left_out if path.endswith(b"/"))
+    return (path for path in paths if path in left_out or (folders and path.startswith(folders)))
+
+
+def _same(was: LeftOut | None, now: LeftOut | None) -> bool:
+    return was is not None and now is not None and (was.size, was.time) == (now.size, now.time)
 
 
 def _first(errors: ExceptionGroup[Exception]) -> Exception:
