@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 
 from agent.safe import safe_line, safe_text
+from agent.workspace.walk import spec
 
 _SKIPPED = frozenset(
     {"node_modules", ".venv", "venv", "__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".tox", ".nox"}
@@ -182,7 +183,7 @@ def _tests(folder: Path) -> list[str]:
 def _scripts(folder: Path) -> list[str]:
     try:
         package = json.loads(_text(folder, "package.json"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return []
     scripts = package.get("scripts") if isinstance(package, dict) else None
     if not isinstance(scripts, dict) or not scripts:
@@ -262,13 +263,8 @@ def _rules(root: Path, folder: str) -> _Ignored:
     content = _read(root, root / folder / ".gitignore", _MOST_RULES)
     if not content:
         return lambda _: False
-    import pathspec  # ten milliseconds that a workspace without rules need not wait for
-
-    try:
-        spec = pathspec.GitIgnoreSpec.from_lines(content.decode("utf-8", "surrogateescape").splitlines())
-    except ValueError:
-        return lambda _: False
-    return lambda path: spec.match_file(path[len(folder) :])
+    rules = spec(content)
+    return lambda path: rules.match_file(path[len(folder) :])
 
 
 def _path(folder: str, entry: os.DirEntry[str]) -> str:

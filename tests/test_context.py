@@ -1,7 +1,9 @@
 """What the model is told first is short, the same each time, and safe whatever the workspace holds."""
 
 import os
+import subprocess
 import sys
+import time
 from datetime import date
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 
 from agent.context import environment, instructions
 
+ROOT = Path(__file__).parents[1]
 TODAY = date(2026, 11, 23)
 
 
@@ -20,6 +23,44 @@ def fill(root: Path, *names: str) -> None:
     for name in names:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text("")
+
+
+ODD_RULES = (
+    b"\xef\xbb\xbfbom.log\r\n[z-a]\n[a-\\]\nsp2\\ \nfoo\\\n!\n/\n[x\n" + b"*a" * 20 + b"b\n[[:alpha:]]\n[[]\n\xff\n*.log\n"
+)
+
+
+def test_an_odd_line_of_a_gitignore_takes_nothing_from_the_others(tmp_path: Path) -> None:
+    fill(tmp_path, "x.log", "sp2 ", "a" * 80, "kept", "[")
+    (tmp_path / ".gitignore").write_bytes(ODD_RULES)
+    lines = told(tmp_path).split("Files")[1].splitlines()[1:]
+    assert lines == [f".gitignore {'a' * 80} kept"]
+
+
+def test_a_gitignore_costs_nothing_where_there_is_none(tmp_path: Path) -> None:
+    fill(tmp_path, "a/b.py")
+    code = "import sys, datetime, pathlib; from agent.context import environment as told; root = pathlib.Path(sys.argv[1]); "
+    code += "told(root, root, person=True, git='', today=datetime.date(2026, 1, 1)); print('pathspec' in sys.modules)"
+    program = [sys.executable, "-c", code, str(tmp_path)]
+    assert subprocess.run(program, cwd=ROOT, capture_output=True, check=True).stdout == b"False\n"
+
+
+@pytest.mark.parametrize("package", ["[" * 30_000, '{"scripts":' * 10_000, '{"a": 1' + "0" * 9000 + "}"])
+def test_a_package_that_is_no_package_is_passed_over(tmp_path: Path, package: str) -> None:
+    (tmp_path / "package.json").write_text(package)
+    (tmp_path / "go.mod").write_text("module x" * 100)
+    assert "Checks: go test ./...\n" in told(tmp_path)
+
+
+@pytest.mark.parametrize("line", ["a" * 65_000, "a" + " " * 65_000, "a\n" * 30_000, "a-" * 30_000, "version" + "\n" * 60_000])
+def test_files_made_to_take_long_do_not(tmp_path: Path, line: str) -> None:
+    fill(tmp_path, ".venv/bin/python")
+    (tmp_path / ".venv/bin/python").chmod(0o755)
+    for name in ("Makefile", "pyproject.toml", "setup.cfg", ".venv/pyvenv.cfg"):
+        (tmp_path / name).write_text(line)
+    began = time.process_time()
+    told(tmp_path)
+    assert time.process_time() - began < 1
 
 
 def test_an_empty_workspace_is_told_as_one(tmp_path: Path) -> None:

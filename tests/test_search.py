@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from agent.workspace.globs import matching
 from agent.workspace.plain import Plain
 from agent.workspace.ripgrep import Ripgrep
 from agent.workspace.search import Engine, Query, Stop, search
-from agent.workspace.walk import Walk
+from agent.workspace.walk import Walk, spec
 
 FILES = {
     ".git/config": b"needle\n",
@@ -165,6 +166,9 @@ async def test_case_can_be_ignored(tree: Path) -> None:
         ("?.[pt][ys]", {"a.py", "deep/er/est/c.ts"}),
         ("*.js/", set()),
         ("src", set()),
+        ("ROOT/src/*.js", {"src/one.js"}),
+        ("!ROOT/**", set()),
+        ("{src,deep}/**", {"src/one.js", "deep/er/est/c.ts", "deep/debug.log"}),
         (
             "!*.txt",
             {".github/workflows/ci.yml", "a.py", "deep/debug.log", "deep/er/est/c.ts", "keep.log", "long.js", "src/one.js"},
@@ -172,6 +176,7 @@ async def test_case_can_be_ignored(tree: Path) -> None:
     ],
 )
 async def test_a_glob_narrows_and_brings_nothing_back(tree: Path, glob: str, expected: set[str]) -> None:
+    glob = glob.replace("ROOT", str(tree))
     assert (await both(Query("needle", tree, [tree], glob=glob))).keys() == expected
 
 
@@ -199,10 +204,17 @@ async def test_a_bad_pattern_is_a_failure_of_one_line(tree: Path, pattern: str) 
             await search(engine, Query(pattern, tree, [tree]))
 
 
-@pytest.mark.parametrize("glob", ["[a", "{a,b", "[z-a]"])
+@pytest.mark.parametrize("glob", ["[a", "{a,b", "[z-a]", "{a,b}" * 10])
 async def test_a_bad_glob_is_a_failure_that_names_it(tree: Path, glob: str) -> None:
     for engine in engines(tree):
         with pytest.raises(ToolFailure, match=re.escape(glob)):
+            await search(engine, Query("x", tree, [tree], glob=glob))
+
+
+@pytest.mark.parametrize("glob", ["/etc/*.conf", "!/etc/*", "../*.py", "src/../../*.py"])
+async def test_a_glob_that_leads_out_is_a_failure_that_says_so(tree: Path, glob: str) -> None:
+    for engine in engines(tree):
+        with pytest.raises(ToolFailure, match="globs are relative to the workspace"):
             await search(engine, Query("x", tree, [tree], glob=glob))
 
 
@@ -268,10 +280,43 @@ def test_rules_end_where_another_repository_begins(tmp_path: Path) -> None:
     assert sorted(Walk(tmp_path).files(tmp_path)) == [str(tmp_path / ".gitignore"), str(tmp_path / "sub/a.log")]
 
 
+HOSTILE_GLOBS = ["*a*a*a*a*a*a*a*a*b", "**/a/" * 9 + "b", "**/" * 40 + "b", "*?[a-c]*[!x]*[ab]*?*a*b", "{a,*a}" * 9 + "b"]
+HOSTILE_PATHS = ["a" * 200, "a/" * 200 + "c", "aaaaa/" * 40]
+
+
+@pytest.mark.parametrize("glob", HOSTILE_GLOBS)
+def test_no_glob_and_no_gitignore_takes_long(glob: str) -> None:
+    began = time.process_time()
+    rules = spec(glob.encode())
+    assert not any(rules.match_file(path) for path in HOSTILE_PATHS)
+    assert not any(map(matching(glob), HOSTILE_PATHS))
+    assert time.process_time() - began < 1
+
+
+def test_an_odd_line_of_a_gitignore_leaves_the_others_alone(tmp_path: Path) -> None:
+    rules = b"[z-a]\n[a-\\]\nsp2\\ \nfoo\\\n!\n*.log\r\n[!a]x\n"
+    fill(tmp_path, {".gitignore": rules, "a.log": b"", "sp2 ": b"", "foo\\": b"", "d/x": b"", "bx": b"", "ax": b""})
+    found = {path.removeprefix(f"{tmp_path}/") for path in Walk(tmp_path).files(tmp_path)}
+    assert found == {".gitignore", "foo\\", "d/x", "ax"}
+
+
 @pytest.mark.parametrize(
     ("glob", "path", "expected"),
     [
         ("", "any/thing", True),
+        ("*a*a*b", "xaxaxb", True),
+        ("*a*ab*b", "aaabab", True),
+        ("*[ab]*?c", "abbc", True),
+        ("*a*ba", "aba", True),
+        ("*a*a*", "bab", False),
+        ("a/**/b/**/c", "a/b/x/b/y/c", True),
+        ("a/**/b/*/**/c", "a/b/c", False),
+        ("**/**/x", "x", True),
+        ("{a,b{c,d}}*{e,f}", "bdxf", True),
+        ("{a,b{c,d}}*{e,f}", "bxf", False),
+        ("{**/x,y}.py", "a/b/x.py", True),
+        (r"\{a,b\}", "{a,b}", True),
+        ("[{]a,b", "{a,b", True),
         ("*.py", "a/b.py", True),
         ("a/*.py", "a/b/c.py", False),
         ("a/**/c.py", "a/c.py", True),

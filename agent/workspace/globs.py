@@ -1,9 +1,18 @@
-"""Owns globs: what `*.py`, `src/**/*.{js,ts}` and `!*.min.js` match."""
+"""Owns globs: what `*.py`, `src/**/*.{js,ts}` and `!*.min.js` match, in time that grows with the path alone."""
 
+import os
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 from agent.errors import ToolFailure
+
+STAR = "[^/]*"
+DEEP = "(?:[^/]*/)*"  # any number of folders
+_MOST = 1000  # globs that the braces of one may stand for
+_PIECE = re.compile(r"\\.|\[[!^]?\]?[^\]]*\]|.", re.DOTALL)
+_ONE = r"(?:\\.|(?:\(\?!/\))?\[\^?\]?(?:\\.|[^\]\\])*\](?![*+])|[^\\\[\]().?*+^$|{}/])"  # one character, as a regular expression
+_BETWEEN_STARS = re.compile(rf"(?:{re.escape(STAR)})+({_ONE}*?)(?={re.escape(STAR)})", re.DOTALL)
 
 
 def matching(glob: str) -> Callable[[str], bool]:
@@ -15,40 +24,95 @@ def matching(glob: str) -> Callable[[str], bool]:
     return lambda path: (match(path) is not None) is wanted
 
 
+def from_root(glob: str, root: Path) -> str:
+    """Return a glob that may be absolute as one from the root. Raises ToolFailure where it leads out of it."""
+    bare = glob.removeprefix("!")
+    begin = glob[: len(glob) - len(bare)]
+    if ".." in bare.split("/"):
+        raise ToolFailure(f"The glob {glob!r} leads upwards; globs are relative to the workspace: give the folder as the path.")
+    if not bare.startswith("/"):
+        return glob
+    whole = str(root).rstrip("/")
+    for folder in (whole, re.sub(r"([*?\[\]{}\\])", r"\\\1", whole)):
+        if bare.startswith(f"{folder}/"):
+            return f"{begin}/{bare.removeprefix(folder).lstrip('/')}"
+    # A slash at the start means the root of the workspace as well, as in .gitignore.
+    first = bare[1:].partition("/")[0]
+    if first and os.path.lexists(f"/{first}") and not os.path.lexists(root / first):
+        raise ToolFailure(f"The glob {glob!r} is absolute; globs are relative to the workspace: give the folder as the path.")
+    return glob
+
+
+def linear(regex: str) -> str:
+    """Return a regular expression of STAR and DEEP that matches the same, and does not try every way to share out a path.
+
+    Of what stands between two stars, or between two `**/`, the first match is as good as any: it leaves most to the rest.
+    """
+    parts = regex.split(DEEP)
+    if len(parts) == 1:
+        return _apart(regex)
+    between = [f"(?>(?:[^/]*/)*?{_apart(part)})" for part in parts[1:-1]]
+    return "".join([_apart(parts[0]), *between, DEEP, _apart(parts[-1])])
+
+
+def _apart(regex: str) -> str:
+    return _BETWEEN_STARS.sub(lambda found: f"(?>[^/]*?{found[1]})" if found[1] else "", regex)
+
+
 def _regex(glob: str, whole: str) -> str:
     if glob.endswith("/"):
         glob += "**"
-    parts = [] if "/" in glob else ["(?:.*/)?"]
-    glob = glob.removeprefix("./").removeprefix("/")
-    depth = 0
+    begin = "" if "/" in glob else DEEP
+    globs = _without_braces(glob.removeprefix("./").removeprefix("/"), whole)
+    return "|".join(linear(begin + _one_regex(one, whole)) for one in globs)
+
+
+def _without_braces(glob: str, whole: str) -> list[str]:
+    """Return the globs that one stands for. As alternatives inside an expression, `{a,a}{a,a}...` would be tried in every way."""
+    before: list[tuple[list[str], list[str]]] = []  # of each open brace: what stands before it, and its alternatives so far
+    now = [""]
+    for piece in _PIECE.findall(glob):
+        if piece == "{":
+            before.append((now, []))
+            now = [""]
+        elif piece == "," and before:
+            before[-1][1].extend(now)
+            now = [""]
+        elif piece == "}" and before:
+            begins, alternatives = before.pop()
+            ends = dict.fromkeys(alternatives + now)
+            if len(begins) * len(ends) > _MOST:
+                raise ToolFailure(f"The glob {whole!r} has too many alternatives in braces; at most {_MOST} are tried.")
+            now = [begin + end for begin in begins for end in ends]
+        else:
+            now = [one + piece for one in now]
+    if before:
+        raise ToolFailure(f"The glob {whole!r} has a {{ that nothing closes.")
+    return now
+
+
+def _one_regex(glob: str, whole: str) -> str:
+    parts: list[str] = []
     at = 0
     while at < len(glob):
-        text, at = _piece(glob, at, depth, whole)
-        depth += {"(?:": 1, ")": -1}.get(text, 0)
-        parts.append(text)
-    if depth:
-        raise ToolFailure(f"The glob {whole!r} has a {{ that nothing closes.")
+        text, at = _piece(glob, at, whole)
+        if text != DEEP or parts[-1:] != [DEEP]:
+            parts.append(text)
     return "".join(parts)
 
 
-def _piece(glob: str, at: int, depth: int, whole: str) -> tuple[str, int]:
+def _piece(glob: str, at: int, whole: str) -> tuple[str, int]:
     """Return the regular expression of what stands at `at`, and where the next piece begins."""
     start = at == 0 or glob[at - 1] == "/"
     if start and glob.startswith("**/", at):
-        return "(?:.*/)?", at + 3
+        return DEEP, at + 3
     if start and glob[at:] == "**":
         return ".+", at + 2
     match glob[at]:
         case "*":
-            return "[^/]*", at + 1
+            return STAR, at + 1
         case "?":
             return "[^/]", at + 1
-        case "{":
-            return "(?:", at + 1
-        case "}" if depth:
-            return ")", at + 1
-        case "," if depth:
-            return "|", at + 1
         case "\\" if at + 1 < len(glob):
             return re.escape(glob[at + 1]), at + 2
         case "[":
@@ -63,9 +127,14 @@ def _class(glob: str, at: int, whole: str) -> tuple[str, int]:
     end = glob.find("]", first + 1)
     if end < 0:
         raise ToolFailure(f"The glob {whole!r} has a [ that nothing closes.")
-    members = re.sub(r"([\\\[\]^&~|])", r"\\\1", glob[first:end])
+    members = characters(glob[first:end])
     try:
         re.compile(f"[{members}]")
     except re.error:
         raise ToolFailure(f"The glob {whole!r} has a range that runs backwards.") from None
     return f"(?!/)[{'^' if negated else ''}{members}]", end + 1
+
+
+def characters(members: str) -> str:
+    """Return the inside of a class of characters in which nothing but ranges has a meaning to `re`, now or later."""
+    return re.sub(r"([\\\[\]^&~|]|(?<=-)-)", r"\\\1", members)

@@ -8,11 +8,12 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 from agent.workspace.contract import Found, Match
+from agent.workspace.globs import from_root
 
 _LONGEST = 400  # characters of a line that are told
 _BEFORE = 100  # of them before the match
@@ -91,6 +92,7 @@ class Engine(Protocol):
 
 async def search(engine: Engine, query: Query) -> Found:
     """Search off the event loop; cancelling ends it. Files are told in the order of their paths. Raises ToolFailure."""
+    query = replace(query, glob=from_root(query.glob, query.root))
     stop = Stop(query.seconds)
     try:
         return await asyncio.to_thread(engine.search, query, stop)

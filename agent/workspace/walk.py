@@ -1,13 +1,18 @@
 """Owns walking a tree of files without what .gitignore names, without .git, and without following links."""
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from agent.workspace.globs import DEEP, characters, linear
+
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
 
+_MOST_RULES = 1 << 20  # bytes of a list of ignored files
+_CLASS = re.compile(r"(\\.)|\[(\^?)(\]?(?:\\\\|[^\]\\])*)\](?![*+])", re.DOTALL)
 _Rules: TypeAlias = "tuple[tuple[str, GitIgnoreSpec], ...]"  # the folder they stand in, its last character a slash; inner last
 
 
@@ -55,13 +60,42 @@ class Walk:
         return rules
 
 
-def _rules_of(folder: str) -> _Rules:
+def spec(content: bytes) -> "GitIgnoreSpec":
+    """Return what a .gitignore says. Of a line that is no pattern nothing is heard, as with git, and the others hold."""
+    # Ten milliseconds that a workspace without rules need not wait for.
     from pathspec import GitIgnoreSpec
+    from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
+    patterns = []
+    for line in content.removeprefix(b"\xef\xbb\xbf").decode(errors="surrogateescape").split("\n"):
+        try:
+            regex, include = GitIgnoreSpecPattern.pattern_to_regex(line.removesuffix("\r"))
+            if regex is not None and include is not None:
+                patterns.append(GitIgnoreSpecPattern(re.compile(_bounded(regex)), include))
+        except (ValueError, OverflowError, RecursionError, re.error):
+            continue
+    return GitIgnoreSpec(patterns, backend="simple")
+
+
+def _bounded(regex: str) -> str:
+    """Return a regular expression of pathspec's whose time grows with the path alone: `*a*a*a*a*b` is no way to stop us."""
+    regex = _CLASS.sub(_plain_class, regex).replace("(?:/.+)?/", "/(?:.+/)?").replace("(?:.+/)?", DEEP)
+    return linear(regex)
+
+
+def _plain_class(found: re.Match[str]) -> str:
+    escaped, negated, members = found.groups()
+    if escaped or (negated and members == "/"):
+        return found[0]
+    inside = characters(members.replace("\\\\", "\\"))
+    return f"(?!/)[{negated}{inside}]"
+
+
+def _rules_of(folder: str) -> _Rules:
     try:
-        with open(f"{folder}/.gitignore", encoding="utf-8", errors="surrogateescape") as opened:  # noqa: PTH123
-            return ((f"{folder.rstrip('/')}/", GitIgnoreSpec.from_lines(opened)),)
-    except (OSError, ValueError):
+        with open(f"{folder}/.gitignore", "rb") as opened:  # noqa: PTH123
+            return ((f"{folder.rstrip('/')}/", spec(opened.read(_MOST_RULES))),)
+    except OSError:
         return ()
 
 
