@@ -3,7 +3,11 @@
 import asyncio
 import os
 import re
+import subprocess
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -197,11 +201,93 @@ async def test_outside_the_workspace_paths_are_told_whole(tree: Path, tmp_path: 
     assert await both(Query("needle", tree, [outside])) == {str(outside / "x.txt"): 1}
 
 
-@pytest.mark.parametrize("pattern", ["(", "[", "*a", "(?P<x>a)(?P<x>b)", "a" + "{1000}" * 4])
+@pytest.mark.parametrize("pattern", ["(", "[", "*a", "(?P<x>a)(?P<x>b)", "(?<=a", r"\p{Foo}"])
 async def test_a_bad_pattern_is_a_failure_of_one_line(tree: Path, pattern: str) -> None:
     for engine in engines(tree):
         with pytest.raises(ToolFailure, match=r"^The pattern is no regular expression: [^\n]+\.$"):
             await search(engine, Query(pattern, tree, [tree]))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "words"),
+    [
+        (r"\d{1000}{1000}", "The pattern is too large: "),
+        ("(", "unclosed group"),
+        ("(?<=a*)b", "length of lookbehind assertion is not limited"),
+    ],
+)
+async def test_ripgrep_says_what_is_wrong_with_a_pattern(tmp_path: Path, pattern: str, words: str) -> None:
+    with pytest.raises(ToolFailure, match=words) as told:
+        await search(ripgrep(tmp_path), Query(pattern, tmp_path, [tmp_path]))
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("glob", ["foo:bar.txt", "include:x", "a,b}", "{a,}.txt", "{,a}*", "[[]x", "é?.txt", "?.*", "*.{txt,py}"])
+async def test_a_glob_of_any_kind_is_read_alike(tmp_path: Path, glob: str) -> None:
+    names = ["foo:bar.txt", "include:x", "a,b}", "a.txt", ".txt", "[x", "éé.txt", "é.py", "a/é.x"]
+    root = fill(tmp_path, dict.fromkeys(names, b"needle\n"))
+    counts = await both(Query("needle", root, [root], glob=glob))
+    assert counts.keys() == {name for name in names if matching(glob)(name)} != set()
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("[[:alpha:]]oo", {"foo"}),
+        ("[^[:alpha:]]oo", {"1oo", "[oo", "éoo"}),
+        ("[[:digit:][:punct:]]oo", {"1oo", "[oo"}),
+        ("[[]oo", {"[oo"}),
+        ("[[({]oo", {"[oo"}),
+        ("[f[]oo", {"foo", "[oo"}),
+        (r"[\[\]]oo", {"[oo"}),
+        ("[]f]oo", {"foo"}),
+    ],
+)
+async def test_classes_mean_the_same_to_both_engines(tmp_path: Path, pattern: str, expected: set[str]) -> None:
+    root = fill(tmp_path, {name: name.encode() for name in ("foo", "1oo", "[oo", "éoo")})
+    assert (await both(Query(pattern, root, [root]))).keys() == expected
+
+
+@pytest.mark.parametrize("pattern", ["[a[f]]oo", r"[\w&&f]", "[a-z--b]", "[[:^alpha:]]", "[a~~b]"])
+async def test_what_would_mean_something_else_to_python_is_a_failure_that_says_so(tmp_path: Path, pattern: str) -> None:
+    with pytest.raises(ToolFailure, match="is not known here"):
+        await search(Plain(), Query(pattern, tmp_path, [tmp_path]))
+
+
+FOR_EVER = "(a+)+$"
+
+
+async def test_a_pattern_that_takes_for_ever_is_ended_when_its_time_is_up(tmp_path: Path) -> None:
+    root = fill(tmp_path, {"a": b"aa\n", "b": b"a" * 40 + b"!\n"})
+    found = await search(Plain(), Query(FOR_EVER, root, [root], seconds=0.5))
+    assert found.partial
+    assert found.counts == (("a", 1),)
+    assert [match.text for match in found.matches] == ["aa"]
+
+
+class Heard(Stop):
+    """Says when a program begins."""
+
+    def __init__(self, began: Callable[[], object]) -> None:
+        super().__init__(1000)
+        self._began = began
+
+    @contextmanager
+    def holding(self, program: subprocess.Popen[bytes]) -> Iterator[None]:
+        with super().holding(program):
+            self._began()
+            yield
+
+
+async def test_a_pattern_that_takes_for_ever_holds_nothing_up_and_can_be_stopped(tmp_path: Path) -> None:
+    root = fill(tmp_path, {"b": b"a" * 40 + b"!\n"})
+    began = asyncio.Event()
+    stop = Heard(partial(asyncio.get_running_loop().call_soon_threadsafe, began.set))
+    async with asyncio.timeout(10):
+        searching = asyncio.create_task(asyncio.to_thread(Plain().search, Query(FOR_EVER, root, [root]), stop))
+        await began.wait()
+        stop.now()
+        assert (await searching).partial
 
 
 @pytest.mark.parametrize("glob", ["[a", "{a,b", "[z-a]", "{a,b}" * 10])

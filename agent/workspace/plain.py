@@ -1,25 +1,27 @@
-"""Owns searching without any program, with the results of ripgrep."""
+"""Owns searching without any program but our own Python, with the results of ripgrep."""
 
+import json
 import os
-import re
-import warnings
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
 
 from agent.errors import ToolFailure
+from agent.workspace import lines
 from agent.workspace.contract import Found, Match
 from agent.workspace.globs import matching
-from agent.workspace.search import LARGEST, UTF16, Query, Stop, fault, first, found, relative, window
+from agent.workspace.search import Query, Stop, fault, first, found, relative
 from agent.workspace.walk import Walk
 
 
 class Plain:
-    """Searches without any program."""
+    """Finds the files itself, and has a process of its own match their lines: a pattern may take for ever."""
 
     def search(self, query: Query, stop: Stop) -> Found:
         """Search until done or stopped. Raises ToolFailure."""
         matches = matching(query.glob)
-        regex = _compiled(query)
         walk = Walk(query.root)
-        counts: dict[str, int] = {}
         sources: dict[str, str] = {}
         partial = False
         for start in query.starts:
@@ -28,56 +30,63 @@ class Plain:
                     partial = True
                     break
                 shown = relative(absolute, query.root)
-                if not matches(shown) or not query.allowed(absolute):
-                    continue
-                lines = _lines(absolute)
-                partial |= lines is None
-                if lines and (count := sum(regex.search(line) is not None for line in lines)):
-                    counts[shown] = count
+                if matches(shown) and query.allowed(absolute):
                     sources[shown] = absolute
-        told = ((path, _around(_lines(sources[path]) or [], regex, path, query)) for path in first(counts, query.limit))
-        return found(counts, told, query.limit, partial or walk.partial)
+        paths = sorted(sources)
+        counts: dict[str, int] = {}
+        told: dict[str, list[Match]] = {}
+        printed, cut = self._run(query, stop, [sources[path] for path in paths])
+        for number, count, *line in _answers(printed):
+            path = paths[number]
+            if line:
+                told.setdefault(path, []).append(Match(path, count, *line))
+            elif count is None:
+                partial = True
+            else:
+                counts[path] = count
+        wanted = first(counts, query.limit)
+        return found(counts, ((path, told.get(path, [])) for path in wanted), query.limit, partial or cut or walk.partial)
+
+    def _run(self, query: Query, stop: Stop, paths: list[str]) -> tuple[bytes, bool]:
+        """Return what the process printed, and whether it was cut short."""
+        asked = {
+            "pattern": query.pattern,
+            "ignore_case": query.ignore_case,
+            "limit": query.limit,
+            "context": query.context,
+            "seconds": query.seconds,
+            "paths": [os.fsencode(path).decode("latin-1") for path in paths],
+        }
+        try:
+            program = subprocess.Popen(
+                [sys.executable, "-I", "-S", "-W", "ignore", lines.__file__],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                cwd="/",
+                env={},
+            )
+        except (OSError, ValueError) as error:
+            raise ToolFailure(f"The search was not started: {error}.") from error
+        with program, stop.holding(program):
+            try:
+                printed, faults = program.communicate(json.dumps(asked).encode(), timeout=max(0, stop.left))
+            except subprocess.TimeoutExpired:
+                program.kill()
+                printed, _ = program.communicate()
+                return printed, True
+        if program.returncode > 0:
+            raise ToolFailure(f"The search failed: {faults.decode(errors='replace').strip().rpartition(chr(10))[2]}.")
+        return printed, program.returncode != 0
 
 
-def _compiled(query: Query) -> re.Pattern[str]:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return re.compile(query.pattern, re.IGNORECASE if query.ignore_case else 0)
-    except re.error as error:
-        raise ToolFailure(fault(f"error: {error.msg}")) from None
-    except (OverflowError, RecursionError):
-        raise ToolFailure(fault("error: it is too large")) from None
-
-
-def _lines(path: str) -> list[str] | None:
-    """Return the lines of a text file, none of a binary one, None where it could not be read."""
-    try:
-        with open(path, "rb") as opened:  # noqa: PTH123
-            if os.fstat(opened.fileno()).st_size > LARGEST:
-                return []
-            raw = opened.read()
-    except OSError:
-        return None
-    if encoding := UTF16.get(raw[:2]):
-        text = raw[2:].decode(encoding, errors="replace")
-    elif b"\0" in raw:
-        return []
-    else:
-        text = raw.removeprefix(b"\xef\xbb\xbf").decode(errors="replace")
-    lines = text.split("\n")
-    if not lines[-1]:
-        lines.pop()
-    return [line.removesuffix("\r") for line in lines]
-
-
-def _around(lines: list[str], regex: re.Pattern[str], path: str, query: Query) -> list[Match]:
-    """Return the lines that match, up to the limit, and those beside them."""
-    hits: dict[int, int] = {}
-    for at, line in enumerate(lines):
-        if (match := regex.search(line)) is not None:
-            hits[at] = match.start()
-            if len(hits) == query.limit:
-                break
-    beside = {near for at in hits for near in range(at - query.context, at + query.context + 1) if 0 <= near < len(lines)}
-    return [Match(path, at + 1, window(lines[at], hits.get(at, 0)), at not in hits) for at in sorted(beside | hits.keys())]
+def _answers(printed: bytes) -> Iterator[list[Any]]:
+    """Yield what `lines` told of files. Raises ToolFailure where it told what is wrong with the pattern."""
+    for line in printed.splitlines():
+        try:
+            answer = json.loads(line)
+        except ValueError:
+            return  # the last line of a search that was stopped
+        if isinstance(answer, dict):
+            raise ToolFailure(fault(f"error: {answer['fault']}"))
+        yield answer

@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import re
 import shutil
 import subprocess
 import sysconfig
@@ -13,7 +14,11 @@ from typing import Any, Self
 from agent.errors import ToolFailure
 from agent.workspace.contract import Found, Match
 from agent.workspace.globs import matching
-from agent.workspace.search import LARGEST, UTF16, Query, Stop, fault, first, found, relative, window
+from agent.workspace.lines import LARGEST, UTF16, window
+from agent.workspace.search import Query, Stop, fault, first, found, relative
+
+# What ripgrep reads in a type as `matching` does; with any other glob it looks at all files, and `matching` chooses.
+_TYPE = re.compile(r"(?:[\w.*+@ -]|\{[\w.*+@ -]+(?:,[\w.*+@ -]+)*\})+", re.ASCII)
 
 
 class Ripgrep:
@@ -63,7 +68,7 @@ class Ripgrep:
     def _counting(self, query: Query, start: Path) -> list[str]:
         flags = ["--count", "--null", "--with-filename", "--hidden", "--glob=!.git", f"--max-filesize={LARGEST}"]
         flags += ["--no-ignore-dot", "--no-ignore-global", "--no-ignore-exclude"]
-        if query.glob and not set(query.glob) & set("/!"):
+        if _TYPE.fullmatch(query.glob):
             # As a type, for a --glob would bring back what .gitignore names.
             flags += [f"--type-add=wanted:{query.glob}", "--type=wanted"]
         inside = start.is_relative_to(query.root)

@@ -15,11 +15,7 @@ from typing import Protocol
 from agent.workspace.contract import Found, Match
 from agent.workspace.globs import from_root
 
-_LONGEST = 400  # characters of a line that are told
-_BEFORE = 100  # of them before the match
-LARGEST = 64 << 20  # bytes of a file that is searched
 _SECONDS = 30.0
-UTF16 = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
 
 
 def all_allowed(path: str) -> bool:
@@ -136,18 +132,14 @@ def _printable(path: str) -> str:
     return os.fsencode(path).decode(errors="replace")
 
 
-def window(text: str, start: int) -> str:
-    """Return a line, or of a long one what stands around the match."""
-    if len(text) <= _LONGEST:
-        return text
-    begin = max(0, min(start - _BEFORE, len(text) - _LONGEST))
-    end = begin + _LONGEST
-    return f"{'…' if begin else ''}{text[begin:end]}{'…' if end < len(text) else ''}"
-
-
 def fault(words: str) -> str:
     """Return what is wrong with a pattern, in one line, from what an engine said."""
     if "\\n" in words and "not allowed" in words:
         return "The search goes line by line: the pattern cannot hold a line end."
+    if "exceeds size limit" in words:
+        return "The pattern is too large: it repeats too much; ask for less at once."
     wrong = re.findall(r"^(?:error|PCRE2): (.*)$", words, re.MULTILINE) or [words.strip().splitlines()[0].removeprefix("rg: ")]
-    return f"The pattern is no regular expression: {wrong[0]}. Escape what is meant literally with a backslash."
+    # The engine that comes first says it best, but where it only lacks what the second one has.
+    said = next((one for one in wrong if not one.endswith("not supported")), wrong[0])
+    said = re.sub(r"^error compiling pattern at offset \d+: ", "", said)
+    return f"The pattern is no regular expression: {said}. Escape what is meant literally with a backslash."
