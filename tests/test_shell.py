@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from agent.errors import ToolFailure
+from agent.workspace.output import Fresh, Spill
 from agent.workspace.shell import Shell
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="other systems have no /proc and no subreaper")
@@ -339,6 +340,27 @@ async def test_a_talkative_background_process_keeps_its_end_and_names_the_file(s
     assert len(text) < 34_000
     path = Path(text.rpartition("all of it: ")[2].rstrip("]"))
     assert path.read_text() == "".join(f"{number}\n" for number in range(1, 100001))
+
+
+def test_a_character_that_two_looks_share_is_told_whole(tmp_path: Path) -> None:
+    fresh = Fresh(Spill(tmp_path))
+    fresh.add("打字".encode()[:4])
+    assert fresh.take() == "打"
+    assert fresh.take() == ""
+    fresh.add("字".encode()[1:] + b"\xe6")
+    assert fresh.take() == "字"
+    fresh.close()
+    assert fresh.take() == "\ufffd"
+    assert fresh.take() == ""
+
+
+def test_a_look_at_binary_output_names_it_and_the_next_look_is_fresh(tmp_path: Path) -> None:
+    fresh = Fresh(Spill(tmp_path))
+    fresh.add(b"\0\1\2\xe6" * 1000)
+    assert fresh.take().startswith("[binary output]\n\n[4000 bytes left out; all of it: ")
+    fresh.add(b"text\n")
+    assert fresh.take() == "text\n"
+    fresh.close()
 
 
 async def test_an_unknown_background_process_is_a_failure_that_names_the_known(shell: Shell) -> None:

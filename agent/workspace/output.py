@@ -113,6 +113,8 @@ class Fresh:
         self._bytes = bytearray()
         self._dropped = 0
         self._spill = spill
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._closed = False
 
     def add(self, chunk: bytes) -> None:
         """Take the next bytes."""
@@ -124,7 +126,13 @@ class Fresh:
 
     def take(self) -> str:
         """Return what came since the last look, and where all is when some of it is gone."""
-        shown, omitted = _excerpt(_lines(bytes(self._bytes)), 0, [])
+        if self._dropped:
+            self._decoder.reset()  # the rest of the character that it waits for is gone
+        if _binary(self._bytes[:_HEAD]):
+            self._decoder.reset()
+            shown, omitted = "[binary output]\n", len(self._bytes)
+        else:
+            shown, omitted = _excerpt(_folded(self._decoder.decode(bytes(self._bytes), final=self._closed)), 0, [])
         omitted += self._dropped
         self._bytes.clear()
         self._dropped = 0
@@ -132,7 +140,8 @@ class Fresh:
         return f"{shown}\n[{omitted} bytes left out{where}]" if omitted else shown
 
     def close(self) -> None:
-        """Give the file back."""
+        """Give the file back: nothing comes any more."""
+        self._closed = True
         self._spill.close()
 
 
@@ -171,8 +180,12 @@ class Telling:
 
 
 def _lines(raw: bytes) -> list[str]:
-    """Decode, and fold what a terminal would have overwritten: of a line that returns to its start, the last state stays."""
-    text = _DRESS.sub("", raw.decode(errors="replace"))
+    return _folded(raw.decode(errors="replace"))
+
+
+def _folded(text: str) -> list[str]:
+    """Return the lines as a terminal shows them: of a line that returns to its start, the last state stays."""
+    text = _DRESS.sub("", text)
     lines = [f"{line}\n" for line in text.split("\n")]
     lines[-1] = lines[-1][:-1]
     if "\r" in text:
