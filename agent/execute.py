@@ -212,9 +212,14 @@ def _reads(item: Parsed | Invalid) -> bool:
     return isinstance(item, Parsed) and item.question.effect is Effect.READ
 
 
+def _named(item: Parsed | Invalid) -> str:
+    subject = item.question.subject.split("\n", 1)[0][:80] if isinstance(item, Parsed) else ""
+    return f"{item.call.name} {subject}".rstrip()
+
+
 def _skipped(item: Parsed | Invalid, failed: Parsed | Invalid) -> ToolFinished:
     words = (
-        f"Not run, because an earlier change of this step was not made ({failed.call.name}, see above). "
+        f"Not run, because an earlier change of this step was not made ({_named(failed)}, see above). "
         "Send it again if it is still wanted."
     )
     subject = item.question.subject if isinstance(item, Parsed) else ""

@@ -108,6 +108,12 @@ def test_mode_link_and_hard_links_are_kept(root: Path) -> None:
     assert stat.S_IMODE((root / "run.sh").stat().st_mode) == 0o750
 
 
+def test_what_is_called_alike_is_named(root: Path) -> None:
+    (root / "CHANGES.md").touch()
+    with pytest.raises(ToolFailure, match=r"There is no changes\.rst; beside it there is CHANGES\.md\."):
+        place(root).read(place(root).locate("changes.rst"))
+
+
 def test_folders_above_a_new_file_are_made(root: Path) -> None:
     place(root).write(place(root).locate("a/b/c.txt"), "x", None)
     assert (root / "a/b/c.txt").read_text() == "x"

@@ -32,8 +32,16 @@ def test_a_replacement_takes_the_line_ends_of_what_it_replaces() -> None:
 def test_several_are_made_one_after_the_other_or_not_at_all() -> None:
     wanted = (Replacement("a", "b"), Replacement("b\n", "c\n"))
     assert replaced("a\n", wanted, "\n", "f") == "c\n"
-    with pytest.raises(ToolFailure, match="Edit 2 of 2"):
+    with pytest.raises(ToolFailure, match="number 2 does not fit, so none was made"):
         replaced("a\n", (Replacement("a", "b"), Replacement("nowhere to be seen", "c")), "\n", "f")
+
+
+def test_lines_are_told_as_they_are_in_the_file() -> None:
+    text = "a = 1\nb = 2\nlong_name = compute(3)\n"
+    with pytest.raises(ToolFailure, match="Nearest is line 3"):
+        replaced(text, (Replacement("a = 1\n", "a = 1\nx\ny\nz\n"), Replacement("long_name = compute(4)", "c")), "\n", "f")
+    with pytest.raises(ToolFailure, match="an earlier one of them changed"):
+        replaced(text, (Replacement("b = 2", "c = 2"), Replacement("b = 2", "d = 2")), "\n", "f")
 
 
 def test_what_stands_there_more_than_once_is_named_with_its_lines() -> None:

@@ -93,6 +93,14 @@ async def test_an_edit_tells_the_lines_it_changed(bench: Bench) -> None:
     assert (await bench.edit("a.py", "return 2", "return 3")).text.startswith("Edited a.py")
 
 
+async def test_an_edit_does_not_say_back_all_that_it_was_given(bench: Bench) -> None:
+    (bench.root / "a.txt").write_text("begin\nend\n")
+    added = "".join(f"line {number}\n" for number in range(30))
+    result = await bench.edit("a.txt", "end", f"{added}end")
+    assert "+line 0\n+line 1\n[+27 lines]\n+line 29\n end" in result.text
+    assert result.changes[0].added == 30
+
+
 async def test_an_edit_of_what_changed_since_it_was_read_is_refused_until_it_is_read_again(bench: Bench) -> None:
     (bench.root / "a.txt").write_text("a\n")
     await bench.read("a.txt")

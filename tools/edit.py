@@ -1,5 +1,6 @@
 """Owns the tool that changes parts of files."""
 
+from itertools import groupby
 from typing import ClassVar
 
 from pydantic import Field
@@ -13,6 +14,7 @@ from agent.tool import Arguments, Change, Context, Effect, Result, Tool
 from agent.workspace.contract import FileText
 
 _MOST = 60  # lines of the diff that are told
+_MOST_ADDED = 8  # lines that came, one after the other
 _LONGEST = 200  # characters of each
 
 
@@ -37,7 +39,8 @@ class EditArguments(Arguments):
 class Edit(Tool[EditArguments]):
     """Replace exact text in a file: each old must occur exactly once, white space included, unless all is set. Copy old from
     the output of read, without line numbers, and only as long as it must be to be unique. Calls of one step run in the order
-    given, so an edit and its test can be sent together. Returns the changed lines and whether the syntax is valid."""
+    given, so an edit and its test can be sent together. Returns the changed lines and whether the syntax is valid;
+    after that the file need not be read again for the next edit."""
 
     arguments = EditArguments
     effect: ClassVar[Effect] = Effect.WRITE
@@ -80,7 +83,13 @@ def _prepared(arguments: EditArguments, context: Context) -> tuple[FileText, str
 
 
 def _mini(block: DiffBlock) -> str:
-    lines = [line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…" for line in block.diff.split("\n")]
-    if len(lines) <= _MOST:
-        return "\n".join(lines)
-    return "\n".join([*lines[:_MOST], f"[{len(lines) - _MOST} more lines of the diff]"])
+    """Return the diff for the model, without the bulk of what it has just written itself."""
+    lines: list[str] = []
+    for added, run in groupby(block.diff.split("\n"), lambda line: line.startswith("+")):
+        some = [line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…" for line in run]
+        if added and len(some) > _MOST_ADDED:
+            some[2:-1] = [f"[+{len(some) - 3} lines]"]
+        lines += some
+    if len(lines) > _MOST:
+        lines[_MOST:] = [f"[{len(lines) - _MOST} more lines of the diff]"]
+    return "\n".join(lines)

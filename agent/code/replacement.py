@@ -27,13 +27,22 @@ class Replacement:
 
 def replaced(text: str, wanted: tuple[Replacement, ...], newline: str, shown: str) -> str:
     """Return the text with everything replaced, one after the other. Bytes beside what is replaced stay. Raises ToolFailure."""
+    now = text
     for number, one in enumerate(wanted, 1):
         try:
-            text = _one(text, one, newline)
+            now = _one(now, one, newline)
         except ToolFailure as failure:
-            which = f"Edit {number} of {len(wanted)}: " if len(wanted) > 1 else ""
-            raise ToolFailure(f"Nothing was written to {shown}. {which}{failure}") from None
-    return text
+            words = str(failure)
+            if number > 1 and isinstance(failure, _Nowhere):  # its lines are told as they are in the file
+                words = _nearest(text.replace("\r\n", "\n"), one.old.replace("\r\n", "\n"))
+            if len(wanted) > 1:
+                words = f"Of the {len(wanted)} edits, number {number} does not fit, so none was made: {words}"
+            raise ToolFailure(f"Nothing was written to {shown}. {words}") from None
+    return now
+
+
+class _Nowhere(ToolFailure):
+    """What is to be replaced is not there."""
 
 
 def _one(text: str, wanted: Replacement, newline: str) -> str:
@@ -47,7 +56,7 @@ def _one(text: str, wanted: Replacement, newline: str) -> str:
     view = text.replace("\r\n", "\n")
     places = _places(view, old, apart=wanted.all)
     if not places:
-        raise ToolFailure(_nearest(view, old))
+        raise _Nowhere(_nearest(view, old))
     if len(places) > 1 and not wanted.all:
         lines = ", ".join(str(view.count("\n", 0, place) + 1) for place in places[:_MOST_PLACES])
         times = f"{len(places)} times" if len(places) <= _MOST_PLACES else f"more than {_MOST_PLACES} times"
@@ -100,6 +109,8 @@ def _line_ends_before(text: str) -> list[int]:
 
 def _nearest(view: str, old: str) -> str:
     """Say what stands nearest to what was not found, and what differs."""
+    if old in view:
+        return "an earlier one of them changed the text that it is for."
     if _LINE_NUMBERS.fullmatch(old):
         return "old is nowhere in it: it begins with line numbers, which read adds; leave them out."
     lines, wanted = view.split("\n")[:_MOST_LINES], old.strip("\n").split("\n")

@@ -8,9 +8,12 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from difflib import get_close_matches
+from itertools import islice
 from pathlib import Path
 
 from agent.errors import ToolFailure
+from agent.safe import safe_line
 from agent.workspace.contract import FileText, Located, Place
 from agent.workspace.globs import matching
 from agent.workspace.paths import Paths
@@ -18,6 +21,7 @@ from agent.workspace.text import decode, encode, kind
 from agent.workspace.walk import Walk
 
 _LARGEST = 16 << 20
+_MOST_NAMES = 2000
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -242,10 +246,22 @@ def _copy_attributes(folder: int, name: str, beside: str) -> None:
             os.close(target)
 
 
+def _near(path: Path) -> str:
+    """Say what there is that is called like what there is not."""
+    try:
+        with os.scandir(path.parent) as entries:
+            names = [safe_line(entry.name) for entry in islice(entries, _MOST_NAMES)]
+    except OSError:
+        return "find lists what there is"
+    plain = {name.casefold(): name for name in names}
+    near = [plain[name] for name in get_close_matches(path.name.casefold(), plain, n=3, cutoff=0.5)]
+    return f"beside it there is {', '.join(near)}" if near else "find lists what there is"
+
+
 def _failure(located: Located, error: OSError) -> ToolFailure:
     match error.errno:
         case errno.ENOENT:
-            return ToolFailure(f"There is no {located.shown}; find lists what there is.")
+            return ToolFailure(f"There is no {located.shown}; {_near(located.real)}.")
         case errno.EEXIST:
             return ToolFailure(f"{located.shown} already exists; read it before it is replaced.")
         case errno.ENXIO:
