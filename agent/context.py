@@ -16,6 +16,7 @@ from agent.workspace.walk import spec
 _SKIPPED = frozenset(
     {"node_modules", ".venv", "venv", "__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".tox", ".nox"}
 )
+_UNTOLD = _SKIPPED | {".git"}  # in a folder below the root
 _MOST_ENTRIES = 500  # a folder of more is named, and not listed
 _MOST_FOLDERS = 40  # folders whose entries are listed
 _MOST_NAMES = 12  # names listed of a folder below the root
@@ -27,6 +28,7 @@ _TINY_FILES = ("README.md", "package.json", "pyproject.toml", "Cargo.toml", "go.
 _MOST_RULES = 64 << 10
 _ONE_INSTRUCTION = 16 << 10
 _ALL_INSTRUCTIONS = 32 << 10
+_VENVS = (".venv", "venv", "env")
 _PROGRAMS = (
     *("node", "npm", "pnpm", "bun", "deno", "go", "cargo", "java", "mvn", "gcc", "clang", "cmake", "make"),
     *("docker", "ruby", "php", "chromium", "google-chrome"),
@@ -35,7 +37,7 @@ _TARGET = re.compile(r"^([A-Za-z0-9][\w.-]*)[ \t]*::?(?!=)", re.MULTILINE)
 _Ignored = Callable[[str], bool]  # of a path relative to the root, a folder's with a slash at its end
 
 
-def environment(root: Path, cwd: Path, *, person: bool, git: str, today: date) -> str:
+def environment(root: Path, cwd: Path, *, person: bool, git: str, today: date, permits: str) -> str:
     """Return the surroundings in a few hundred tokens; the same for the same files, and the cost does not grow with them."""
     system = os.uname()
     kind = "macOS" if system.sysname == "Darwin" else system.sysname
@@ -48,7 +50,7 @@ def environment(root: Path, cwd: Path, *, person: bool, git: str, today: date) -
         f"{kind} on {system.machine}. Commands run in bash. Today is {today.isoformat()}.",
         f"Workspace: {safe_line(str(root))}",
         f"Working folder, which relative paths start from: {safe_line(inside) if inside != '.' else 'the same'}",
-        answers,
+        f"{answers} {permits}",
         *_told("Python", _python(root)),
         *_told("Other programs here", ", ".join(name for name in _PROGRAMS if shutil.which(name))),
         *_told("Checks", _checks(root)),
@@ -115,11 +117,15 @@ def _cut(text: str, most: int) -> str:
 
 
 def _python(root: Path) -> str:
-    for name in (".venv", "venv", "env"):
+    for name in _VENVS:
         if os.access(root / name / "bin" / "python", os.X_OK) and (root / name / "pyvenv.cfg").is_file():
             version = re.search(r"^version(?:_info)?\s*=\s*(\d+\.\d+[\d.]*)", _text(root, f"{name}/pyvenv.cfg"), re.MULTILINE)
             return f"{name}/bin/python" + (f" ({version[1]})" if version else "")
     return safe_line(shutil.which("python3") or "")
+
+
+def _runner(folder: Path) -> str:
+    return next((f"{name}/bin/python" for name in _VENVS if os.access(folder / name / "bin" / "python", os.X_OK)), "python3")
 
 
 def _checks(folder: Path) -> str:
@@ -127,9 +133,9 @@ def _checks(folder: Path) -> str:
     has = {name for name in _CHECKS if (folder / name).is_file()}
     found = [_CHECKS[name] for name in _CHECKS if name in has and _CHECKS[name]]
     if _uses_pytest(folder, has):
-        found.insert(0, "pytest")
+        found.insert(0, f"{_runner(folder)} -m pytest")
     elif _uses_unittest(folder):
-        found.insert(0, "python -m unittest")
+        found.insert(0, f"{_runner(folder)} -m unittest")
     if "package.json" in has:
         found += _scripts(folder)
     if "Makefile" in has:
@@ -253,7 +259,7 @@ def _inside(root: Path, folder: str, above: _Ignored) -> str:
     names = [
         _shown(entry)
         for entry in entries
-        if entry.name != ".git" and not above(_path(f"{folder}/", entry)) and not own(_path(f"{folder}/", entry))
+        if entry.name not in _UNTOLD and not above(_path(f"{folder}/", entry)) and not own(_path(f"{folder}/", entry))
     ]
     return " ".join(names[:_MOST_NAMES]) + (f" +{len(names) - _MOST_NAMES}" if len(names) > _MOST_NAMES else "")
 

@@ -180,3 +180,27 @@ def judge(mode: Mode, question: Question, rules: tuple[Rule, ...] = ()) -> Verdi
     if matching:
         return Verdict(Decision.ALLOW, f"the rule {matching[0]} of {matching[0].source} allows it", str(matching[0]))
     return Verdict(base, f"{mode} mode asks: {_WHY[question.effect]}")
+
+
+def permits(mode: Mode, rules: tuple[Rule, ...], *, person: bool) -> str:
+    """Say to a model what may run, so that it need not find out by being refused."""
+    row = TABLE[mode]
+    if row[Effect.EXEC] is Decision.DENY:
+        return "This run is read-only: changes and commands are refused. Read, and say what you would do."
+    if row[Effect.EXEC] is Decision.ALLOW:
+        return f"Changes and commands may run without approval{_but(rules)}."
+    edits = row[Effect.WRITE] is Decision.ALLOW
+    files = "Files in the workspace may be changed without approval" if edits else "Changes of files need approval"
+    plain = [rule.pattern for rule in rules if rule.decision is Decision.ALLOW and rule.tool == "shell"]
+    commands = "commands need approval"
+    if "*" in plain:
+        commands = "a command may run without approval"
+    elif plain:
+        commands = f"commands need approval but for these, each sent alone, without pipes or redirections: {'; '.join(plain)}"
+    refused = "" if person else " Nobody is there to approve anything: what needs approval is refused, so do not send it."
+    return f"{files}; {commands}{_but(rules)}.{refused}"
+
+
+def _but(rules: tuple[Rule, ...]) -> str:
+    denied = [str(rule) for rule in rules if rule.decision is Decision.DENY]
+    return f"; never allowed: {'; '.join(denied)}" if denied else ""

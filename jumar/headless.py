@@ -22,7 +22,7 @@ from agent.ledger.store import Store
 from agent.log import Log, Opened, new_id, sessions
 from agent.loop import Limits
 from agent.model import Model
-from agent.policy import Decision, Mode, Rule
+from agent.policy import Decision, Mode, Rule, permits
 from agent.session import Session, Setting
 from agent.workspace.git import Git
 from agent.workspace.local import LocalWorkspace
@@ -111,7 +111,8 @@ class Headless:
         if found is None or not any(isinstance(event, TurnStarted) for event in found.events):
             told = status.collect(_GIT_PATIENCE)
             today = datetime.now().astimezone().date()
-            around = surroundings(root, options.cwd, person=person, git=told, today=today)
+            may = permits(mode, rules, person=person)
+            around = surroundings(root, options.cwd, person=person, git=told, today=today, permits=may)
             preface = f"{around}\n\n{instructions(root, options.cwd)}".rstrip()
         setting = Setting(
             model=model,

@@ -16,7 +16,7 @@ TODAY = date(2026, 11, 23)
 
 
 def told(root: Path, cwd: Path | None = None, *, git: str = "no git repository", person: bool = False) -> str:
-    return environment(root, cwd or root, person=person, git=git, today=TODAY)
+    return environment(root, cwd or root, person=person, git=git, today=TODAY, permits="All may run.")
 
 
 def fill(root: Path, *names: str) -> None:
@@ -40,7 +40,7 @@ def test_an_odd_line_of_a_gitignore_takes_nothing_from_the_others(tmp_path: Path
 def test_a_gitignore_costs_nothing_where_there_is_none(tmp_path: Path) -> None:
     fill(tmp_path, "a/b.py")
     code = "import sys, datetime, pathlib; from agent.context import environment as told; root = pathlib.Path(sys.argv[1]); "
-    code += "told(root, root, person=True, git='', today=datetime.date(2026, 1, 1)); print('pathspec' in sys.modules)"
+    code += "told(root, root, person=True, git='', today=datetime.date(2026, 1, 1), permits=''); print('pathspec' in sys.modules)"
     program = [sys.executable, "-c", code, str(tmp_path)]
     assert subprocess.run(program, cwd=ROOT, capture_output=True, check=True).stdout == b"False\n"
 
@@ -102,9 +102,9 @@ def test_two_levels_are_listed_without_what_is_ignored(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "expected"),
     [
-        ({"pyproject.toml": "[tool.pytest.ini_options]\n"}, "Checks: pytest\n"),
-        ({"tests/test_a.py": "import unittest\n"}, "Checks: python -m unittest\n"),
-        ({"tests/test_a.py": "import pytest\n"}, "Checks: pytest\n"),
+        ({"pyproject.toml": "[tool.pytest.ini_options]\n"}, "Checks: python3 -m pytest\n"),
+        ({"tests/test_a.py": "import unittest\n"}, "Checks: python3 -m unittest\n"),
+        ({"tests/test_a.py": "import pytest\n"}, "Checks: python3 -m pytest\n"),
         ({"package.json": '{"scripts": {"test": "x", "build": "y"}}'}, "Checks: npm run (test, build)\n"),
         ({"package.json": '{"scripts": {"test": "x"}}', "yarn.lock": ""}, "Checks: yarn run (test)\n"),
         ({"package.json": "{", "go.mod": "module x"}, "Checks: go test ./...\n"),

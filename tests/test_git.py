@@ -27,7 +27,7 @@ def test_branch_and_status_are_told(tmp_path: Path) -> None:
     git(root, "add", "new")
     (root / "untracked").write_text("x")
     told = Git(root).start_status().collect(PATIENCE)
-    assert told == "branch main; 3 changed\n M a.txt\nA  new/file name\n?? untracked"
+    assert told == "branch main; 2 changed, 1 untracked\n M a.txt\nA  new/file name\n?? untracked"
 
 
 def test_a_status_runs_nothing_of_a_hostile_repository_and_changes_nothing(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from agent.errors import UsageError
-from agent.policy import TABLE, Decision, Mode, Question, Rule, judge, plain_words
+from agent.policy import TABLE, Decision, Mode, Question, Rule, judge, permits, plain_words
 from agent.tool import Effect
 from agent.workspace.contract import Located, Place
 
@@ -132,3 +132,22 @@ def test_a_broad_rule_does_not_cover_what_lies_outside() -> None:
 def test_what_is_no_rule_is_said_in_one_line() -> None:
     with pytest.raises(UsageError, match=r"is no rule; write tool or tool\(pattern\)"):
         allow("git diff *")
+
+
+@pytest.mark.parametrize(
+    ("mode", "rules", "words"),
+    [
+        (Mode.PLAN, (allow("shell(make)"),), "This run is read-only"),
+        (Mode.ASK, (), "Changes of files need approval; commands need approval. Nobody is there to approve anything"),
+        (
+            Mode.EDITS,
+            (allow("shell(make *)"), allow("shell(ls)")),
+            "without approval; commands need approval but for these, each sent alone",
+        ),
+        (Mode.EDITS, (allow("shell"),), "a command may run without approval"),
+        (Mode.YOLO, (deny("shell(git push *)"),), "may run without approval; never allowed: shell(git push *)."),
+    ],
+)
+def test_the_model_is_told_what_may_run(mode: Mode, rules: tuple[Rule, ...], words: str) -> None:
+    assert words in permits(mode, rules, person=False)
+    assert "Nobody" not in permits(mode, rules, person=True)

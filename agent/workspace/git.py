@@ -274,7 +274,9 @@ def _words(out: bytes, cut: bool) -> str:
                 pass
     if not head:
         return ""
-    count = f"{'more than ' if cut else ''}{len(lines)} changed" if lines else "nothing changed"
+    new = sum(line.startswith("??") for line in lines)
+    counts = [f"{number} {kind}" for number, kind in ((len(lines) - new, "changed"), (new, "untracked")) if number]
+    count = f"{'more than ' if cut else ''}{', '.join(counts)}" if counts else "nothing changed"
     told = [f"{_branch(head, commit)}; {count}"]
     told += [safe_line(line)[:200] for line in lines[:_MOST_LINES]]
     if len(lines) > _MOST_LINES:
