@@ -9,7 +9,8 @@ from agent.errors import ToolFailure
 
 STAR = "[^/]*"
 DEEP = "(?:[^/]*/)*"  # any number of folders
-_MOST = 1000  # globs that the braces of one may stand for
+_LONGEST = 2000  # characters of a glob
+_MOST = 500  # globs that the braces of one may stand for
 _PIECE = re.compile(r"\\.|\[[!^]?\]?[^\]]*\]|.", re.DOTALL)
 _ONE = r"(?:\\.|(?:\(\?!/\))?\[\^?\]?(?:\\.|[^\]\\])*\](?![*+])|[^\\\[\]().?*+^$|{}/])"  # one character, as a regular expression
 _BETWEEN_STARS = re.compile(rf"(?:{re.escape(STAR)})+({_ONE}*?)(?={re.escape(STAR)})", re.DOTALL)
@@ -19,6 +20,8 @@ def matching(glob: str) -> Callable[[str], bool]:
     """Return whether a path with slashes matches, in the way of .gitignore: without a slash at any depth. Raises ToolFailure."""
     if not glob:
         return lambda path: True
+    if len(glob) > _LONGEST:
+        raise ToolFailure(f"The glob {glob[:60]!r}… is too long; at most {_LONGEST} characters are read.")
     wanted = not glob.startswith("!")
     match = re.compile(_regex(glob.removeprefix("!"), glob), re.DOTALL).fullmatch
     return lambda path: (match(path) is not None) is wanted

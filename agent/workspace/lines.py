@@ -51,6 +51,7 @@ def window(text: str, start: int) -> str:
 
 def compiled(pattern: str, ignore_case: bool) -> re.Pattern[str]:
     """Compile a pattern. Raises Unknown and what `re` raises."""
+    re.compile(pattern)  # what is wrong shows at once, before a look at each class
     pieces = []
     at = 0
     for piece in _PIECE.findall(pattern):
