@@ -127,7 +127,7 @@ async def test_credentials_are_never_touched(tmp_path: Path) -> None:
     (root / ".ssh").mkdir(parents=True)
     (root / ".ssh/id").write_text("secret")
     workspace = LocalWorkspace(root, root, spill=tmp_path / "spill", environment={"HOME": str(root)})
-    assert workspace.find("*", ".") == []
+    assert workspace.find("*", ".") == ([], True)
     with pytest.raises(ToolFailure, match="hidden"):
         workspace.read(workspace.locate(".ssh/id"))
     found = await workspace.search("secret", paths=["."], glob="", context=0, ignore_case=False, limit=10)
@@ -140,9 +140,12 @@ async def test_paths_are_told_and_taken_from_the_current_folder(tmp_path: Path) 
     (root / "app[1]/src/a.py").write_text("needle\n")
     (root / "b.py").write_text("needle\n")
     workspace = LocalWorkspace(root, root / "app[1]", spill=tmp_path / "spill", environment={})
-    assert [path for path, _ in workspace.find("src/*.py", ".")] == ["src/a.py"]
-    assert sorted(path for path, _ in workspace.find("*.py", "..")) == ["../b.py", "src/a.py"]
-    for glob, paths in (("src/*.py", ["src/a.py"]), ("", ["../b.py", "src/a.py"])):
+    assert [path for path, _ in workspace.find("src/*.py", ".")[0]] == ["src/a.py"]
+    assert sorted(path for path, _ in workspace.find("*.py", "..")[0]) == ["../b.py", "src/a.py"]
+    assert [path for path, _ in workspace.find(f"{root}/app[1]/src/*.py", ".")[0]] == ["src/a.py"]
+    with pytest.raises(ToolFailure, match="globs are relative"):
+        workspace.find("../*.py", ".")
+    for glob, paths in (("src/*.py", ["src/a.py"]), (f"{root}/b.py", ["../b.py"]), ("", ["../b.py", "src/a.py"])):
         found = await workspace.search("needle", paths=[".."], glob=glob, context=0, ignore_case=False, limit=10)
         assert sorted(path for path, _ in found.counts) == paths
         assert all(workspace.read(workspace.locate(match.path)).text == "needle\n" for match in found.matches)

@@ -34,10 +34,12 @@ class Find(Tool[FindArguments]):
 
     async def run(self, arguments: FindArguments, context: Context) -> Result:
         """Find. Raises ToolFailure."""
-        found = await asyncio.to_thread(context.workspace.find, arguments.glob, arguments.path)
+        found, whole = await asyncio.to_thread(context.workspace.find, arguments.glob, arguments.path)
         lines = [path.replace("\n", "\\n") for path, _ in found[:_MOST]]
         if not found:
             lines.append(f"No file in {arguments.path} matches {arguments.glob}.")
         if len(found) > _MOST:
             lines.append(f"[the newest {_MOST} of {len(found)} files; narrow glob or path]")
+        if not whole:
+            lines.append("[some folders could not be read, or the time was up: there may be more]")
         return Result("\n".join(lines), (TextBlock(f"{len(found)} file{'' if len(found) == 1 else 's'}"),))

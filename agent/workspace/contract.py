@@ -109,8 +109,8 @@ class Workspace(Protocol):
         """Replace what `expected` says is there, or create where it is None. Raises ToolFailure when that is not so."""
         ...
 
-    def find(self, glob: str, folder: str) -> list[tuple[str, float]]:
-        """Return files and their times of change, newest first, without what .gitignore names."""
+    def find(self, glob: str, folder: str) -> tuple[list[tuple[str, float]], bool]:
+        """Return files and their times of change, newest first, without what .gitignore names, and whether that is all."""
         ...
 
     async def search(

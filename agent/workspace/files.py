@@ -5,6 +5,7 @@ import hashlib
 import os
 import secrets
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -15,13 +16,14 @@ from pathlib import Path
 from agent.errors import ToolFailure
 from agent.safe import safe_line
 from agent.workspace.contract import FileText, Located, Place
-from agent.workspace.globs import matching
+from agent.workspace.globs import from_root, matching
 from agent.workspace.paths import Paths
 from agent.workspace.text import decode, encode, kind
 from agent.workspace.walk import Walk
 
 _LARGEST = 16 << 20
 _MOST_NAMES = 2000
+_SECONDS = 30.0  # that files are looked for
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -73,23 +75,30 @@ class Files:
             self.saw(file)
         return file
 
-    def find(self, glob: str, folder: str) -> list[tuple[str, float]]:
-        """Return files and their times of change, newest first, without what .gitignore names. Raises ToolFailure."""
+    def find(self, glob: str, folder: str) -> tuple[list[tuple[str, float]], bool]:
+        """Return files and their times of change, newest first, without what .gitignore names, and whether that is all.
+
+        Raises ToolFailure.
+        """
         located = self._paths.locate(folder)
         _refuse_hidden(located)
         if not located.real.is_dir():
             raise ToolFailure(f"There is no folder {located.shown}.")
-        matches = matching(glob)
+        matches = matching(from_root(glob, self._paths.cwd))
+        walk, deadline = Walk(self._paths.root), time.monotonic() + _SECONDS
         hidden = self._paths.hidden_below(located.real)
         found: list[tuple[str, float]] = []
-        for absolute in Walk(self._paths.root).files(located.real):
+        for absolute in walk.files(located.real):
+            if time.monotonic() > deadline:
+                walk.partial = True
+                break
             if hidden and f"{absolute}/".startswith(hidden):
                 continue
             if not matches(os.path.relpath(absolute, self._paths.cwd)) and not matches(os.path.relpath(absolute, located.real)):
                 continue
             with suppress(OSError):
                 found.append((self._paths.shown(Path(absolute)), os.lstat(absolute).st_mtime))
-        return sorted(found, key=lambda pair: (-pair[1], pair[0]))
+        return sorted(found, key=lambda pair: (-pair[1], pair[0])), not walk.partial
 
     @contextmanager
     def _folder(self, located: Located, *, make: bool) -> Iterator[int]:

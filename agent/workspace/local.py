@@ -57,8 +57,8 @@ class LocalWorkspace:
         """Replace what `expected` says is there, or create where it is None. Raises ToolFailure when that is not so."""
         return self._files.write(located, text, expected)
 
-    def find(self, glob: str, folder: str) -> list[tuple[str, float]]:
-        """Return files and their times of change, newest first, without what .gitignore names."""
+    def find(self, glob: str, folder: str) -> tuple[list[tuple[str, float]], bool]:
+        """Return files and their times of change, newest first, without what .gitignore names, and whether that is all."""
         return self._files.find(glob, folder)
 
     async def search(
@@ -113,10 +113,10 @@ class LocalWorkspace:
     def _from_root(self, glob: str) -> str:
         """Return a glob that is meant from the current folder, as one from the root."""
         bare = glob.removeprefix("!")
-        if "/" not in bare or self.cwd == self.root:
+        if "/" not in bare or bare.startswith("/") or self.cwd == self.root:
             return glob
         folder = re.sub(r"([*?\[\]{}\\])", r"\\\1", str(self.cwd.relative_to(self.root)))
-        return f"{glob[: len(glob) - len(bare)]}{folder}/{bare.removeprefix('./').removeprefix('/')}"
+        return f"{glob[: len(glob) - len(bare)]}{folder}/{bare.removeprefix('./')}"
 
     def _told(self, path: str) -> str:
         return self._paths.shown(self.root / path)
