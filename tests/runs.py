@@ -95,7 +95,7 @@ async def until(file: Path) -> None:
 
 async def gone(mark: str) -> bool:
     """Wait, for a while, until no process has the mark in its command line; say whether none has."""
-    for _ in range(200):
+    for _ in range(1000):
         if not alive(mark):
             return True
         await asyncio.sleep(0.01)
