@@ -1,6 +1,7 @@
 """Owns the person's settings: one TOML file and the environment → one frozen value."""
 
 import difflib
+import json
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -90,6 +91,9 @@ def connect(config: Config, environment: Mapping[str, str], model: str = "") -> 
             base_url = environment.get("MOONSHOT_BASE_URL") or MOONSHOT
             return Connection(_checked(base_url, "MOONSHOT_BASE_URL"), key, name, chosen or config.model)
     name = config.endpoint or (next(iter(config.endpoints)) if len(config.endpoints) == 1 else "")
+    if not name and config.endpoints:
+        names = sorted(config.endpoints)
+        raise UsageError(f"config.toml has the endpoints {', '.join(names)}; say which: endpoint = {json.dumps(names[0])}")
     if not name:
         raise UsageError(_NO_KEY, 77)
     endpoint = config.endpoints.get(name)
@@ -109,5 +113,6 @@ def _checked(url: str, source: str) -> str:
     except ValueError:
         known = False
     if not known:
-        raise UsageError(f"{source} is no http address: {url!r}")
+        hint = "" if url.lower().startswith(("http://", "https://")) else "; begin it with http:// or https://"
+        raise UsageError(f"{source} is no http address: {url!r}{hint}")
     return url.rstrip("/")

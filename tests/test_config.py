@@ -71,7 +71,23 @@ def test_no_key_ends_with_77_and_says_what_to_do(environment: dict[str, str], wo
     assert raised.value.exit_code == 77
 
 
+def test_of_several_endpoints_one_must_be_chosen() -> None:
+    config = Config(endpoints={"b": Endpoint(base_url="http://b/v1"), "a": Endpoint(base_url="http://a/v1")})
+    with pytest.raises(UsageError) as raised:
+        connect(config, {})
+    assert str(raised.value) == 'config.toml has the endpoints a, b; say which: endpoint = "a"'
+    assert raised.value.exit_code == 2
+    assert connect(config.model_copy(update={"endpoint": "b"}), {}).base_url == "http://b/v1"
+
+
 @pytest.mark.parametrize("address", ["http://[bad", "ftp://h", "h:1/v1", "http://", "http://h:99999"])
 def test_a_bad_address_is_told_in_one_line(address: str) -> None:
     with pytest.raises(UsageError, match="JUMAR_BASE_URL is no http address"):
         connect(Config(), {"JUMAR_BASE_URL": address})
+
+
+@pytest.mark.parametrize(("address", "told"), [("localhost:8000/v1", True), ("ftp://h", True), ("http://h:99999", False)])
+def test_an_address_without_its_beginning_is_told_how_to_begin(address: str, told: bool) -> None:
+    with pytest.raises(UsageError) as raised:
+        connect(Config(), {"JUMAR_BASE_URL": address})
+    assert str(raised.value).endswith("; begin it with http:// or https://") is told
