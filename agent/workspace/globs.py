@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from agent.errors import ToolFailure
@@ -17,14 +17,18 @@ _BETWEEN_STARS = re.compile(rf"(?:{re.escape(STAR)})+({_ONE}*?)(?={re.escape(STA
 
 
 def matching(glob: str) -> Callable[[str], bool]:
-    """Return whether a path with slashes matches, in the way of .gitignore: without a slash at any depth. Raises ToolFailure."""
+    """Return whether a path with slashes matches, in the way of .gitignore: without a slash at any depth. Raises ToolFailure.
+
+    A glob with `!` excludes what it matches, and all below a folder that it matches.
+    """
     if not glob:
         return lambda path: True
     if len(glob) > _LONGEST:
         raise ToolFailure(f"The glob {glob[:60]!r}… is too long; at most {_LONGEST} characters are read.")
-    wanted = not glob.startswith("!")
     match = re.compile(_regex(glob.removeprefix("!"), glob), re.DOTALL).fullmatch
-    return lambda path: (match(path) is not None) is wanted
+    if glob.startswith("!"):
+        return lambda path: not any(map(match, _with_folders(path)))
+    return lambda path: match(path) is not None
 
 
 def from_root(glob: str, root: Path) -> str:
@@ -44,6 +48,15 @@ def from_root(glob: str, root: Path) -> str:
     if first and os.path.lexists(f"/{first}") and not os.path.lexists(root / first):
         raise ToolFailure(f"The glob {glob!r} is absolute; globs are relative to the workspace: give the folder as the path.")
     return glob
+
+
+def _with_folders(path: str) -> Iterator[str]:
+    """Yield a path, and each folder above it that it names."""
+    yield path
+    while folder := path.rpartition("/")[0]:
+        path = folder
+        if path != ".." and not path.endswith("/.."):
+            yield path
 
 
 def linear(regex: str) -> str:
