@@ -17,7 +17,7 @@ from agent.gate import Gate, fingerprint
 from agent.messages import Call
 from agent.policy import Decision, Question
 from agent.tool import AnyTool, Arguments, Context, Effect, Result
-from agent.workspace.contract import Located, Place, Workspace
+from agent.workspace.contract import Place, Workspace
 
 _LARGEST_ARGUMENTS = 4 << 20
 _LARGEST_REPLY = 100_000
@@ -25,13 +25,17 @@ _LARGEST_REPLY = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """A call that can run: its tool, its arguments, and what the policy may know of it."""
+    """A call that can run: its tool, its arguments and its effect."""
 
     call: Call
     tool: AnyTool
     arguments: Arguments
-    question: Question
-    located: Mapping[str, Located]
+    effect: Effect
+
+    @property
+    def subject(self) -> str:
+        """What rules match, and a person reads."""
+        return self.tool.subject(self.arguments)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,58 +121,63 @@ class Execute:
             return Invalid(call, f"The arguments of {call.name} do not fit, nothing was run: {_faults(error)}.")
         except (ValueError, RecursionError) as error:
             return Invalid(call, f"The arguments of {call.name} are no JSON object, nothing was run: {error}.")
-        located = {path: self._workspace.locate(path) for path in tool.paths(arguments)}
-        question = Question(call.name, tool.effect_of(arguments), tool.subject(arguments), tuple(located.values()))
-        return Parsed(call, tool, arguments, question, located)
+        return Parsed(call, tool, arguments, tool.effect_of(arguments))
 
     async def _one(self, item: Parsed | Invalid) -> ToolFinished:
         if isinstance(item, Invalid):
             return ToolFinished(call_id=item.call.id, tool=item.call.name, status="invalid", reply=item.fault)
         began = time.monotonic()
         finish = partial(_finish, item, began)
-        context = Context(self._workspace, partial(self._progress, item.call.id), partial(self._ask, item.call.id), item.located)
+        # Only now, for the calls before it in this step may have changed where its paths lead.
+        located = {path: self._workspace.locate(path) for path in item.tool.paths(item.arguments)}
+        question = Question(item.call.name, item.effect, item.subject, tuple(located.values()))
+        context = Context(
+            self._workspace,
+            partial(self._progress, item.call.id),
+            partial(self._ask, item.call.id),
+            located,
+            partial(self._gate.may_show, item.call.name),
+        )
         try:
-            refusal = await self._pass(item, context)
+            refusal = await self._pass(item, question, context)
             if refusal is not None:
                 return finish("denied", Result(refusal))
-            if item.question.effect is not Effect.READ:
+            if item.effect is not Effect.READ:
                 await self._before_change()
-            self._tell(
-                ToolStarted(call_id=item.call.id, tool=item.call.name, subject=item.question.subject, effect=item.question.effect)
-            )
+            self._tell(ToolStarted(call_id=item.call.id, tool=item.call.name, subject=item.subject, effect=item.effect))
             return finish("done", await item.tool.run(item.arguments, context))
         except ToolFailure as failure:
             return finish("failed", Result(str(failure)))
         except OSError as error:
             return finish("failed", Result(f"{item.call.name} failed: {error}"))
 
-    async def _pass(self, item: Parsed, context: Context) -> str | None:
+    async def _pass(self, item: Parsed, question: Question, context: Context) -> str | None:
         """Take a call through the gate; return the words of a refusal, or None where it may run."""
-        expected = self._gate.weigh(item.question)
-        if item.question.effect is Effect.READ and expected is Decision.ALLOW:
+        expected = self._gate.weigh(question)
+        if item.effect is Effect.READ and expected is Decision.ALLOW:
             return None
         digest = ""
         while True:
             # Only what a person is asked about is looked at before it may be: a preview reads files, and its failure is told.
-            blocks = await self._preview(item, context) if expected is Decision.ASK else ()
+            blocks = await self._preview(item, question, context) if expected is Decision.ASK else ()
             now = fingerprint(item.call.name, item.arguments.model_dump_json(), str(self._workspace.cwd), blocks)
             if now == digest:
                 return None
             digest = now
-            decided = await self._gate.judge(item.call.id, item.question, blocks, digest)
+            decided = await self._gate.judge(item.call.id, question, blocks, digest)
             if not decided.allowed:
-                words = f" They said: {decided.words}" if decided.words else ""
+                words = f" They said: {decided.words.rstrip('.')}." if decided.words else ""
                 return (
                     f"Not run: {decided.reason}.{words} Do not try to reach the same by another way; go on without it or say so."
                 )
             if decided.by != "person":
                 return None
 
-    async def _preview(self, item: Parsed, context: Context) -> tuple[Block, ...]:
+    async def _preview(self, item: Parsed, question: Question, context: Context) -> tuple[Block, ...]:
         try:
             return await item.tool.preview(item.arguments, context)
         except ToolFailure:
-            if item.question.lies(Place.OUTSIDE):
+            if question.lies(Place.OUTSIDE):
                 return ()  # why it cannot work is the model's to know only once it may look there
             raise
 
@@ -209,11 +218,11 @@ def _faults(error: ValidationError) -> str:
 
 
 def _reads(item: Parsed | Invalid) -> bool:
-    return isinstance(item, Parsed) and item.question.effect is Effect.READ
+    return isinstance(item, Parsed) and item.effect is Effect.READ
 
 
 def _named(item: Parsed | Invalid) -> str:
-    subject = item.question.subject.split("\n", 1)[0][:80] if isinstance(item, Parsed) else ""
+    subject = item.subject.split("\n", 1)[0][:80] if isinstance(item, Parsed) else ""
     return f"{item.call.name} {subject}".rstrip()
 
 
@@ -222,7 +231,7 @@ def _skipped(item: Parsed | Invalid, failed: Parsed | Invalid) -> ToolFinished:
         f"Not run, because an earlier change of this step was not made ({_named(failed)}, see above). "
         "Send it again if it is still wanted."
     )
-    subject = item.question.subject if isinstance(item, Parsed) else ""
+    subject = item.subject if isinstance(item, Parsed) else ""
     return ToolFinished(call_id=item.call.id, tool=item.call.name, status="skipped", reply=words, subject=subject)
 
 
@@ -235,7 +244,7 @@ def _finish(item: Parsed, began: float, status: CallStatus, result: Result) -> T
         tool=item.call.name,
         status=status,
         reply=reply,
-        subject=item.question.subject,
+        subject=item.subject,
         blocks=result.blocks,
         changes=result.changes,
         exit_code=result.exit_code,

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from agent.blocks import Block
 from agent.events import ApprovalAsked, ApprovalDecided, Decider, Event
 from agent.policy import Decision, Mode, Question, Rule, judge
+from agent.tool import Effect
+from agent.workspace.contract import Located
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,10 @@ class Gate:
         """Say what becomes of a question: it is only asked where somebody can answer."""
         decision = judge(self.mode, question, self._rules).decision
         return Decision.DENY if decision is Decision.ASK and not self._person else decision
+
+    def may_show(self, tool: str, path: Located) -> bool:
+        """Whether a call that goes through a folder may show what is in this file."""
+        return judge(self.mode, Question(tool, Effect.READ, path.shown, (path,)), self._rules).decision is not Decision.DENY
 
     def leave(self) -> None:
         """Nobody can answer any more: what waits is refused, and what would ask from now on."""

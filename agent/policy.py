@@ -54,6 +54,10 @@ _RULE = re.compile(r"(?P<tool>[a-z][a-z0-9_]*)(?:\((?P<pattern>.*)\))?", re.DOTA
 _NOT_PLAIN = re.compile(r"[^\w\s./:=@%+,\-'\"]|[\r\n\0]|[^\x20-\x7e]")
 
 
+_BRACES = re.compile(r"\{([^{}]*,[^{}]*)\}")
+_MOST_VARIANTS = 64
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """`tool` or `tool(pattern)`: a glob over the path, or a prefix of the command's words with a final `*`."""
@@ -72,8 +76,12 @@ class Rule:
                 f"{source}: {text!r} is no rule; write tool or tool(pattern), such as 'shell(pytest *)' or 'edit(src/*)'"
             )
         pattern = (match["pattern"] or "*").strip()
-        if decision is Decision.ALLOW and match["tool"] == "shell" and "*" in " ".join(pattern.split()[:-1]):
-            raise UsageError(f"{source}: {text!r}: a * can only stand at the end of what is allowed")
+        words = pattern.split()
+        gaps = any("*" in word for word in words[:-1]) or ("*" in words[-1] and words[-1] != "*")
+        if decision is Decision.ALLOW and match["tool"] == "shell" and gaps:
+            raise UsageError(f"{source}: {text!r}: a * can only stand at the end of what is allowed, as a word of its own")
+        if decision is not Decision.ALLOW and match["tool"] == "shell" and pattern != "*" and not _bare_words(pattern):
+            raise UsageError(f"{source}: {text!r} names no command")
         return cls(match["tool"], pattern, decision, source)
 
     def __str__(self) -> str:
@@ -125,8 +133,23 @@ def _words_match(pattern: str, words: tuple[str, ...]) -> bool:
 
 def _mentions(pattern: str, command: str) -> bool:
     """Whether a command could be what a deny rule names, if its words come in this order: rather too often than too rarely."""
-    words = iter(_bare_words(command))
-    return all(any(_is(word, wanted) for word in words) for wanted in _bare_words(pattern) if wanted != "*")
+    wanted = [word for word in _bare_words(pattern) if word != "*"]
+    return any(_in_order(wanted, _bare_words(variant)) for variant in _expanded(command))
+
+
+def _in_order(wanted: list[str], words: list[str]) -> bool:
+    left = iter(words)
+    return bool(wanted) and all(any(_is(word, one) for word in left) for one in wanted)
+
+
+def _expanded(command: str) -> list[str]:
+    """Return the command, and what a shell could make of its braces."""
+    variants = [command]
+    for variant in variants:
+        braces = _BRACES.search(variant)
+        if braces is not None and len(variants) < _MOST_VARIANTS:
+            variants += [variant[: braces.start()] + one + variant[braces.end() :] for one in braces[1].split(",")]
+    return variants
 
 
 def _bare_words(text: str) -> list[str]:
@@ -136,15 +159,18 @@ def _bare_words(text: str) -> list[str]:
 
 
 def _is(word: str, wanted: str) -> bool:
-    return fnmatch.fnmatchcase(word, wanted) or fnmatch.fnmatchcase(word, f"*/{wanted}")
+    """Whether a word is the wanted one, by any path, or glued to an option's letter."""
+    forms = (word, word[2:]) if re.match(r"-[A-Za-z].", word) else (word,)
+    return any(fnmatch.fnmatchcase(form, wanted) or fnmatch.fnmatchcase(form, f"*/{wanted}") for form in forms)
 
 
 def _applies(rule: Rule, question: Question) -> bool:
-    if rule.tool != question.tool:
+    denies = rule.decision is not Decision.ALLOW
+    # What may not be read may not be shown, found or changed by another tool either.
+    if rule.tool != question.tool and not (denies and rule.tool == "read" and question.paths):
         return False
     if rule.pattern == "*":
         return True
-    denies = rule.decision is not Decision.ALLOW
     if question.effect is Effect.EXEC:
         if denies:
             return _mentions(rule.pattern, question.subject)
@@ -152,8 +178,8 @@ def _applies(rule: Rule, question: Question) -> bool:
         return words is not None and _words_match(rule.pattern, words)
     # What is allowed is where a path leads; what is denied, also what it is called.
     if denies:
-        names = {question.subject, *(name for path in question.paths for name in (path.shown, str(path.real)))}
-        return any(fnmatch.fnmatchcase(name, rule.pattern) for name in names)
+        names = {question.subject, *(name for path in question.paths for name in (path.shown, path.called, str(path.real)))}
+        return any(fnmatch.fnmatchcase(form, rule.pattern) for name in names if name for form in (name, f"{name}/"))
     shown = [path.shown for path in question.paths] or [question.subject]
     return all(fnmatch.fnmatchcase(name, rule.pattern) for name in shown)
 
@@ -190,7 +216,10 @@ def permits(mode: Mode, rules: tuple[Rule, ...], *, person: bool) -> str:
     if row[Effect.EXEC] is Decision.ALLOW:
         return f"Changes and commands may run without approval{_but(rules)}."
     edits = row[Effect.WRITE] is Decision.ALLOW
-    files = "Files in the workspace may be changed without approval" if edits else "Changes of files need approval"
+    open_ = [str(rule) for rule in rules if rule.decision is Decision.ALLOW and rule.tool in {"edit", "write"}]
+    files = "Changes of files need approval" + (f" but for these: {', '.join(open_)}" if open_ else "")
+    if edits:
+        files = "Files in the workspace may be changed without approval, but for those that other programs act on"
     plain = [rule.pattern for rule in rules if rule.decision is Decision.ALLOW and rule.tool == "shell"]
     commands = "commands need approval"
     if "*" in plain:

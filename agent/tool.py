@@ -49,17 +49,24 @@ class Result:
     exit_code: int | None = None
 
 
+def _everything(_: Located) -> bool:
+    """Show all."""
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """What a running tool may use; `told` shows progress to the person, `ask` puts a question with choices to them.
 
-    `located` holds where the call's paths led when they were judged: what was judged is what is touched.
+    `located` holds where the call's paths led when they were judged: what was judged is what is touched. `visible` says what
+    a call that goes through a folder may show of it.
     """
 
     workspace: Workspace
     told: Callable[[str], None]
     ask: Callable[[str, tuple[str, ...]], Awaitable[str]]
     located: Mapping[str, Located] = field(default_factory=dict)
+    visible: Callable[[Located], bool] = _everything
 
     def locate(self, path: str) -> Located:
         """Return where a path of the call leads."""

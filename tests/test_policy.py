@@ -81,6 +81,9 @@ def test_a_deny_rule_sees_through_compounds_and_wrappers_without_a_cap(text: str
         ("echo hi", "ec\\\nho hi"),
         ("echo hi *", "{echo,hi}"),
         ("pip* *", "pip3 install x"),
+        ("git push *", "git pu{sh,}"),
+        ("git push *", "g{i,}t{,} push"),
+        ("git push *", "env -S'git push'"),
     ],
 )
 def test_a_deny_rule_matches_its_words_however_they_are_written(rule: str, text: str) -> None:
@@ -99,13 +102,22 @@ def test_a_path_is_judged_by_where_it_leads_and_denied_by_its_name_too() -> None
     assert judge(Mode.YOLO, hidden, (deny("write(secrets/*)"),)).decision is Decision.DENY
     named = Question("write", Effect.WRITE, "secrets/link", at(Place.INSIDE, "elsewhere"))
     assert judge(Mode.YOLO, named, (deny("write(secrets/*)"),)).decision is Decision.DENY
+    path = Located("b/../link/k", Path("/ws/real/k"), Place.INSIDE, "real/k", "link/k")
+    unclean = Question("read", Effect.READ, "b/../link/k", (path,))
+    assert judge(Mode.YOLO, unclean, (deny("read(link/*)"),)).decision is Decision.DENY
+    for tool in ("search", "find", "edit", "write"):
+        folder = Question(tool, Effect.READ, "secrets", at(Place.INSIDE, "secrets"))
+        assert judge(Mode.YOLO, folder, (deny("read(secrets/*)"),)).decision is Decision.DENY
     absolute = Question("read", Effect.READ, "key.txt", at(Place.INSIDE, "key.txt"))
     assert judge(Mode.YOLO, absolute, (deny("read(/ws/key.txt)"),)).decision is Decision.DENY
 
 
 def test_what_is_allowed_has_no_gaps() -> None:
-    with pytest.raises(UsageError, match="only stand at the end"):
-        allow("shell(git * --stat)")
+    for rule in ("shell(git * --stat)", "shell(git diff*)", "shell(make*)"):
+        with pytest.raises(UsageError, match="only stand at the end"):
+            allow(rule)
+    with pytest.raises(UsageError, match="names no command"):
+        deny("shell(&&)")
 
 
 def test_deny_beats_allow() -> None:
@@ -142,9 +154,10 @@ def test_what_is_no_rule_is_said_in_one_line() -> None:
         (
             Mode.EDITS,
             (allow("shell(make *)"), allow("shell(ls)")),
-            "without approval; commands need approval but for these, each sent alone",
+            "commands need approval but for these, each sent alone",
         ),
         (Mode.EDITS, (allow("shell"),), "a command may run without approval"),
+        (Mode.ASK, (allow("edit(docs/*)"), allow("write")), "Changes of files need approval but for these: edit(docs/*), write;"),
         (Mode.YOLO, (deny("shell(git push *)"),), "may run without approval; never allowed: shell(git push *)."),
     ],
 )

@@ -26,7 +26,7 @@ from agent.history import fold, is_valid
 from agent.log import Log
 from agent.loop import Limits
 from agent.messages import Call
-from agent.policy import Mode
+from agent.policy import Decision, Mode, Rule
 from agent.providers.openai import OpenAIModel
 from agent.session import Session, Setting
 from agent.tool import Arguments, Context, Effect, Result, Tool
@@ -302,6 +302,42 @@ async def test_what_nobody_approved_is_not_even_looked_at(bench: Bench, mode: Mo
     await bench.turn(answer(calls=calls), answer("done"))
     assert bench.statuses() == ["denied", "denied"]
     assert not [reply for reply in bench.replies() if "hunter2" in reply.reply]
+
+
+async def test_what_a_command_of_the_same_step_moves_outside_is_judged_there(bench: Bench) -> None:
+    outside = bench.root.parent / "outside"
+    outside.mkdir()
+    (outside / "k").write_text("hunter2\n")
+    (bench.root / "link.sh").write_text(f"ln -s {outside} out\n")
+    await bench.session.close()
+    bench.session = bench.opened(mode=Mode.ASK, rules=(Rule.read("shell", Decision.ALLOW, "--allow"),))
+    calls: list[Any] = [
+        ("shell", {"command": "sh link.sh"}),
+        ("search", {"pattern": ".", "path": "out"}),
+        ("find", {"glob": "*", "path": "out"}),
+        ("read", {"path": "out/k"}),
+    ]
+    await bench.turn(answer(calls=calls), answer("done"))
+    assert bench.statuses() == ["done", "denied", "denied", "denied"]
+    assert not [reply for reply in bench.replies() if "hunter2" in reply.reply]
+
+
+async def test_what_may_not_be_read_is_not_shown_by_any_tool(bench: Bench) -> None:
+    for name in ("secrets/k", "open/k"):
+        (bench.root / name).parent.mkdir()
+        (bench.root / name).write_text("hunter2\n")
+    await bench.session.close()
+    bench.session = bench.opened(rules=(Rule.read("read(secrets/*)", Decision.DENY, "--deny"),))
+    calls: list[Any] = [
+        ("search", {"pattern": "hunter"}),
+        ("find", {"glob": "k"}),
+        ("search", {"pattern": "hunter", "path": "secrets"}),
+        ("edit", {"path": "secrets/k", "old": "hunter3", "new": "x"}),
+    ]
+    await bench.turn(answer(calls=calls), answer("done"))
+    assert bench.statuses() == ["done", "done", "denied", "denied"]
+    assert [reply.reply for reply in bench.replies()[:2]] == ["open/k:1:hunter2", "open/k"]
+    assert not [reply for reply in bench.replies()[2:] if "hunter2" in reply.reply]
 
 
 async def test_what_lies_outside_is_told_of_only_after_a_person_allowed_it(bench: Bench) -> None:

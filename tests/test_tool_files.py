@@ -7,6 +7,7 @@ import pytest
 from agent.blocks import DiffBlock
 from agent.errors import ToolFailure
 from agent.tool import AnyTool, Arguments, Context, Result
+from agent.workspace.contract import Found, Located
 from agent.workspace.local import LocalWorkspace
 from tools.edit import Edit, EditArguments
 from tools.read import Read, ReadArguments
@@ -122,16 +123,28 @@ async def test_editing_without_reading_does_not_make_a_file_known(bench: Bench) 
         await bench.write("a.txt", "gone\n")
 
 
+def everything(_: Located) -> bool:
+    return True
+
+
+def found(workspace: LocalWorkspace, glob: str, folder: str) -> tuple[list[tuple[str, float]], bool]:
+    return workspace.find(glob, workspace.locate(folder), everything)
+
+
+async def searched(workspace: LocalWorkspace, pattern: str, path: str, glob: str) -> Found:
+    start = workspace.locate(path)
+    return await workspace.search(pattern, paths=[start], glob=glob, context=0, ignore_case=False, limit=10, visible=everything)
+
+
 async def test_credentials_are_never_touched(tmp_path: Path) -> None:
     root = tmp_path / "home"
     (root / ".ssh").mkdir(parents=True)
     (root / ".ssh/id").write_text("secret")
     workspace = LocalWorkspace(root, root, spill=tmp_path / "spill", environment={"HOME": str(root)})
-    assert workspace.find("*", ".") == ([], True)
+    assert found(workspace, "*", ".") == ([], True)
     with pytest.raises(ToolFailure, match="hidden"):
         workspace.read(workspace.locate(".ssh/id"))
-    found = await workspace.search("secret", paths=["."], glob="", context=0, ignore_case=False, limit=10)
-    assert found.total == 0
+    assert (await searched(workspace, "secret", ".", "")).total == 0
 
 
 async def test_paths_are_told_and_taken_from_the_current_folder(tmp_path: Path) -> None:
@@ -140,12 +153,12 @@ async def test_paths_are_told_and_taken_from_the_current_folder(tmp_path: Path) 
     (root / "app[1]/src/a.py").write_text("needle\n")
     (root / "b.py").write_text("needle\n")
     workspace = LocalWorkspace(root, root / "app[1]", spill=tmp_path / "spill", environment={})
-    assert [path for path, _ in workspace.find("src/*.py", ".")[0]] == ["src/a.py"]
-    assert sorted(path for path, _ in workspace.find("*.py", "..")[0]) == ["../b.py", "src/a.py"]
-    assert [path for path, _ in workspace.find(f"{root}/app[1]/src/*.py", ".")[0]] == ["src/a.py"]
+    assert [path for path, _ in found(workspace, "src/*.py", ".")[0]] == ["src/a.py"]
+    assert sorted(path for path, _ in found(workspace, "*.py", "..")[0]) == ["../b.py", "src/a.py"]
+    assert [path for path, _ in found(workspace, f"{root}/app[1]/src/*.py", ".")[0]] == ["src/a.py"]
     with pytest.raises(ToolFailure, match="globs are relative"):
-        workspace.find("../*.py", ".")
+        found(workspace, "../*.py", ".")
     for glob, paths in (("src/*.py", ["src/a.py"]), (f"{root}/b.py", ["../b.py"]), ("", ["../b.py", "src/a.py"])):
-        found = await workspace.search("needle", paths=[".."], glob=glob, context=0, ignore_case=False, limit=10)
-        assert sorted(path for path, _ in found.counts) == paths
-        assert all(workspace.read(workspace.locate(match.path)).text == "needle\n" for match in found.matches)
+        hits = await searched(workspace, "needle", "..", glob)
+        assert sorted(path for path, _ in hits.counts) == paths
+        assert all(workspace.read(workspace.locate(match.path)).text == "needle\n" for match in hits.matches)

@@ -34,7 +34,8 @@ class Find(Tool[FindArguments]):
 
     async def run(self, arguments: FindArguments, context: Context) -> Result:
         """Find. Raises ToolFailure."""
-        found, whole = await asyncio.to_thread(context.workspace.find, arguments.glob, arguments.path)
+        folder = context.locate(arguments.path)
+        found, whole = await asyncio.to_thread(context.workspace.find, arguments.glob, folder, context.visible)
         lines = [path.replace("\n", "\\n") for path, _ in found[:_MOST]]
         if not found:
             lines.append(f"No file in {arguments.path} matches {arguments.glob}.")

@@ -40,11 +40,12 @@ class Search(Tool[SearchArguments]):
         """Search. Raises ToolFailure."""
         found = await context.workspace.search(
             arguments.pattern,
-            paths=(arguments.path,),
+            paths=(context.locate(arguments.path),),
             glob=arguments.glob,
             context=arguments.context,
             ignore_case=arguments.ignore_case,
             limit=arguments.limit if arguments.mode == "lines" else 0,
+            visible=context.visible,
         )
         totals = f"{found.total} {_plural(found.total, 'line')} in {len(found.counts)} {_plural(len(found.counts), 'file')}"
         lines, left_out = _lines(found, arguments)

@@ -24,6 +24,7 @@ class Located:
     real: Path
     place: Place
     shown: str  # relative to the current folder where it is in the workspace
+    called: str = ""  # as asked for, but without `.` and `..`: a rule may name a link and not only where it leads
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,14 +110,22 @@ class Workspace(Protocol):
         """Replace what `expected` says is there, or create where it is None. Raises ToolFailure when that is not so."""
         ...
 
-    def find(self, glob: str, folder: str) -> tuple[list[tuple[str, float]], bool]:
-        """Return files and their times of change, newest first, without what .gitignore names, and whether that is all."""
+    def find(self, glob: str, folder: Located, visible: Callable[[Located], bool]) -> tuple[list[tuple[str, float]], bool]:
+        """Return visible files and when they changed, newest first, without what .gitignore names, and whether that is all."""
         ...
 
     async def search(
-        self, pattern: str, *, paths: Sequence[str], glob: str, context: int, ignore_case: bool, limit: int
+        self,
+        pattern: str,
+        *,
+        paths: Sequence[Located],
+        glob: str,
+        context: int,
+        ignore_case: bool,
+        limit: int,
+        visible: Callable[[Located], bool],
     ) -> Found:
-        """Search lines by regular expression, without what .gitignore names. Raises ToolFailure."""
+        """Search lines by regular expression, without what .gitignore names and what is not visible. Raises ToolFailure."""
         ...
 
     async def run(self, command: str, limit: float, told: Callable[[str], None]) -> Ended:

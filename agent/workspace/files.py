@@ -6,7 +6,7 @@ import os
 import secrets
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from difflib import get_close_matches
@@ -75,26 +75,27 @@ class Files:
             self.saw(file)
         return file
 
-    def find(self, glob: str, folder: str) -> tuple[list[tuple[str, float]], bool]:
-        """Return files and their times of change, newest first, without what .gitignore names, and whether that is all.
+    def find(self, glob: str, folder: Located, visible: Callable[[Located], bool]) -> tuple[list[tuple[str, float]], bool]:
+        """Return visible files and when they changed, newest first, without what .gitignore names, and whether that is all.
 
         Raises ToolFailure.
         """
-        located = self._paths.locate(folder)
-        _refuse_hidden(located)
-        if not located.real.is_dir():
-            raise ToolFailure(f"There is no folder {located.shown}.")
+        _refuse_hidden(folder)
+        if not folder.real.is_dir():
+            raise ToolFailure(f"There is no folder {folder.shown}.")
         matches = matching(from_root(glob, self._paths.cwd))
         walk, deadline = Walk(self._paths.root), time.monotonic() + _SECONDS
-        hidden = self._paths.hidden_below(located.real)
+        hidden = self._paths.hidden_below(folder.real)
         found: list[tuple[str, float]] = []
-        for absolute in walk.files(located.real):
+        for absolute in walk.files(folder.real):
             if time.monotonic() > deadline:
                 walk.partial = True
                 break
             if hidden and f"{absolute}/".startswith(hidden):
                 continue
-            if not matches(os.path.relpath(absolute, self._paths.cwd)) and not matches(os.path.relpath(absolute, located.real)):
+            if not matches(os.path.relpath(absolute, self._paths.cwd)) and not matches(os.path.relpath(absolute, folder.real)):
+                continue
+            if not visible(self._paths.locate(absolute)):
                 continue
             with suppress(OSError):
                 found.append((self._paths.shown(Path(absolute)), os.lstat(absolute).st_mtime))

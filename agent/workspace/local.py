@@ -57,16 +57,29 @@ class LocalWorkspace:
         """Replace what `expected` says is there, or create where it is None. Raises ToolFailure when that is not so."""
         return self._files.write(located, text, expected)
 
-    def find(self, glob: str, folder: str) -> tuple[list[tuple[str, float]], bool]:
-        """Return files and their times of change, newest first, without what .gitignore names, and whether that is all."""
-        return self._files.find(glob, folder)
+    def find(self, glob: str, folder: Located, visible: Callable[[Located], bool]) -> tuple[list[tuple[str, float]], bool]:
+        """Return visible files and when they changed, newest first, without what .gitignore names, and whether that is all."""
+        return self._files.find(glob, folder, visible)
 
     async def search(
-        self, pattern: str, *, paths: Sequence[str], glob: str, context: int, ignore_case: bool, limit: int
+        self,
+        pattern: str,
+        *,
+        paths: Sequence[Located],
+        glob: str,
+        context: int,
+        ignore_case: bool,
+        limit: int,
+        visible: Callable[[Located], bool],
     ) -> Found:
-        """Search lines by regular expression, without what .gitignore names. Raises ToolFailure."""
-        starts = [self._start(path) for path in paths]
-        query = Query(pattern, self.root, starts, self._from_root(glob), context, ignore_case, limit, self._may_be_seen)
+        """Search lines by regular expression, without what .gitignore names and what is not visible. Raises ToolFailure."""
+        starts = [_start(path) for path in paths]
+
+        def allowed(path: str) -> bool:
+            located = self.locate(path)
+            return located.place is not Place.HIDDEN and visible(located)
+
+        query = Query(pattern, self.root, starts, self._from_root(glob), context, ignore_case, limit, allowed)
         found = await search(self._engine, query)
         if self.cwd == self.root:
             return found
@@ -100,16 +113,6 @@ class LocalWorkspace:
         """End every process."""
         await self._shell.close()
 
-    def _start(self, path: str) -> Path:
-        located = self.locate(path)
-        if located.place is Place.HIDDEN:
-            raise ToolFailure(f"{located.shown} is hidden: credentials and jumar's own state are never read.")
-        if not located.real.exists():
-            raise ToolFailure(f"There is no {located.shown} to search; find names what there is.")
-        if not (located.real.is_file() or located.real.is_dir()):
-            raise ToolFailure(f"{located.shown} is a pipe or a device.")
-        return located.real
-
     def _from_root(self, glob: str) -> str:
         """Return a glob that is meant from the current folder, as one from the root."""
         bare = glob.removeprefix("!")
@@ -121,5 +124,12 @@ class LocalWorkspace:
     def _told(self, path: str) -> str:
         return self._paths.shown(self.root / path)
 
-    def _may_be_seen(self, path: str) -> bool:
-        return self.locate(path).place is not Place.HIDDEN
+
+def _start(located: Located) -> Path:
+    if located.place is Place.HIDDEN:
+        raise ToolFailure(f"{located.shown} is hidden: credentials and jumar's own state are never read.")
+    if not located.real.exists():
+        raise ToolFailure(f"There is no {located.shown} to search; find names what there is.")
+    if not (located.real.is_file() or located.real.is_dir()):
+        raise ToolFailure(f"{located.shown} is a pipe or a device.")
+    return located.real

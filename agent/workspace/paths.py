@@ -48,7 +48,7 @@ class Paths:
             name = f"{self._person}{name[1:]}"
         lexical = Path(os.path.normpath(self.cwd / name))
         real = _real(self.cwd / name)
-        return Located(path, real, self._place(lexical, real), self.shown(real))
+        return Located(path, real, self._place(lexical, real), self.shown(real), self.shown(lexical))
 
     def shown(self, real: Path) -> str:
         """Return a path as it is told: relative to the current folder where it is in the workspace."""
