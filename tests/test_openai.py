@@ -46,6 +46,20 @@ async def model_of(
         await model.close()
 
 
+@asynccontextmanager
+async def saying(status: int, body: bytes) -> AsyncIterator[int]:
+    """Answer whatever comes in the same way, be it HTTP or not."""
+
+    async def answer_once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1 << 16)
+        writer.write(b"HTTP/1.1 %d Said\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b" % (status, len(body), body))
+        writer.close()
+        await writer.wait_closed()
+
+    async with await asyncio.start_server(answer_once, "127.0.0.1", 0) as server:
+        yield server.sockets[0].getsockname()[1]
+
+
 async def stream(response: Response, request: Request | None = None) -> list[Chunk]:
     async with ScriptedServer([response]) as server, model_of(server) as model:
         return [chunk async for chunk in model.stream(request or asking())]
@@ -326,7 +340,10 @@ async def test_a_model_of_the_servers_choice_is_not_named_and_can_be_learned() -
     [
         (failure(404, {"detail": "Not Found"}), "/v1/models is not there (404): Not Found"),
         (failure(200, {"data": "none"}), "JUMAR_MODEL"),
-        (failure(200, "<html>"), "JUMAR_MODEL"),
+        (failure(200, "\n<html>"), "answered with a web page and not as a model; is the base URL right?"),
+        (failure(200, {"error": "Unexpected endpoint"}), "/v1/models is not there: Unexpected endpoint"),
+        (failure(200, {"error": {"message": "invalid api key"}}), "does not accept the key in JUMAR_API_KEY"),
+        (failure(200, {"error": {"message": "the server is overloaded"}}), "could not answer: the server is overloaded"),
         (failure(401, {"error": {"message": "no"}}), "JUMAR_API_KEY"),
     ],
 )
@@ -335,6 +352,54 @@ async def test_a_server_that_lists_no_models_says_what_to_do(answered: Response,
         with pytest.raises(ModelError) as caught:
             await model.list_models()
     assert words in str(caught.value)
+
+
+async def test_an_empty_list_of_models_is_one() -> None:
+    async with ScriptedServer(models=()) as server, model_of(server) as model:
+        assert await model.list_models() == []
+
+
+HINT = "; does the base URL miss /v1 at its end?"
+LOST = b'{"error": "Unexpected endpoint or method. (GET /models)"}'
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "words"),
+    [
+        (200, LOST, f"is not there: Unexpected endpoint or method. (GET /models){HINT}"),
+        (400, LOST, f"is not there (400): Unexpected endpoint or method. (GET /models){HINT}"),
+        (404, b'{"detail": "Not Found"}', f"is not there (404): Not Found{HINT}"),
+        (200, b"<!doctype html>", f"answered with a web page and not as a model{HINT}"),
+    ],
+)
+@pytest.mark.parametrize("base", ["", "/", "/api", "/v1x", "/v1/api/"])
+async def test_a_place_that_is_not_there_hints_at_the_base_url(status: int, body: bytes, words: str, base: str) -> None:
+    async with saying(status, body) as port:
+        model = OpenAIModel(Connection(f"http://127.0.0.1:{port}{base}", KEY, "JUMAR_API_KEY", "k2"))
+        [chunk] = [chunk async for chunk in model.stream(asking())]
+        with pytest.raises(ModelError) as caught:
+            await model.list_models()
+        await model.close()
+    assert isinstance(chunk, Failed)
+    for error in (chunk.error, caught.value):
+        assert words in str(error)
+        assert error.fault is Fault.REFUSED
+
+
+@pytest.mark.parametrize("path", ["/v1", "/v1/", "/api/paas/v4"])
+def test_a_base_url_with_a_version_at_its_end_misses_none(path: str) -> None:
+    faults = Faults(Connection(f"http://h{path}", KEY, "K", "k"), "h")
+    assert "/v1 at its end" not in str(faults.of_response("/models", 404, {}, b""))
+
+
+async def test_a_server_without_tls_is_asked_for_by_another_address() -> None:
+    async with saying(400, b"") as port:
+        model = OpenAIModel(Connection(f"https://127.0.0.1:{port}/v1", KEY, "JUMAR_API_KEY", "k2"))
+        [chunk] = [chunk async for chunk in model.stream(asking())]
+        await model.close()
+    assert isinstance(chunk, Failed)
+    assert str(chunk.error) == f"127.0.0.1:{port} does not speak TLS there; does the base URL begin with http://?"
+    assert chunk.error.fault is Fault.REFUSED
 
 
 async def test_a_server_with_a_certificate_is_believed_when_the_person_does(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -499,7 +564,7 @@ async def test_a_web_page_in_place_of_an_answer_hints_at_the_base_url() -> None:
         [chunk] = [chunk async for chunk in model.stream(asking())]
         await model.close()
     assert isinstance(chunk, Failed)
-    assert chunk.error.fault is Fault.GARBLED
+    assert chunk.error.fault is Fault.REFUSED
     assert "/v1" in str(chunk.error)
 
 

@@ -30,6 +30,8 @@ _LOAD = re.compile(r"overload|server_busy|capacity|temporarily unavailable", re.
 _RATE = re.compile(r"rate.?limit|too many requests", re.IGNORECASE)
 _KEY_FAULT = re.compile(r"authentication|api.?key|unauthorized|permission.?denied", re.IGNORECASE)
 _MODEL = re.compile(r"\bmodel\b|resource_not_found", re.IGNORECASE)
+_PLACE = re.compile(r"unexpected endpoint", re.IGNORECASE)  # LM Studio, with a status of success
+_VERSION = re.compile(r"/v\d+/*\Z")
 _HTML = re.compile(rb"\s*<(!doctype|html|head|body|\?xml)", re.IGNORECASE)
 
 
@@ -57,18 +59,33 @@ class Faults:
             return ModelError(
                 f"{self._where} sends requests on to {target}; set the base URL to where it really is", Fault.REFUSED
             )
-        if status in {404, 405} and not _CONTEXT.search(told.all):
+        if (status in {404, 405} or (status < 500 and _PLACE.search(told.all))) and not _CONTEXT.search(told.all):
             return self._missing_place(path, status, told)
         return self._classified(status, told, _wait(headers))
 
     def of_event(self, error: object) -> ModelError:
         """Return the fault of an error that came in place of an answer, where the status said success."""
         told = self._told(error)
+        if _PLACE.search(told.all):
+            return self._missing_place("/chat/completions", 0, told)
         return self._classified(told.code, told, None)
+
+    def of_list(self, listed: object) -> ModelError:
+        """Return the fault of what came in place of a list of models, where the status said success."""
+        error = listed.get("error") if isinstance(listed, dict) else None
+        if not error:
+            words = f"{self._where} does not list its models; name one with -m or JUMAR_MODEL"
+            return ModelError(words, Fault.REFUSED)
+        told = self._told(error)
+        fault = self._classified(told.code, told, None)
+        # Of an error without a reason, that the place is wrong is the likeliest: nothing but the list was asked for.
+        unclear = fault.fault is Fault.OVERLOADED and not told.code and not _LOAD.search(told.all)
+        return self._missing_place("/models", 0, told) if unclear or _PLACE.search(told.all) else fault
 
     def of_page(self) -> ModelError:
         """Return the fault of an answer that is a web page."""
-        return ModelError(f"{self._where} answered with a web page and not as a model{self._missing()}", Fault.GARBLED)
+        hint = self._missing() or "; is the base URL right?"
+        return ModelError(f"{self._where} answered with a web page and not as a model{hint}", Fault.REFUSED)
 
     def of_key(self) -> ModelError | None:
         """Return the fault of a key that cannot be sent at all."""
@@ -117,10 +134,12 @@ class Faults:
             name = repr(self._connection.model) if self._connection.model else "a model of its own choice"
             how = f"choose one with -m or JUMAR_MODEL, {self._shown()}/models lists them"
             return ModelError(f"{self._where} has no model {name} for this key; {how}{said}", Fault.REFUSED)
-        return ModelError(f"{self._shown()}{path} is not there ({status}){self._missing() or said}", Fault.REFUSED)
+        number = f" ({status})" if status else ""
+        return ModelError(f"{self._shown()}{path} is not there{number}{said}{self._missing()}", Fault.REFUSED)
 
     def _missing(self) -> str:
-        return "" if urlsplit(self._connection.base_url).path.strip("/") else "; does the base URL miss /v1 at its end?"
+        versioned = _VERSION.search(urlsplit(self._connection.base_url).path)
+        return "" if versioned else "; does the base URL miss /v1 at its end?"
 
     def _shown(self) -> str:
         parts = urlsplit(self._connection.base_url)

@@ -120,10 +120,22 @@ class Http:
         if isinstance(error, httpx.TimeoutException):
             return ModelError(f"{self.where} does not answer", Fault.CONNECT)
         if isinstance(error, httpx.ConnectError):
+            if secure := next((cause for cause in causes if isinstance(cause, ssl.SSLError)), None):
+                return self._fault_of_tls(secure)
             system = next((cause for cause in causes if isinstance(cause, OSError) and cause.errno), None)
             why = f"{_reason(system)}; is the server running, and the network up?"
             return ModelError(f"no connection to {self.where}: {why}", Fault.CONNECT)
         return ModelError(f"{self.where} broke off before it answered", Fault.CONNECT)
+
+    def _fault_of_tls(self, error: ssl.SSLError) -> ModelError:
+        """Return the fault of a handshake; the number of such an error is not one of the system's."""
+        hint = "does the base URL begin with http://?"
+        if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+            return ModelError(f"{self.where} hung up when TLS began; {hint}", Fault.CONNECT)
+        if error.reason and "ALERT" in error.reason:
+            why = error.reason.replace("_", " ").lower()
+            return ModelError(f"{self.where} takes no TLS of the kinds that are spoken here ({why})", Fault.REFUSED)
+        return ModelError(f"{self.where} does not speak TLS there; {hint}", Fault.REFUSED)
 
 
 def place(base_url: str) -> str:

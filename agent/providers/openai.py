@@ -55,15 +55,17 @@ class OpenAIModel:
             body = await response.read(_LARGEST_REFUSAL * 16, _SECONDS_OF_REFUSAL)
             if not 200 <= response.status < 300:
                 raise self._faults.of_response(_MODELS, response.status, response.headers, body)
+        if body.lstrip().startswith(b"<"):
+            raise self._faults.of_page()
         try:
             listed = json.loads(body)
         except (ValueError, RecursionError):
             listed = None
-        if isinstance(listed, dict):
-            listed = listed.get("data") or listed.get("models")
-        if not isinstance(listed, list):
-            raise ModelError(f"{self._http.where} does not list its models; name one with -m or JUMAR_MODEL", Fault.REFUSED)
-        return [name for entry in listed if isinstance(entry, dict) and isinstance(name := entry.get("id"), str)]
+        keyed = listed if isinstance(listed, dict) else {"data": listed}
+        entries = next((entries for key in ("data", "models") if isinstance(entries := keyed.get(key), list)), None)
+        if entries is None:
+            raise self._faults.of_list(listed)
+        return [name for entry in entries if isinstance(entry, dict) and isinstance(name := entry.get("id"), str)]
 
     async def close(self) -> None:
         """Give back connections."""
