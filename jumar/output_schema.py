@@ -4,11 +4,14 @@ import json
 import re
 from math import isfinite
 from pathlib import Path
-from typing import Any
-from urllib.parse import unquote
+from typing import TYPE_CHECKING, Any
 
 from agent.errors import UsageError
 
+if TYPE_CHECKING:
+    from jsonschema.protocols import Validator
+
+_REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
 _FENCE = re.compile(r"```(?:json)?\s*\n(.*?)\n\s*```", re.DOTALL)
 
 
@@ -28,27 +31,25 @@ class OutputSchema:
         """Read a schema's file. Raises UsageError."""
         from jsonschema import SchemaError
         from jsonschema.validators import validator_for
-        from referencing.exceptions import Unresolvable
 
         try:
             schema = _value(path.read_text("utf-8"))
             if not isinstance(schema, dict):
                 raise UsageError(f"--output-schema {path}: a schema is a JSON object")
-            validator_for(schema).check_schema(schema)
+            kind = validator_for(schema)
+            kind.check_schema(schema)
+            if lost := _lost(schema, kind):
+                raise UsageError(f"--output-schema {path}: it refers to what it does not hold: {lost}")
             made = cls(schema)
             examples: tuple[Any, ...] = ({}, [], "", 0, None)
             for example in examples:
                 list(made._validator.iter_errors(example))
         except SchemaError as error:
             raise UsageError(f"--output-schema {path}: {error.message}") from error
-        except Unresolvable as error:
-            raise UsageError(f"--output-schema {path}: it refers to what it does not hold: {error.ref}") from error
         except RecursionError as error:
             raise UsageError(f"--output-schema {path}: it refers to itself without an end") from error
         except (OSError, ValueError, TypeError) as error:
             raise UsageError(f"--output-schema {path}: {error}") from error
-        if lost := _lost(schema):
-            raise UsageError(f"--output-schema {path}: it refers to what it does not hold: {lost}")
         return made
 
     def demand(self, prompt: str) -> str:
@@ -90,29 +91,31 @@ def _value(text: str) -> Any:
     return json.loads(text, parse_constant=number, parse_float=number)
 
 
-def _lost(schema: dict[str, Any]) -> str:
-    """Return a pointer within the schema that leads nowhere, or nothing."""
-    waiting: list[Any] = [schema]
+def _lost(schema: dict[str, Any], kind: "type[Validator]") -> str:
+    """Return a reference that leads to no schema within, or nothing. Raises SchemaError where it leads to a wrong one."""
+    from referencing import Registry
+    from referencing.exceptions import Unresolvable
+    from referencing.jsonschema import specification_with
+
+    dialect = kind.META_SCHEMA
+    specification = specification_with(dialect.get("$id") or dialect["id"])
+    root = specification.create_resource(schema)
+    waiting = [(Registry().resolver_with_root(root), root)]
+    seen: set[int] = set()
     while waiting:
-        part = waiting.pop()
-        if isinstance(part, list):
-            waiting += part
-        elif isinstance(part, dict):
-            waiting += part.values()
-            reference = part.get("$ref")
-            if isinstance(reference, str) and reference.startswith("#/") and not _leads(schema, reference):
-                return reference
+        resolver, part = waiting.pop()
+        if id(part.contents) in seen or not isinstance(part.contents, dict):
+            continue
+        seen.add(id(part.contents))
+        waiting += [(resolver.in_subresource(below), below) for below in part.subresources()]
+        for reference in [part.contents[key] for key in _REFERENCES if key in part.contents and key in kind.VALIDATORS]:
+            try:
+                target = resolver.lookup(reference)
+            except (Unresolvable, ValueError, TypeError):  # the latter two where a pointer leads through a word or a number
+                return str(reference)
+            if not isinstance(target.contents, dict | bool):
+                return str(reference)
+            if isinstance(target.contents, dict) and id(target.contents) not in seen:
+                kind.check_schema(target.contents)  # it may lie where no schema is looked for
+                waiting.append((target.resolver, specification.create_resource(target.contents)))
     return ""
-
-
-def _leads(schema: dict[str, Any], pointer: str) -> bool:
-    place: Any = schema
-    for step in pointer.removeprefix("#/").split("/"):
-        name = unquote(step).replace("~1", "/").replace("~0", "~")
-        if isinstance(place, dict) and name in place:
-            place = place[name]
-        elif isinstance(place, list) and name.isdecimal() and int(name) < len(place):
-            place = place[int(name)]
-        else:
-            return False
-    return True
