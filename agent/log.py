@@ -14,6 +14,7 @@ from agent.errors import JumarError, UsageError
 from agent.events import (
     Event,
     ModelAnswered,
+    RunFinished,
     SessionStarted,
     Steered,
     ToolFinished,
@@ -200,13 +201,18 @@ def sessions(folder: Path) -> Iterator[Summary]:
             yield summary
 
 
+_SUMMED = (b'"session.started"', b'"turn.started"', b'"turn.finished"', b'"result"')
+
+
 def _summarise(path: Path) -> Summary | None:
     first: SessionStarted | None = None
     title, turns, status, started = "", 0, "interrupted", ""
     try:
         with path.open("rb") as lines:
             for line in lines:
-                if not any(kind in line[:200] for kind in (b'"session.started"', b'"turn.started"', b'"turn.finished"')):
+                if not any(
+                    kind in line[:200] for kind in (b'"session.started"', b'"turn.started"', b'"turn.finished"', b'"result"')
+                ):
                     continue
                 event = decode_line(line)
                 if isinstance(event, SessionStarted):
@@ -215,7 +221,7 @@ def _summarise(path: Path) -> Summary | None:
                 elif isinstance(event, TurnStarted):
                     turns, status = event.turn, "interrupted"
                     title = title or event.prompt.strip().split("\n")[0][:80]
-                elif isinstance(event, TurnFinished):
+                elif isinstance(event, TurnFinished | RunFinished):
                     status = event.status
     except (OSError, ValidationError, ValueError):
         return None

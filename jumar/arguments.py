@@ -24,6 +24,8 @@ exit codes: 0 done · 1 error · 2 usage · 3 needs a person (untrusted) · 4 an
 
 _USAGE = "jumar -p PROMPT [OPTION ...]\n       jumar COMMAND [OPTION ...]"
 
+_DESCRIPTION = "An autonomous coding agent for the terminal."
+
 
 class Parser(argparse.ArgumentParser):
     """Answers a wrong command line with one line and exit code 2."""
@@ -33,12 +35,12 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"jumar: {message}; see {self.prog} --help\n")
 
 
-def run_parser(prog: str = "jumar", usage: str = _USAGE) -> Parser:
+def run_parser(prog: str = "jumar", usage: str = _USAGE, description: str = _DESCRIPTION) -> Parser:
     """Return the options of a run."""
     top = Parser(
         prog=prog,
         usage=usage,
-        description="An autonomous coding agent for the terminal.",
+        description=description,
         epilog="\n".join(["commands:", *(f"  {name:10}{what}" for name, what in COMMANDS.items()), "", _EXIT_CODES]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -50,7 +52,7 @@ def run_parser(prog: str = "jumar", usage: str = _USAGE) -> Parser:
         "--mode",
         choices=_MODES,
         default="",
-        help="plan reads only · ask asks for every change · edits · auto · yolo asks nothing",
+        help="plan: reading only · ask, the default: changes need a rule, or a program that answers · edits, auto · yolo: all",
     )
     add("--allow", action="append", default=[], metavar="RULE", help="such as 'shell(pytest *)' or 'edit(src/*)'")
     add("--deny", action="append", default=[], metavar="RULE", help="beats every --allow")

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -87,10 +88,12 @@ def _scratch(into: Path | None) -> Path:
 def _after(folder: Path) -> str:
     opener = "open" if sys.platform == "darwin" else "xdg-open"
     place = shlex.quote(str(folder))
+    program = "jumar" if shutil.which("jumar") else shlex.quote(os.path.abspath(sys.argv[0]))  # noqa: PTH100
     return f"""
 Play it    {opener} {shlex.quote(str(folder / "index.html"))}
-See it     git -C {place} apply --stat {_PATCH}
 Undo it    git -C {place} apply -R {_PATCH}   (without -R it is there again)
-With a key export MOONSHOT_API_KEY=…   (or JUMAR_BASE_URL, JUMAR_API_KEY and JUMAR_MODEL for any OpenAI-compatible server)
-           cd your-repository && jumar trust && jumar -p "what to do" --mode edits --allow 'shell(pytest *)'
+With a key export MOONSHOT_API_KEY=…, or JUMAR_BASE_URL, JUMAR_API_KEY and JUMAR_MODEL
+           for any OpenAI-compatible server; then in your repository:
+           {program} trust
+           {program} -p "what to do" --mode edits --allow 'shell(pytest *)'
 """

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Coroutine, Mapping
 from contextlib import AsyncExitStack, suppress
 from datetime import datetime
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -16,14 +17,16 @@ from agent import config
 from agent.context import environment as surroundings
 from agent.context import instructions
 from agent.errors import UsageError
-from agent.events import Event, TurnStarted, Warned
+from agent.events import Event, SessionStarted, TurnStarted, Warned
 from agent.ledger.span import Span
 from agent.ledger.store import Store
 from agent.log import Log, Opened, new_id, sessions
 from agent.loop import Limits
 from agent.model import Model
 from agent.policy import Decision, Mode, Rule, permits
+from agent.safe import mended
 from agent.session import Session, Setting
+from agent.tool import AnyTool
 from agent.workspace.git import Git
 from agent.workspace.local import LocalWorkspace
 from jumar import __version__
@@ -53,6 +56,7 @@ class Headless:
         self._work: asyncio.Task[Any] | None = None  # what a signal ends
         self._stopped: asyncio.Task[Any] | None = None  # what one has ended, and is left to end in peace
         self._ended_by = 0  # the exit code of the signal that ended the run
+        self._told = False  # whether the result was
 
     async def run(self, model: Model | None = None, expected: Expected | None = None) -> int:
         """Run to the end and return the exit code. Raises JumarError where nothing was asked of a model yet.
@@ -75,6 +79,8 @@ class Headless:
         finally:
             for number in heard:
                 loop.remove_signal_handler(number)
+                # What was told as the end stays it; before that, a signal ends us as it ends anything.
+                signal.signal(number, signal.SIG_IGN if self._told else signal.SIG_DFL)
 
     async def _open(self, given_back: AsyncExitStack, model: Model | None, expected: Expected | None) -> tuple[Session, Run]:
         options = self._options
@@ -84,7 +90,8 @@ class Headless:
             demand(place, root)
         settings = config.load(place.config / "config.toml")
         schema = OutputSchema.load(options.output_schema) if options.output_schema else None
-        rules = _rules(options, settings)
+        tools = find_tools()
+        rules = _rules(options, settings, tools)
         mode = Mode(options.mode or settings.mode)
         folder, ledger = place.sessions, place.ledger
         if options.ephemeral:
@@ -117,7 +124,7 @@ class Headless:
         setting = Setting(
             model=model,
             workspace=workspace,
-            tools=find_tools(),
+            tools=tools,
             system=words("system"),
             preface=preface,
             version=__version__,
@@ -135,6 +142,7 @@ class Headless:
             run.hear(event)
             self._print(event, line)
 
+        self._work = None  # from here on `_drive` looks at what ended the run
         # What was loaded so far stays, and need not be looked through again.
         gc.freeze()
         gc.enable()
@@ -150,7 +158,9 @@ class Headless:
             raise UsageError("the time was up before the server said which models it has; name one with -m", 5) from None
 
     async def _drive(self, session: Session, run: Run) -> int:
-        if self._options.prompts is None:
+        if self._ended_by:  # nobody hears even how it begins
+            run.interrupt(self._ended_by)
+        elif self._options.prompts is None:
             from jumar.conversation import Conversation
 
             await self._see_to(Conversation(session, run).lead())
@@ -163,12 +173,18 @@ class Headless:
             session.tell(Warned(text=f"files that commands changed are not told, and no patch is made: {run.fault}"))
         result = run.result()
         session.tell(result)
+        self._told = True
         return self._ended_by or result.exit_code
 
     async def _see_to(self, work: Coroutine[Any, Any, None]) -> None:
         """Await work that a signal may end."""
         self._work = asyncio.create_task(work)
-        await asyncio.wait({self._work})
+        try:
+            await asyncio.wait({self._work})
+        except asyncio.CancelledError:
+            self._work.cancel()
+            await asyncio.wait({self._work})
+            raise
         if not self._work.cancelled():
             self._work.result()
 
@@ -199,7 +215,8 @@ class Headless:
             case "text":
                 plain = self._environment.get("NO_COLOR") or self._environment.get("TERM") == "dumb"
                 coloured = self._progress.isatty() and not plain
-                return TextPrinter(self._out, self._progress, quiet=self._options.quiet, coloured=coloured)
+                kept = "" if self._options.ephemeral else session_id
+                return TextPrinter(self._out, self._progress, quiet=self._options.quiet, coloured=coloured, session_id=kept)
             case "json":
                 return JsonPrinter(self._out)
             case "stream-json":
@@ -210,7 +227,7 @@ class Headless:
         if not wanted:
             return Log.create(folder, new_id()), None, ""
         if wanted == "-":
-            latest = next((summary for summary in sessions(place.sessions) if summary.root == str(root)), None)
+            latest = next((summary for summary in sessions(place.sessions) if summary.root == mended(str(root))), None)
             if latest is None:
                 raise UsageError(f"there is no session of {root} to go on with; see jumar sessions")
             path = latest.path
@@ -220,15 +237,29 @@ class Headless:
                 raise UsageError(f"there is no session {wanted!r}; see jumar sessions")
         if self._options.fork:
             log, found = Log.fork(path, new_id())
-            return log, found, path.stem
+            return log, _of(root, found, wanted), path.stem
         log, found = Log.open(path)
-        return log, found, ""
+        return log, _of(root, found, wanted), ""
 
 
-def _rules(options: RunOptions, settings: config.Config) -> tuple[Rule, ...]:
-    return (
+def _of(root: Path, found: Opened, wanted: str) -> Opened:
+    """Return what was found in a log, if it is of this work tree. Raises UsageError."""
+    roots = {event.root for event in found.events if isinstance(event, SessionStarted)}
+    if roots and mended(str(root)) not in roots:
+        raise UsageError(f"the session {wanted} belongs to {roots.pop()}; go on with it there, or with -C")
+    return found
+
+
+def _rules(options: RunOptions, settings: config.Config, tools: Mapping[str, AnyTool]) -> tuple[Rule, ...]:
+    rules = (
         *(Rule.read(text, Decision.ALLOW, "config.toml") for text in settings.allow),
         *(Rule.read(text, Decision.DENY, "config.toml") for text in settings.deny),
         *(Rule.read(text, Decision.ALLOW, "--allow") for text in options.allow),
         *(Rule.read(text, Decision.DENY, "--deny") for text in options.deny),
     )
+    for rule in rules:
+        if rule.tool not in tools:
+            near = get_close_matches(rule.tool, tools, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(tools))}"
+            raise UsageError(f"{rule.source}: there is no tool {rule.tool!r} to make the rule {str(rule)!r} for; {hint}")
+    return rules

@@ -71,6 +71,15 @@ def read_messages(queue: "asyncio.Queue[AnyMessage | str | None]") -> None:
             sys.exit()  # the run is over; the thread ends with it
 
     def read() -> None:
+        try:
+            pieces()
+        except OSError as error:
+            put(f"stdin cannot be read: {error.strerror}")
+        finally:
+            put(None)
+
+    def pieces() -> None:
+        os.set_blocking(0, True)
         number, rest = 0, b""
         # Not through sys.stdin: the interpreter could not end while a thread holds its buffer.
         while more := os.read(0, 1 << 16):
@@ -79,7 +88,6 @@ def read_messages(queue: "asyncio.Queue[AnyMessage | str | None]") -> None:
                 number += 1
                 take(number, line)
         take(number + 1, rest)
-        put(None)
 
     def take(number: int, line: bytes) -> None:
         if not line.strip():
@@ -99,6 +107,7 @@ def piped_text() -> tuple[str, str]:
         mode = os.fstat(0).st_mode
     except OSError:
         return "", ""
+    os.set_blocking(0, True)
     if stat.S_ISREG(mode):
         return sys.stdin.buffer.read().decode("utf-8", "replace"), ""
     if not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)):

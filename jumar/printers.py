@@ -1,15 +1,24 @@
 """Owns what a headless run prints: words for a person, or JSON for a program; the answer alone on stdout."""
 
+import os
+import shlex
+import shutil
 import sys
+import time
 from typing import Literal, Protocol, TextIO
 
 from agent.blocks import Block, DiffBlock, PlanBlock, TableBlock, TerminalBlock, TextBlock
 from agent.events import (
     CallStatus,
+    CallStreamed,
     Event,
     ModelAnswered,
+    ReasoningStreamed,
     RequestRetried,
     RunFinished,
+    SessionStarted,
+    StepStarted,
+    TextStreamed,
     ToolFinished,
     ToolStarted,
     TurnFinished,
@@ -48,6 +57,9 @@ _COLOURS: dict[Style, str] = {
 _PLAN_MARKS = {"open": "○", "doing": "◐", "done": "●", "dropped": "–"}
 _SHOWN_LINES = 12
 _WIDEST = 160  # characters of a line
+_LIVE = 0.1  # seconds between two looks at what the model does
+_WORTH = 0.1  # seconds from which on it is told how long a call took
+_TO_THE_MODEL = " Do not try to reach"  # from here on a refusal speaks to the model alone
 
 
 class Printer(Protocol):
@@ -61,31 +73,81 @@ class Printer(Protocol):
 class TextPrinter:
     """Progress on stderr, in colours where that is a terminal; the final answer on stdout."""
 
-    def __init__(self, out: TextIO, progress: TextIO, *, quiet: bool = False, coloured: bool = False) -> None:
+    def __init__(
+        self, out: TextIO, progress: TextIO, *, quiet: bool = False, coloured: bool = False, session_id: str = ""
+    ) -> None:
         self._out = out
         self._progress = progress
         self._quiet = quiet
-        self._coloured = coloured
+        self._terminal = coloured
+        self._session_id = session_id  # of one that is kept
+        self._root = ""
         self._answer = ""  # of the turn before: the last one alone is the run's
+        self._asked = 0.0  # when the model was asked
+        self._shown = 0.0  # when it was last shown what the model does
 
     def hear(self, event: Event, line: bytes) -> None:
         """Print one event."""
-        if isinstance(event, RunFinished):
-            if event.text:
-                print(safe_text(event.text.rstrip("\n")), file=self._out, flush=True)
-            self._say(_ending(event))
+        if self._quiet and not isinstance(event, RunFinished | Warned):
             return
-        if isinstance(event, TurnStarted) and self._answer and not self._quiet:
-            self._say(("plain", safe_text(self._answer)))
-        if isinstance(event, ModelAnswered):
-            self._answer = "" if event.answer.calls else event.answer.text.strip()
-        if not self._quiet or isinstance(event, Warned):
-            for told in describe(event):
-                self._say(told)
+        match event:
+            case StepStarted():
+                self._asked = time.monotonic()
+                self._live("asking")
+            case TextStreamed() | ReasoningStreamed():
+                self._live("thinking" if isinstance(event, ReasoningStreamed) else "answering")
+            case CallStreamed():
+                self._live(f"writing a call of {_clip(event.tool)}, {event.size:,} characters")
+            case RunFinished():
+                self._end(event)
+            case _:
+                self._tell(event)
+
+    def _tell(self, event: Event) -> None:
+        match event:
+            case SessionStarted():
+                self._root = event.root
+            case TurnStarted() if self._answer:
+                self._say(("plain", safe_text(self._answer)))
+            case ModelAnswered():
+                self._answer = "" if event.answer.calls else event.answer.text.strip()
+            case _:
+                pass
+        for told in describe(event):
+            self._say(told)
+
+    def _end(self, event: RunFinished) -> None:
+        self._clear()
+        if event.text:
+            if not self._quiet:
+                self._say(("plain", ""))
+            print(safe_text(event.text.rstrip("\n")), file=self._out, flush=True)
+        style, text = _ending(event)
+        self._say((style, f"{text} · session {self._session_id}" if self._session_id else text))
+        if event.patch_path and event.files_changed:
+            undo = shlex.join(["git", "-C", self._root, "apply", "-R", os.path.abspath(event.patch_path)])  # noqa: PTH100
+            self._say(("dim", f"undo: {safe_line(undo)}"))
+
+    def _live(self, text: str) -> None:
+        """Show on a terminal what the model does, in one line that is written over."""
+        now = time.monotonic()
+        if self._terminal and now - self._shown >= _LIVE:
+            self._shown = now
+            self._progress.write(f"\r\x1b[2K\x1b[2m… {text}, {now - self._asked:.0f} s\x1b[0m")
+            self._progress.flush()
+
+    def _clear(self) -> None:
+        if self._terminal and self._shown:
+            self._shown = 0.0
+            self._progress.write("\r\x1b[2K")
 
     def _say(self, told: Line) -> None:
+        self._clear()
         style, text = told
-        colour = _COLOURS[style] if self._coloured else ""
+        if self._terminal:
+            columns = shutil.get_terminal_size().columns
+            text = text if style in {"plain", "strong"} or len(text) < columns else f"{text[: columns - 2]}…"
+        colour = _COLOURS[style] if self._terminal else ""
         print(f"\x1b[{colour}m{text}\x1b[0m" if colour else text, file=self._progress, flush=True)
 
 
@@ -129,6 +191,9 @@ def _write_line(out: TextIO, line: bytes) -> None:
 def describe(event: Event) -> list[Line]:
     """Return the lines that tell a person of an event; all of them safe."""
     match event:
+        case SessionStarted():
+            went_on = " · going on" if event.resumed else ""
+            return [("dim", safe_line(f"jumar {event.version} · {event.model} · {event.mode} mode · {event.root}{went_on}"))]
         case TurnStarted(by="check"):
             return [("warning", "» the check's failure goes back to the model")]
         case TurnStarted():
@@ -147,7 +212,7 @@ def describe(event: Event) -> list[Line]:
             return _verified(event)
         case Warned():
             return [("warning", f"! {safe_line(event.text)}")]
-        case TurnFinished(status=status, reason=reason) if status in {"failed", "limit", "interrupted"}:
+        case TurnFinished(status="interrupted", reason=reason):
             return [("bad", f"■ {safe_line(reason)}")]
         case _:
             return []
@@ -162,9 +227,9 @@ def _finished(event: ToolFinished) -> list[Line]:
         return [*inside, (ended, f"{'✓' if event.exit_code == 0 else '✗'} exit {event.exit_code} · {took}")]
     words = [mark, _clip(event.tool), _clip(event.subject)]
     words += [f"+{block.added} -{block.removed}" for block in event.blocks if isinstance(block, DiffBlock)]
-    lines: list[Line] = [(style, f"{' '.join(word for word in words if word)} · {took}")]
+    lines: list[Line] = [(style, " ".join(word for word in words if word) + (f" · {took}" if event.seconds >= _WORTH else ""))]
     if event.status != "done":
-        lines.append((style, f"  {_clip(event.reply)}"))
+        lines.append((style, f"  {_clip(event.reply.partition(_TO_THE_MODEL)[0])}"))
     return lines + inside
 
 

@@ -16,6 +16,8 @@ from jumar.headless import Headless
 from jumar.run import Expected
 
 _LARGEST = 64 << 20
+_DESCRIPTION = """Play a recording in the current folder: the model's words come from it, every call really runs. It needs the
+--mode and rules that the recorded run had, and keeps no session."""
 
 
 def record(sessions: Path, session: str, title: str, file: Path | None) -> None:
@@ -73,11 +75,11 @@ def expected(recording: Recording) -> Expected:
 
 def replay(arguments: Sequence[str]) -> int:
     """Play a recording in the current folder, and say where a call comes out differently."""
-    parser = run_parser("jumar replay", "jumar replay FILE [OPTION ...]")
+    parser = run_parser("jumar replay", "jumar replay FILE [OPTION ...]", _DESCRIPTION)
     parser.add_argument("file", metavar="FILE", help="what jumar record made")
     given = parser.parse_args(arguments)
-    if given.prompt is not None or given.input_format != "text":
-        parser.error("a recording has its own prompts")
+    if given.prompt is not None or given.input_format != "text" or given.go_on or given.resume:
+        parser.error("a recording has its own prompts, and goes on with no session")
     path = Path(given.file)
     try:
         with path.open("rb") as opened:
@@ -86,6 +88,6 @@ def replay(arguments: Sequence[str]) -> int:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from error
     recording = load(raw)
     given.prompt = ""
-    options = replace(options_of(parser, given), prompts=recording.prompts)
+    options = replace(options_of(parser, given), prompts=recording.prompts, ephemeral=True)
     front_end = Headless(options, os.environ, sys.stdout, sys.stderr)
     return asyncio.run(front_end.run(ReplayModel(recording), expected(recording)))

@@ -1,6 +1,7 @@
 """Owns one headless run: prompts in, one true result out."""
 
 import json
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,6 +24,7 @@ VERIFY_ROUNDS = 3
 SCHEMA_ROUNDS = 2
 _VERIFY_SECONDS = 1800.0
 _TIMED_OUT = 124  # as `timeout` tells it
+_NOT_RUN = {126, 127}  # as a shell tells it
 
 
 Expected = Mapping[str, tuple[str, int | None]]  # by the id of a call: its status and exit code
@@ -104,6 +106,7 @@ class Run:
         await session.turn(schema.demand(text) if schema else text, self._left())
         unfit = failed = 0
         while self._last.status == "done":
+            self._structured = None
             if fault := self._unfit():
                 unfit += 1
                 if unfit > SCHEMA_ROUNDS * tries:
@@ -149,6 +152,7 @@ class Run:
         if not command:
             return ""
         left = self._left().seconds
+        await self._span.begin()
         ended = await self._workspace.run(command, _VERIFY_SECONDS if left is None else min(left, _VERIFY_SECONDS), _unheard)
         code = (ended.exit_code or _TIMED_OUT) if ended.timed_out else ended.exit_code
         self._verify = VerifyOutcome(cmd=command, exit_code=code)
@@ -157,6 +161,9 @@ class Run:
             self._last = replace(self._last, status="limit", reason="the time was up before the check ended")
             return ""
         if code == 0:
+            return ""
+        if code in _NOT_RUN:
+            self._missed = "verify_failed"
             return ""
         late = f" after {_VERIFY_SECONDS:g} s" if ended.timed_out else ""
         return f"You said that you are done, but `{command}` fails with exit code {code}{late}. Mend it.\n\n{ended.output}"
@@ -215,15 +222,19 @@ class Run:
         if last.status in {"cancelled", "interrupted"}:
             return "cancelled", 1, last.reason
         if self._missed == "verify_failed":
-            return "verify_failed", 6, f"{self._wanted.verify!r} still fails"
+            code = self._verify.exit_code if self._verify else 0
+            fails = f"cannot be run (exit {code})" if code in _NOT_RUN else "still fails"
+            return "verify_failed", 6, f"{self._wanted.verify!r} {fails}"
         if self._missed == "schema_not_met":
             return "schema_not_met", 7, "the answer still does not fit the schema"
         if self._different:
             more = f", and {len(self._different) - 1} more" if len(self._different) > 1 else ""
             return "failed", 1, f"a call came out differently: {self._different[0]}{more}"
         if self._denied:
-            first = f"{self._denied[0].tool} {self._denied[0].subject}"
-            return "denied", 4, f"{len(self._denied)} action(s) were not allowed, the first: {first}"
+            first = self._denied[0]
+            number = "1 action was" if len(self._denied) == 1 else f"{len(self._denied)} actions were"
+            hint = f"--allow '{first.tool}({first.subject})'" if re.fullmatch(r"[\w./ -]{1,60}", first.subject) else "--allow"
+            return "denied", 4, f"{number} not allowed, the first: {first.tool} {first.subject}; see --mode and {hint}"
         return "done", 0, ""
 
 

@@ -34,7 +34,7 @@ def test_the_demo_builds_the_game_without_a_key_and_says_what_comes_next(played:
     assert run.code == 0, run.err
     assert "This is a recording" in run.err
     assert "✓ check python3 check.py · exit 0" in run.err
-    for words in ("index.html", "Undo it", "MOONSHOT_API_KEY", "jumar trust"):
+    for words in ("index.html", "Undo it", "MOONSHOT_API_KEY", "jumar trust", "jumar -p"):
         assert words in run.err.partition("Play it")[2]
     assert (game / "index.html").is_file()
 

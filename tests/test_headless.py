@@ -592,3 +592,94 @@ async def test_odd_surroundings_end_no_run_in_a_fault(person: Person, server: Sc
     run = await shelled(person, command)
     assert run.code == code, run
     assert "bug" not in run.err
+
+
+async def test_a_session_is_gone_on_with_only_in_its_own_tree(person: Person, server: ScriptedServer) -> None:
+    server.script.append(answer("one"))
+    await person.trusted("-p", "first")
+    other = person.home / "other"
+    other.mkdir()
+    run = await person.trusted("-p", "x", "-r", person.logs[0].stem, "-C", str(other))
+    assert run.code == 2
+    assert f"belongs to {person.root}" in run.err
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("flag", ["--allow", "--deny"])
+async def test_a_rule_for_a_tool_that_there_is_not_is_refused(person: Person, server: ScriptedServer, flag: str) -> None:
+    run = await person.trusted("-p", "x", flag, "shel(git push *)")
+    assert run.code == 2
+    assert "did you mean 'shell'?" in run.err
+    assert not server.requests
+
+
+async def test_a_check_that_cannot_be_run_does_not_go_to_the_model(person: Person, server: ScriptedServer) -> None:
+    server.script.append(answer("done"))
+    run = await person.trusted("-p", "x", "--verify", "pytst-that-is-not -q", "--output-format", "json")
+    assert (run.code, run.result["reason"]) == (6, "'pytst-that-is-not -q' cannot be run (exit 127)")
+    assert len(server.requests) == 1
+
+
+async def test_what_the_check_changes_is_told_too(person: Person, server: ScriptedServer, tmp_path: Path) -> None:
+    server.script.append(answer("done"))
+    wanted = ("--verify", "echo hi > made.txt", "--patch", str(tmp_path / "p"), "--output-format", "json")
+    run = await person.trusted("-p", "x", *wanted)
+    assert [one["path"] for one in run.result["files_changed"]] == ["made.txt"]
+    assert "made.txt" in (tmp_path / "p").read_text()
+
+
+async def test_the_list_of_sessions_tells_how_runs_ended(person: Person, server: ScriptedServer) -> None:
+    server.script.extend([answer("", calls=[("shell", {"command": "touch x"})]), answer("no")])
+    assert (await person.trusted("-p", "x")).code == 4
+    listed = [json.loads(line) for line in (await person.run("sessions", "--json")).out.splitlines()]
+    assert [one["status"] for one in listed] == ["denied"]
+
+
+async def test_a_run_says_what_it_runs_with_and_how_to_undo_it(person: Person, server: ScriptedServer) -> None:
+    server.script.extend(EDIT)
+    patch = person.root / "change.patch"
+    run = await person.trusted("-p", "mend add", "--mode", "yolo", "--patch", "change.patch")
+    assert "test-model · yolo mode" in run.err.splitlines()[0]
+    assert person.logs[0].stem in run.err
+    undo = run.err.splitlines()[-1].removeprefix("undo: ")
+    assert str(patch) in undo
+    assert (await shelled(person, f"cd / && {undo}")).code == 0
+    assert (person.root / "calc.py").read_text() == "def add(a, b):\n    return a - b\n"
+
+
+async def test_a_refusal_tells_a_person_how_to_allow_it(person: Person, server: ScriptedServer) -> None:
+    server.script.extend([answer("", calls=[("edit", {"path": "calc.py", "old": "a - b", "new": "a + b"})]), answer("no")])
+    run = await person.trusted("-p", "x")
+    assert run.code == 4
+    assert "see --mode and --allow 'edit(calc.py)'" in run.err
+    assert "Do not try" not in run.err
+
+
+async def test_stdin_that_does_not_wait_is_waited_for(person: Person, server: ScriptedServer) -> None:
+    server.script.append(answer("done"))
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    program = await asyncio.create_subprocess_exec(
+        str(JUMAR),
+        *("--trust", "--input-format", "stream-json", "--output-format", "stream-json"),
+        cwd=person.root,
+        env=person.environment,
+        stdin=reading,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    os.close(reading)
+    await asyncio.sleep(0.3)
+    os.write(writing, b'{"type":"prompt","text":"x"}\n')
+    os.close(writing)
+    run = await ended(program)
+    assert (run.code, run.result["text"]) == (0, "done")
+
+
+async def test_nobody_to_hear_even_the_beginning_leaves_a_whole_log(person: Person, server: ScriptedServer) -> None:
+    server.script.append(answer("done"))
+    run = await shelled(person, "$JUMAR -p x --trust --output-format stream-json > /dev/full")
+    assert run.code == 1
+    assert run.err == "jumar: what happens cannot be written: No space left on device\n"
+    assert b'"type":"result"' in person.logs[0].read_bytes().splitlines()[-1]
+    assert not server.requests

@@ -27,6 +27,8 @@ def test_a_replacement_takes_the_line_ends_of_what_it_replaces() -> None:
     assert one("a\r\nb\r\nc\nd\ne\n", "b\nc\nd\n", "b\nC\nd\n") == "a\r\nb\r\nC\nd\ne\n"
     assert one("a\r\nb", "b", "x\ny", newline="\r\n") == "a\r\nx\r\ny"
     assert one("a\r\nb\n", "a", "a\nx") == "a\r\nx\r\nb\n"
+    assert one("x\na\rb\nc\n", "a\rb", "a\nb") == "x\na\nb\nc\n"
+    assert one("a\rb\rc", "a\rb", "x\ny", newline="\r") == "x\ry\rc"
 
 
 def test_several_are_made_one_after_the_other_or_not_at_all() -> None:

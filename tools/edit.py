@@ -79,7 +79,10 @@ def _prepared(arguments: EditArguments, context: Context) -> tuple[FileText, str
     before = context.workspace.read(context.locate(arguments.path))
     if context.workspace.seen(before.path) not in {None, before.digest}:
         raise ToolFailure(f"{before.path.shown} has changed since it was read, nothing was written; read it again.")
-    return before, replaced(before.text, tuple(wanted), before.newline, before.path.shown)
+    text = replaced(before.text, tuple(wanted), before.newline, before.path.shown)
+    if text == before.text:
+        raise ToolFailure(f"Nothing was written to {before.path.shown}: with these edits it would stay as it is.")
+    return before, text
 
 
 def _mini(block: DiffBlock) -> str:

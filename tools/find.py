@@ -43,4 +43,4 @@ class Find(Tool[FindArguments]):
             lines.append(f"[the newest {_MOST} of {len(found)} files; narrow glob or path]")
         if not whole:
             lines.append("[some folders could not be read, or the time was up: there may be more]")
-        return Result("\n".join(lines), (TextBlock(f"{len(found)} file{'' if len(found) == 1 else 's'}"),))
+        return Result("\n".join(lines), (TextBlock(f"{arguments.glob}: {len(found)} file{'' if len(found) == 1 else 's'}"),))

@@ -56,7 +56,7 @@ class Search(Tool[SearchArguments]):
             lines.append(f"[{left_out}; {totals} match; narrow pattern, path or glob, or raise limit]")
         if found.partial:
             lines.append("[some files could not be read, or the time was up: more may match]")
-        return Result("\n".join(lines), (TextBlock(totals),))
+        return Result("\n".join(lines), (TextBlock(f"{arguments.pattern}: {totals}"),))
 
 
 def _lines(found: Found, arguments: SearchArguments) -> tuple[list[str], str]:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 
 from agent.errors import ToolFailure
-from agent.workspace.text import line_end
 
 _LINE_NUMBERS = re.compile(r"(?:\s*\d+\t.*(?:\n|\Z))+")
 _MOST_LINES = 20_000
@@ -96,8 +95,10 @@ def _common(one: str, other: str) -> int:
 def _ends_at(text: str, start: int, end: int, newline: str) -> str:
     """Return the line end of what stands there, else of the line that it stands in, else of the file."""
     region = text[start:end]
-    if re.search(r"[\r\n]", region):
-        return line_end(region)
+    if "\n" in region:
+        return "\r\n" if region.count("\r\n") * 2 >= region.count("\n") else "\n"
+    if "\r" in region and newline == "\r":
+        return newline
     following = re.compile(r"\r\n|\n").search(text, end)
     return following[0] if following else newline
 
