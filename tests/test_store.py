@@ -287,6 +287,61 @@ async def test_small_ignored_files_are_told_but_not_part_of_the_patch(tmp_path: 
     assert after.left_out[b"big.db"].why == "too large"
 
 
+async def test_what_was_in_an_ignored_folder_is_not_new_when_the_rules_change(tmp_path: Path) -> None:
+    root = repository(tmp_path / "r")
+    (root / ".gitignore").write_text("data/\n*.log\n")
+    (root / "data" / "deep").mkdir(parents=True)
+    (root / "data" / "private.csv").write_text("mine\n")
+    (root / "data" / "deep" / "er.csv").write_text("mine\n")
+    (root / "data" / "large").touch()
+    os.truncate(root / "data" / "large", 11 << 20)
+    (root / "data" / "tracked").write_text("a\n")
+    (root / "logs").mkdir()
+    (root / "logs" / "a.log").write_text("a\n")
+    git(root, "add", "-f", ".gitignore", "data/tracked")
+    git(root, "commit", "-qm", "x")
+    shutil.copytree(root, tmp_path / "old", ignore=shutil.ignore_patterns(".git"))
+    ours = store(root)
+    before = await ours.snapshot()
+    assert await ours.changed(before, await ours.snapshot()) == ()
+    (root / ".gitignore").write_text("*.log\n")
+    (root / "data" / "made.csv").write_text("new\n")
+    (root / "data" / "tracked").write_text("b\n")
+    (root / "logs" / "b.txt").write_text("new\n")
+    after = await ours.snapshot()
+    assert {one.path: one.kind for one in await ours.changed(before, after)} == {
+        ".gitignore": "modified",
+        "data/made.csv": "created",
+        "data/tracked": "modified",
+        "logs/b.txt": "created",
+    }
+    patch = await ours.patch(before, after)
+    assert b"private" not in patch
+    assert b"er.csv" not in patch
+    apply(patch, tmp_path / "old", "sha1")
+    assert (tmp_path / "old" / "data" / "tracked").read_text() == "b\n"
+    assert (tmp_path / "old" / "logs" / "b.txt").read_text() == "new\n"
+
+
+async def test_ignored_folders_are_named_and_their_coming_and_going_is_not_told(tmp_path: Path) -> None:
+    root = repository(tmp_path / "r")
+    (root / ".gitignore").write_text("build/\n")
+    for name in ("build", "node_modules", "sub/build"):
+        (root / name).mkdir(parents=True)
+        (root / name / "out").write_text("a\n")
+    ours = store(root)
+    before = await ours.snapshot()
+    assert {path: one.why for path, one in before.left_out.items()} == dict.fromkeys(
+        [b"build/", b"node_modules/", b"sub/build/"], "an ignored folder"
+    )
+    shutil.rmtree(root / "node_modules")
+    (root / "venv").mkdir()
+    (root / "venv" / "x").write_text("x\n")
+    after = await ours.snapshot()
+    assert after.left_out.keys() == {b"build/", b"sub/build/", b"venv/"}
+    assert await ours.changed(before, after) == ()
+
+
 async def test_what_the_person_tracks_is_held_wherever_it_lies(tmp_path: Path) -> None:
     root = repository(tmp_path / "r")
     (root / "node_modules").mkdir()

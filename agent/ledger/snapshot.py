@@ -3,7 +3,7 @@
 import os
 import re
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +12,7 @@ from agent.errors import JumarError
 from agent.workspace.git import Ran
 
 CLOSED_FOLDER = "a folder that cannot be read"
+IGNORED_FOLDER = "an ignored folder"
 _TOO_MANY = "one of too many ignored files"
 _LARGE = 10 << 20  # bytes of a file that nobody tracks
 _HUGE = 100 << 20  # bytes of any file
@@ -34,6 +35,7 @@ class Snapshot:
     """The files of the workspace at one moment."""
 
     tree: str
+    began: int  # nanoseconds: what changes later is not in it
     left_out: dict[bytes, LeftOut]
     let_in: dict[bytes, LeftOut] = field(default_factory=dict)  # held now, and left out earlier: their size and time
 
@@ -62,13 +64,17 @@ class Look:
                 limits[path] = _LARGE
         if len(limits) > _MOST_FILES:
             raise JumarError(f"{len(limits)} files are too many to take snapshots of; work in a folder below")
-        small = [path for path in ignored.split(b"\0") if path and not path.endswith(b"/")]
+        passed = [path for path in ignored.split(b"\0") if path]
+        small = [path for path in passed if not path.endswith(b"/")]
         # Those that were too many once stay so, or each look would take a thousand more.
         fresh = [path for path in small if path not in self._earlier or self._earlier[path].why != _TOO_MANY]
         limits |= dict.fromkeys(small, -1) | dict.fromkeys(fresh[:_MOST_IGNORED], _SMALL)
         limits |= dict.fromkeys(known, _HUGE)
         for path, limit in limits.items():
             self._look_at(path, limit, path in known)
+        # A folder of which more is listed is not ignored itself; it only holds nothing else.
+        for path in {path for path in passed if path.endswith(b"/")} - set(folders_above(*passed)):
+            self.left_out[path] = LeftOut(IGNORED_FOLDER)
         for name in re.findall(r"^warning: could not open directory '(.*)': ", listed.err, re.MULTILINE):
             self.left_out[os.fsencode(name)] = LeftOut(CLOSED_FOLDER)
         for path in self._earlier.keys() - self.left_out.keys():
@@ -104,6 +110,17 @@ class Look:
             known = self._is_real(folder.rpartition(b"/")[0]) and stat.S_ISDIR(os.lstat(self._root + b"/" + folder).st_mode)
             self._real[folder] = known
         return known
+
+
+def folders_above(*paths: bytes) -> Iterator[bytes]:
+    """Yield the folders that hold the paths, each once and with a slash at its end."""
+    seen: set[bytes] = set()
+    for path in paths:
+        folder = path.rstrip(b"/").rpartition(b"/")[0]
+        while folder and folder not in seen:
+            seen.add(folder)
+            yield folder + b"/"
+            folder = folder.rpartition(b"/")[0]
 
 
 def _why_not(whole: bytes, found: os.stat_result, limit: int) -> str:

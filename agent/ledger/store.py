@@ -4,7 +4,7 @@ What a snapshot holds: every file and link below the root, byte for byte, that g
 person's own repository tracks, and files that are ignored one by one, where they are small (`.env`, local databases).
 What it does not hold is named in `left_out`: large files, files and folders that cannot be read, names that git does not
 take, repositories inside this one. Pipes, sockets and devices are no files. Ignored folders, and those that tools fill
-(`node_modules`, `__pycache__`, ...), are not entered unless the person's repository tracks something in them; empty
+(`node_modules`, `__pycache__`, ...), are not entered, only named, unless the person's repository tracks something in them; empty
 folders, owners, times and modes but for the x-bit are not kept.
 
 The store is a bare repository of our own outside the workspace. Nothing of the person's repository is written. Its objects
@@ -15,15 +15,16 @@ is there if that repository is pruned or removed; where links cannot be made, th
 import asyncio
 import os
 import re
-from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import asynccontextmanager
+import time
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from agent.errors import JumarError
 from agent.ledger.bare import Bare
-from agent.ledger.snapshot import CLOSED_FOLDER, LeftOut, Look, Snapshot
+from agent.ledger.snapshot import CLOSED_FOLDER, IGNORED_FOLDER, LeftOut, Look, Snapshot, folders_above
 
 _TRIES = 3  # files may come and go while they are read
 _LONGEST = 60.0  # seconds that one look at the workspace may take
@@ -79,6 +80,9 @@ class Store:
             was, now = path in old or path in held_before, path in new or path in held_after
             kind: _Kind = "modified" if was and now else "created" if now else "deleted"
             changes[path] = FileChange(_shown(path), kind, 0, 0)
+        created = [path for path, change in changes.items() if change.kind == "created" and _ignored_folder(before, path)]
+        for path in await asyncio.to_thread(self._older, created, before.began):
+            del changes[path]
         return tuple(changes[path] for path in sorted(changes))
 
     async def patch(self, before: Snapshot, after: Snapshot) -> bytes:
@@ -89,9 +93,11 @@ class Store:
         if before.tree == after.tree:
             return b""
         arguments = ("diff-tree", "-r", "--no-renames", "--no-ext-diff", "--no-textconv")
-        names = await self._git.run(*arguments, "--name-only", "-z", before.tree, after.tree)
+        listed = (await self._git.run(*arguments, "--name-status", "-z", before.tree, after.tree)).out.split(b"\0")
+        letters = dict(zip(listed[1::2], listed[::2], strict=False))
         async with self._in_time():
-            without = {*await self._ignored(names.out), *_inside(before.left_out, names.out.split(b"\0"))}
+            without = set(await self._ignored(b"\0".join(letters)))
+        without |= {path for path, letter in letters.items() if _not_held(before, path, letter)}
         form = ("-p", "--binary", "--full-index", "--no-color", "--src-prefix=a/", "--dst-prefix=b/")
         but = [os.fsdecode(b":(top,exclude,literal)" + path) for path in sorted(without)]
         return (await self._git.run(*arguments, *form, before.tree, after.tree, "--", *but)).out
@@ -103,6 +109,15 @@ class Store:
                 yield
         except TimeoutError:
             raise JumarError(f"reading the workspace took longer than {self._seconds:g} s; work in a folder below it") from None
+
+    def _older(self, paths: Iterable[bytes], moment: int) -> list[bytes]:
+        """Return those of the paths that have not changed since."""
+        found = []
+        for path in paths:
+            with suppress(OSError):
+                if os.lstat(os.fsencode(self._root) + b"/" + path).st_ctime_ns <= moment:
+                    found.append(path)
+        return found
 
     async def _holds(self, tree: str, paths: set[bytes]) -> set[bytes]:
         """Return those of the paths that the tree has."""
@@ -121,6 +136,7 @@ class Store:
         return [path for path in found.out.split(b"\0") if path and path not in tracked]
 
     async def _take(self, lock: int) -> Snapshot:
+        began = time.time_ns()
         try:
             async with asyncio.TaskGroup() as group:
                 listing = group.create_task(
@@ -144,18 +160,27 @@ class Store:
                 look.left_out[os.fsencode(name)] = LeftOut("a name that git does not take")
         tree = (await self._git.run("write-tree", lock=lock)).out.decode("ascii").strip()
         self._left_out |= look.left_out
-        return Snapshot(tree, look.left_out, look.let_in)
+        return Snapshot(tree, began, look.left_out, look.let_in)
 
 
 def _files(snapshot: Snapshot) -> dict[bytes, LeftOut]:
-    """Return what was left out but for folders that cannot be read: what is in those is told file by file."""
-    return {path: one for path, one in snapshot.left_out.items() if one.why != CLOSED_FOLDER}
+    """Return what was left out but for folders, be they closed or ignored: what is in those is told file by file."""
+    return {path: one for path, one in snapshot.left_out.items() if one.why not in {CLOSED_FOLDER, IGNORED_FOLDER}}
 
 
-def _inside(left_out: dict[bytes, LeftOut], paths: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield those of the paths that were left out, one by one or with a folder."""
-    folders = tuple(path for path in left_out if path.endswith(b"/"))
-    return (path for path in paths if path in left_out or (folders and path.startswith(folders)))
+def _not_held(before: Snapshot, path: bytes, letter: bytes) -> bool:
+    """Return whether it was left out, alone or with a folder. What is tracked in an ignored folder was not."""
+    left_out = before.left_out
+    return (
+        path in left_out
+        or any(folder in left_out and left_out[folder].why != IGNORED_FOLDER for folder in folders_above(path))
+        or (letter == b"A" and _ignored_folder(before, path))
+    )
+
+
+def _ignored_folder(snapshot: Snapshot, path: bytes) -> bool:
+    left_out = snapshot.left_out
+    return any(folder in left_out and left_out[folder].why == IGNORED_FOLDER for folder in folders_above(path))
 
 
 def _same(was: LeftOut | None, now: LeftOut | None) -> bool:
