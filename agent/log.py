@@ -210,9 +210,7 @@ def _summarise(path: Path) -> Summary | None:
     try:
         with path.open("rb") as lines:
             for line in lines:
-                if not any(
-                    kind in line[:200] for kind in (b'"session.started"', b'"turn.started"', b'"turn.finished"', b'"result"')
-                ):
+                if not any(kind in line[:200] for kind in _SUMMED):
                     continue
                 event = decode_line(line)
                 if isinstance(event, SessionStarted):

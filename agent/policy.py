@@ -54,8 +54,8 @@ _RULE = re.compile(r"(?P<tool>[a-z][a-z0-9_]*)(?:\((?P<pattern>.*)\))?", re.DOTA
 _NOT_PLAIN = re.compile(r"[^\w\s./:=@%+,\-'\"]|[\r\n\0]|[^\x20-\x7e]")
 
 
-_BRACES = re.compile(r"\{([^{}]*,[^{}]*)\}")
-_MOST_VARIANTS = 64
+_BRACES = re.compile(r"\{([^{},]*,[^{}]*)\}")
+_MOST_EXPANDED = 1 << 18  # characters of all that braces are expanded to
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Rule:
     def read(cls, text: str, decision: Decision, source: str) -> Self:
         """Parse what a person wrote. Raises UsageError."""
         match = _RULE.fullmatch(text.strip())
-        if match is None or match["pattern"] == "":
+        if match is None or (match["pattern"] is not None and not match["pattern"].strip()):
             raise UsageError(
                 f"{source}: {text!r} is no rule; write tool or tool(pattern), such as 'shell(pytest *)' or 'edit(src/*)'"
             )
@@ -134,7 +134,10 @@ def _words_match(pattern: str, words: tuple[str, ...]) -> bool:
 def _mentions(pattern: str, command: str) -> bool:
     """Whether a command could be what a deny rule names, if its words come in this order: rather too often than too rarely."""
     wanted = [word for word in _bare_words(pattern) if word != "*"]
-    return any(_in_order(wanted, _bare_words(variant)) for variant in _expanded(command))
+    variants = _expanded(command)
+    if variants is None:  # too many braces to look through: any letters of theirs could be what is denied
+        return True
+    return any(_in_order(wanted, _bare_words(variant)) for variant in variants)
 
 
 def _in_order(wanted: list[str], words: list[str]) -> bool:
@@ -142,13 +145,19 @@ def _in_order(wanted: list[str], words: list[str]) -> bool:
     return bool(wanted) and all(any(_is(word, one) for word in left) for one in wanted)
 
 
-def _expanded(command: str) -> list[str]:
-    """Return the command, and what a shell could make of its braces."""
+def _expanded(command: str) -> list[str] | None:
+    """Return the command, and what a shell could make of its braces; None where that is too much."""
     variants = [command]
+    left = _MOST_EXPANDED
     for variant in variants:
         braces = _BRACES.search(variant)
-        if braces is not None and len(variants) < _MOST_VARIANTS:
-            variants += [variant[: braces.start()] + one + variant[braces.end() :] for one in braces[1].split(",")]
+        if braces is None:
+            continue
+        ones = braces[1].split(",")
+        left -= len(ones) * len(variant)
+        if left < 0:
+            return None
+        variants += [variant[: braces.start()] + one + variant[braces.end() :] for one in ones]
     return variants
 
 

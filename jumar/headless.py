@@ -17,7 +17,7 @@ from agent import config
 from agent.context import environment as surroundings
 from agent.context import instructions
 from agent.errors import UsageError
-from agent.events import Event, SessionStarted, TurnStarted, Warned
+from agent.events import Event, TurnStarted, Warned
 from agent.ledger.span import Span
 from agent.ledger.store import Store
 from agent.log import Log, Opened, new_id, sessions
@@ -235,19 +235,19 @@ class Headless:
             path = place.sessions / f"{wanted}.jsonl"
             if path.parent != place.sessions or not path.is_file():
                 raise UsageError(f"there is no session {wanted!r}; see jumar sessions")
+        _demand_root(path, root)
         if self._options.fork:
             log, found = Log.fork(path, new_id())
-            return log, _of(root, found, wanted), path.stem
+            return log, found, path.stem
         log, found = Log.open(path)
-        return log, _of(root, found, wanted), ""
+        return log, found, ""
 
 
-def _of(root: Path, found: Opened, wanted: str) -> Opened:
-    """Return what was found in a log, if it is of this work tree. Raises UsageError."""
-    roots = {event.root for event in found.events if isinstance(event, SessionStarted)}
-    if roots and mended(str(root)) not in roots:
-        raise UsageError(f"the session {wanted} belongs to {roots.pop()}; go on with it there, or with -C")
-    return found
+def _demand_root(path: Path, root: Path) -> None:
+    """Raise UsageError where the session in a log is of another work tree."""
+    summary = next((one for one in sessions(path.parent) if one.path == path), None)
+    if summary is not None and summary.root != mended(str(root)):
+        raise UsageError(f"the session {path.stem} belongs to {summary.root}; go on with it there, or with -C")
 
 
 def _rules(options: RunOptions, settings: config.Config, tools: Mapping[str, AnyTool]) -> tuple[Rule, ...]:

@@ -88,6 +88,8 @@ class TextPrinter:
 
     def hear(self, event: Event, line: bytes) -> None:
         """Print one event."""
+        if isinstance(event, SessionStarted):
+            self._root = event.root
         if self._quiet and not isinstance(event, RunFinished | Warned):
             return
         match event:
@@ -105,8 +107,6 @@ class TextPrinter:
 
     def _tell(self, event: Event) -> None:
         match event:
-            case SessionStarted():
-                self._root = event.root
             case TurnStarted() if self._answer:
                 self._say(("plain", safe_text(self._answer)))
             case ModelAnswered():
@@ -114,7 +114,7 @@ class TextPrinter:
             case _:
                 pass
         for told in describe(event):
-            self._say(told)
+            self._say(told, whole=isinstance(event, Warned | RequestRetried))
 
     def _end(self, event: RunFinished) -> None:
         self._clear()
@@ -123,16 +123,17 @@ class TextPrinter:
                 self._say(("plain", ""))
             print(safe_text(event.text.rstrip("\n")), file=self._out, flush=True)
         style, text = _ending(event)
-        self._say((style, f"{text} · session {self._session_id}" if self._session_id else text))
+        self._say((style, f"{text} · session {self._session_id}" if self._session_id else text), whole=True)
         if event.patch_path and event.files_changed:
             undo = shlex.join(["git", "-C", self._root, "apply", "-R", os.path.abspath(event.patch_path)])  # noqa: PTH100
-            self._say(("dim", f"undo: {safe_line(undo)}"))
+            self._say(("dim", f"undo: {safe_line(undo)}"), whole=True)
 
     def _live(self, text: str) -> None:
         """Show on a terminal what the model does, in one line that is written over."""
         now = time.monotonic()
         if self._terminal and now - self._shown >= _LIVE:
             self._shown = now
+            text = text[: max(0, shutil.get_terminal_size().columns - 14)]
             self._progress.write(f"\r\x1b[2K\x1b[2m… {text}, {now - self._asked:.0f} s\x1b[0m")
             self._progress.flush()
 
@@ -141,10 +142,11 @@ class TextPrinter:
             self._shown = 0.0
             self._progress.write("\r\x1b[2K")
 
-    def _say(self, told: Line) -> None:
+    def _say(self, told: Line, *, whole: bool = False) -> None:
+        """Print a line; on a terminal what calls print is cut at its width, and nothing that a person needs `whole`."""
         self._clear()
         style, text = told
-        if self._terminal:
+        if self._terminal and not whole:
             columns = shutil.get_terminal_size().columns
             text = text if style in {"plain", "strong"} or len(text) < columns else f"{text[: columns - 2]}…"
         colour = _COLOURS[style] if self._terminal else ""

@@ -106,7 +106,6 @@ class Run:
         await session.turn(schema.demand(text) if schema else text, self._left())
         unfit = failed = 0
         while self._last.status == "done":
-            self._structured = None
             if fault := self._unfit():
                 unfit += 1
                 if unfit > SCHEMA_ROUNDS * tries:
@@ -120,6 +119,7 @@ class Run:
                     return
             else:
                 return
+            self._structured = None
             await session.turn(words, self._left(), by_check=True)
 
     def stopped(self) -> None:
@@ -233,8 +233,9 @@ class Run:
         if self._denied:
             first = self._denied[0]
             number = "1 action was" if len(self._denied) == 1 else f"{len(self._denied)} actions were"
-            hint = f"--allow '{first.tool}({first.subject})'" if re.fullmatch(r"[\w./ -]{1,60}", first.subject) else "--allow"
-            return "denied", 4, f"{number} not allowed, the first: {first.tool} {first.subject}; see --mode and {hint}"
+            plain = re.fullmatch(r"[\w./ -]{1,60}", first.subject)
+            hint = f"; see --mode and --allow '{first.tool}({first.subject})'" if plain and " mode asks: " in first.reason else ""
+            return "denied", 4, f"{number} not allowed, the first: {first.tool} {first.subject}{hint}"
         return "done", 0, ""
 
 

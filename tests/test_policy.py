@@ -1,5 +1,6 @@
 """The policy is a pure table that fails closed."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -84,10 +85,19 @@ def test_a_deny_rule_sees_through_compounds_and_wrappers_without_a_cap(text: str
         ("git push *", "git pu{sh,}"),
         ("git push *", "g{i,}t{,} push"),
         ("git push *", "env -S'git push'"),
+        ("git push *", ": {" + ",".join(str(number) for number in range(64)) + "}; git pu{sh,}"),
+        ("git push *", ": " + "{a,b}" * 40 + "; git pu{sh,}"),
     ],
 )
 def test_a_deny_rule_matches_its_words_however_they_are_written(rule: str, text: str) -> None:
     assert judge(Mode.YOLO, command(text), (deny(f"shell({rule})"),)).decision is Decision.DENY
+
+
+@pytest.mark.parametrize("text", ["echo {" + "," * 60_000, "{," * 50_000, "python3 - <<E\n" + '{"a": 1, "b": 2},\n' * 15_000])
+def test_a_long_command_is_judged_at_once(text: str) -> None:
+    began = time.monotonic()
+    judge(Mode.YOLO, command(text), (deny("shell(rm *)"),))
+    assert time.monotonic() - began < 2
 
 
 def test_a_deny_rule_leaves_other_commands_alone() -> None:
@@ -118,6 +128,9 @@ def test_what_is_allowed_has_no_gaps() -> None:
             allow(rule)
     with pytest.raises(UsageError, match="names no command"):
         deny("shell(&&)")
+    for rule in ("shell( )", "read( )", "read()"):
+        with pytest.raises(UsageError, match="is no rule"):
+            deny(rule)
 
 
 def test_deny_beats_allow() -> None:
