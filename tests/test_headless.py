@@ -3,6 +3,8 @@
 import asyncio
 import json
 import os
+import pty
+import re
 import signal
 import subprocess
 import sys
@@ -613,11 +615,11 @@ async def test_a_rule_for_a_tool_that_there_is_not_is_refused(person: Person, se
     assert not server.requests
 
 
-async def test_a_check_that_cannot_be_run_does_not_go_to_the_model(person: Person, server: ScriptedServer) -> None:
-    server.script.append(answer("done"))
+async def test_a_check_that_cannot_be_run_goes_to_the_model_once(person: Person, server: ScriptedServer) -> None:
+    server.script.extend([answer("done"), answer("done")])
     run = await person.trusted("-p", "x", "--verify", "pytst-that-is-not -q", "--output-format", "json")
     assert (run.code, run.result["reason"]) == (6, "'pytst-that-is-not -q' cannot be run (exit 127)")
-    assert len(server.requests) == 1
+    assert len(server.requests) == 2
 
 
 async def test_what_the_check_changes_is_told_too(person: Person, server: ScriptedServer, tmp_path: Path) -> None:
@@ -683,3 +685,49 @@ async def test_nobody_to_hear_even_the_beginning_leaves_a_whole_log(person: Pers
     assert run.err == "jumar: what happens cannot be written: No space left on device\n"
     assert b'"type":"result"' in person.logs[0].read_bytes().splitlines()[-1]
     assert not server.requests
+
+
+async def test_a_terminal_gets_colours_whole_endings_and_nothing_hostile(person: Person, server: ScriptedServer) -> None:
+    name = "evil\x1b]0;x\x07" + "y" * 200
+    calls = [Call("1", "write", '{"path": "a.txt", "content": "x"}'), Call("2", name, "{}")]
+    server.script.extend([answer("think\x1b[2J", calls=calls), answer("done")])
+    primary, secondary = pty.openpty()
+    program = await asyncio.create_subprocess_exec(
+        str(JUMAR),
+        *("-p", "x", "--trust", "--mode", "edits", "--patch", "p.patch"),
+        cwd=person.root,
+        env={**person.environment, "TERM": "xterm-256color", "COLUMNS": "80"},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=secondary,
+    )
+    os.close(secondary)
+    told = await asyncio.to_thread(read_all, primary)
+    assert await program.wait() == 0
+    # Of escape sequences there are only those that colour, and the one that clears the line.
+    assert not re.findall(rb"\x1b(?!\[[0-9;]*m|\[2K)", told)
+    assert b"\x07" not in told
+    assert b"\x1b[32m" in told
+    assert f"apply -R {person.root}/p.patch".encode() in told
+    assert f"session {person.logs[0].stem}".encode() in told
+
+
+def read_all(handle: int) -> bytes:
+    """Read a terminal until nobody writes to it any more."""
+    held = b""
+    try:
+        while more := os.read(handle, 1 << 16):
+            held += more
+    except OSError:  # so Linux tells the end
+        pass
+    os.close(handle)
+    return held
+
+
+async def test_a_refused_fork_leaves_nothing_behind(person: Person, server: ScriptedServer) -> None:
+    server.script.append(answer("one"))
+    await person.trusted("-p", "first")
+    other = person.home / "other"
+    other.mkdir()
+    assert (await person.trusted("-p", "x", "-r", person.logs[0].stem, "--fork", "-C", str(other))).code == 2
+    assert len(person.logs) == 1
