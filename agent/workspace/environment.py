@@ -1,6 +1,5 @@
 """Owns what commands may know of the person's environment: a list of what passes, and nothing that is a secret."""
 
-import ctypes
 import re
 import sys
 from collections.abc import Mapping
@@ -42,6 +41,8 @@ def seal() -> None:
     """
     if sys.platform != "linux":
         return
+    import ctypes  # as in `kin`
+
     with suppress(OSError, ValueError, IndexError):
         listed = Path("/proc/self/environ").read_bytes()
         numbers = Path("/proc/self/stat").read_text("utf-8", "replace").rpartition(")")[2].split()

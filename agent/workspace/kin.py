@@ -1,6 +1,5 @@
 """Owns finding what a command started, wherever that went: what left its group is found by a mark that it cannot lose."""
 
-import ctypes
 import os
 import resource
 import sys
@@ -15,6 +14,8 @@ _LOCKS = 10
 def adopt() -> None:
     """Have processes whose parent ended become our children instead of init's."""
     if sys.platform == "linux":
+        import ctypes  # five milliseconds that a start need not wait for
+
         ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
