@@ -407,9 +407,10 @@ async def test_a_command_cannot_read_the_key(person: Person, server: ScriptedSer
 
 async def test_headless_never_loads_the_screen(person: Person, server: ScriptedServer) -> None:
     server.script.append(answer("hello"))
+    unwanted = ("textual", "git", "tree_sitter", "watchfiles")
     program = (
-        "import sys; from jumar.cli import run; code = run(['-p', 'x', '--trust']); "
-        "print(code, sorted(name for name in ('textual', 'git', 'tree_sitter', 'watchfiles') if name in sys.modules))"
+        "import sys; from jumar.__main__ import main; sys.argv = ['jumar', '-p', 'x', '--trust']; code = main(); "
+        f"print(code, [name for name in {unwanted} if name in sys.modules], sys.modules['pydantic.plugin._loader'].get_plugins())"
     )
     ran = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -422,7 +423,7 @@ async def test_headless_never_loads_the_screen(person: Person, server: ScriptedS
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    assert (await ended(ran)).out == "hello\n0 []\n"
+    assert (await ended(ran)).out == "hello\n0 [] ()\n"
 
 
 async def test_state_lives_where_jumar_home_says(person: Person, server: ScriptedServer, tmp_path: Path) -> None:
