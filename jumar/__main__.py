@@ -45,7 +45,11 @@ def main() -> int:
     if sys.argv[1:] == ["--version"]:
         from jumar import __version__
 
-        print(f"jumar {__version__}")
+        try:
+            print(f"jumar {__version__}", flush=True)
+        except OSError as error:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            return 141 if isinstance(error, BrokenPipeError) else 1
         return 0
     import signal
 

@@ -24,8 +24,17 @@ def run(arguments: Sequence[str]) -> int:
         if arguments and arguments[0] in COMMANDS:
             from jumar import commands
 
-            return commands.run(arguments[0], arguments[1:])
-        return _headless(arguments)
+            code = commands.run(arguments[0], arguments[1:])
+        else:
+            code = _headless(arguments)
+        sys.stdout.flush()
+    except OSError as error:
+        # Nobody takes what is said: nothing more is, not even what still waits to be written when we end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            return 141
+        stderr_line(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
+        return 1
     except UsageError as error:
         stderr_line(str(error))
         return error.exit_code
@@ -34,14 +43,12 @@ def run(arguments: Sequence[str]) -> int:
 
         stderr_line(str(error))
         return code_of(error.fault) if isinstance(error, ModelError) else 1
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
     except Exception as error:
         if os.environ.get("JUMAR_DEBUG"):
             raise
         stderr_line(f"jumar itself failed: {type(error).__name__}: {error}; this is a bug, JUMAR_DEBUG=1 shows where")
         return 1
+    return code
 
 
 def _headless(arguments: Sequence[str]) -> int:
