@@ -148,7 +148,16 @@ class Headless:
         gc.enable()
         session = Session(setting, log, listen, found, forked_from)
         given_back.push_async_callback(session.close)
+        if isinstance(self._printer, TextPrinter):
+            ticking = asyncio.create_task(self._tick(self._printer))
+            given_back.push_async_callback(_stop, ticking)
         return session, run
+
+    async def _tick(self, printer: TextPrinter) -> None:
+        while printer is self._printer:
+            await asyncio.sleep(1)
+            with suppress(OSError):  # the next event sees to it
+                printer.tick()
 
     async def _connect(self, connection: config.Connection) -> Model:
         try:
@@ -241,6 +250,11 @@ class Headless:
             return log, found, path.stem
         log, found = Log.open(path)
         return log, found, ""
+
+
+async def _stop(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait({task})
 
 
 def _demand_root(path: Path, root: Path) -> None:

@@ -20,6 +20,7 @@ from agent.events import (
     StepStarted,
     TextStreamed,
     ToolFinished,
+    ToolProgressed,
     ToolStarted,
     TurnFinished,
     TurnStarted,
@@ -83,8 +84,9 @@ class TextPrinter:
         self._session_id = session_id  # of one that is kept
         self._root = ""
         self._answer = ""  # of the turn before: the last one alone is the run's
-        self._asked = 0.0  # when the model was asked
-        self._shown = 0.0  # when it was last shown what the model does
+        self._doing = ""  # what takes its time, as the last line of a terminal shows it
+        self._since = 0.0
+        self._shown = 0.0  # when it was last shown; 0 where the line is clear
 
     def hear(self, event: Event, line: bytes) -> None:
         """Print one event."""
@@ -94,12 +96,15 @@ class TextPrinter:
             return
         match event:
             case StepStarted():
-                self._asked = time.monotonic()
+                self._since = time.monotonic()
                 self._live("asking")
             case TextStreamed() | ReasoningStreamed():
                 self._live("thinking" if isinstance(event, ReasoningStreamed) else "answering")
             case CallStreamed():
                 self._live(f"writing a call of {_clip(event.tool)}, {event.size:,} characters")
+            case ToolProgressed():
+                last = event.text.rstrip().rpartition("\n")[2]
+                self._live(safe_line(last) or self._doing)
             case RunFinished():
                 self._end(event)
             case _:
@@ -111,12 +116,19 @@ class TextPrinter:
                 self._say(("plain", safe_text(self._answer)))
             case ModelAnswered():
                 self._answer = "" if event.answer.calls else event.answer.text.strip()
+                self._doing = ""
+            case ToolFinished() | RequestRetried():
+                self._doing = ""
             case _:
                 pass
         for told in describe(event):
             self._say(told, whole=isinstance(event, Warned | RequestRetried))
+        if isinstance(event, ToolStarted):
+            self._since = time.monotonic()
+            self._doing = "running"
 
     def _end(self, event: RunFinished) -> None:
+        self._doing = ""
         self._clear()
         if event.text:
             if not self._quiet:
@@ -128,13 +140,19 @@ class TextPrinter:
             undo = shlex.join(["git", "-C", self._root, "apply", "-R", os.path.abspath(event.patch_path)])  # noqa: PTH100
             self._say(("dim", f"undo: {safe_line(undo)}"), whole=True)
 
-    def _live(self, text: str) -> None:
-        """Show on a terminal what the model does, in one line that is written over."""
+    def tick(self) -> None:
+        """Show how long it takes already; call it about once a second."""
+        if self._doing and not self._quiet:
+            self._live(self._doing)
+
+    def _live(self, doing: str) -> None:
+        """Show on a terminal what takes its time, in one line that is written over."""
+        self._doing = doing
         now = time.monotonic()
         if self._terminal and now - self._shown >= _LIVE:
             self._shown = now
-            text = text[: max(0, shutil.get_terminal_size().columns - 14)]
-            self._progress.write(f"\r\x1b[2K\x1b[2m… {text}, {now - self._asked:.0f} s\x1b[0m")
+            text = doing[: max(0, shutil.get_terminal_size().columns - 14)]
+            self._progress.write(f"\r\x1b[2K\x1b[2m… {text}, {now - self._since:.0f} s\x1b[0m")
             self._progress.flush()
 
     def _clear(self) -> None:
