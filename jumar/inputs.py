@@ -10,7 +10,11 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from agent.errors import UsageError
+
 _PATIENCE = 1.0  # seconds that a silent pipe is waited for
+_LARGEST = 4 << 20  # bytes that are appended to a prompt
+_LONGEST = 16 << 20  # bytes of one message
 
 
 class Message(BaseModel):
@@ -84,6 +88,9 @@ def read_messages(queue: "asyncio.Queue[AnyMessage | str | None]") -> None:
         # Not through sys.stdin: the interpreter could not end while a thread holds its buffer.
         while more := os.read(0, 1 << 16):
             *lines, rest = (rest + more).split(b"\n")
+            if len(rest) > _LONGEST:
+                put(f"line {number + len(lines) + 1} of stdin is longer than {_LONGEST} bytes; nothing more is read")
+                return
             for line in lines:
                 number += 1
                 take(number, line)
@@ -102,14 +109,14 @@ def read_messages(queue: "asyncio.Queue[AnyMessage | str | None]") -> None:
 
 
 def piped_text() -> tuple[str, str]:
-    """Return what a file or a pipe on stdin holds, and a warning where a pipe stays silent."""
+    """Return what a file or a pipe on stdin holds, and a warning where a pipe stays silent. Raises UsageError."""
     try:
         mode = os.fstat(0).st_mode
     except OSError:
         return "", ""
     os.set_blocking(0, True)
     if stat.S_ISREG(mode):
-        return sys.stdin.buffer.read().decode("utf-8", "replace"), ""
+        return _all_of_stdin(), ""
     if not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)):
         return "", ""
     ready, _, _ = select.select([0], [], [], _PATIENCE)
@@ -118,4 +125,11 @@ def piped_text() -> tuple[str, str]:
             "",
             f"nothing came on stdin within {_PATIENCE:g} s, so it was not read; redirect it from /dev/null to skip the wait",
         )
-    return sys.stdin.buffer.read().decode("utf-8", "replace"), ""
+    return _all_of_stdin(), ""
+
+
+def _all_of_stdin() -> str:
+    raw = sys.stdin.buffer.read(_LARGEST + 1)
+    if len(raw) > _LARGEST:
+        raise UsageError(f"stdin holds more than {_LARGEST} bytes; write it to a file and name that in the prompt")
+    return raw.decode("utf-8", "replace")

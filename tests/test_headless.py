@@ -587,6 +587,7 @@ async def test_a_session_without_a_turn_still_tells_the_model_where_it_is(person
         ("$JUMAR -p x --trust >&-", 0),
         ("$JUMAR -p x --trust >/dev/full", 1),
         ("trap '' HUP; $JUMAR -p x --trust & sleep 0.4; kill -HUP $!; wait $!", 0),
+        ("yes | $JUMAR -p x --trust", 2),
         ("$JUMAR schema > /dev/full", 1),
         ("$JUMAR --version > /dev/full", 1),
         ("set -o pipefail; $JUMAR schema | true", 141),
