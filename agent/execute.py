@@ -46,6 +46,11 @@ class Invalid:
     fault: str
 
 
+def offered(tools: Mapping[str, AnyTool], *, attended: bool) -> dict[str, AnyTool]:
+    """Return the tools that can work, by name: those that need a person only where somebody can answer."""
+    return {name: tool for name, tool in sorted(tools.items()) if attended or not tool.needs_person}
+
+
 class Execute:
     """Runs the calls of one step after the other: reads together, changes one by one in the model's order."""
 
@@ -59,6 +64,7 @@ class Execute:
         before_change: Callable[[], Awaitable[None]],
     ) -> None:
         self._tools = tools
+        self._offered = offered(tools, attended=gate.attended)
         self._workspace = workspace
         self._gate = gate
         self._tell = tell
@@ -113,7 +119,7 @@ class Execute:
     def _parse(self, call: Call) -> Parsed | Invalid:
         tool = self._tools.get(call.name)
         if tool is None:
-            return Invalid(call, f"There is no tool {call.name!r}. The tools are: {', '.join(sorted(self._tools))}.")
+            return Invalid(call, f"There is no tool {call.name!r}. The tools are: {', '.join(self._offered)}.")
         try:
             given = read_arguments(call.arguments)
             arguments = tool.arguments.model_validate(given)
@@ -128,6 +134,8 @@ class Execute:
             return ToolFinished(call_id=item.call.id, tool=item.call.name, status="invalid", reply=item.fault)
         began = time.monotonic()
         finish = partial(_finish, item, began)
+        if item.tool.needs_person and not self._gate.attended:
+            return finish("failed", Result("Nobody can answer here: decide yourself, and say what you chose."))
         # Only now, for the calls before it in this step may have changed where its paths lead.
         located = {path: self._workspace.locate(path) for path in item.tool.paths(item.arguments)}
         question = Question(item.call.name, item.effect, item.subject, tuple(located.values()))

@@ -37,6 +37,11 @@ class Gate:
         self._person = person
         self._waiting: dict[str, asyncio.Future[Answered]] = {}
 
+    @property
+    def attended(self) -> bool:
+        """Whether somebody can answer."""
+        return self._person
+
     def weigh(self, question: Question) -> Decision:
         """Say what becomes of a question: it is only asked where somebody can answer."""
         decision = judge(self.mode, question, self._rules).decision

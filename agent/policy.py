@@ -52,8 +52,6 @@ _WHY = {
 _RULE = re.compile(r"(?P<tool>[a-z][a-z0-9_]*)(?:\((?P<pattern>.*)\))?", re.DOTALL)
 # Any of these makes a command more than one literal argument vector.
 _NOT_PLAIN = re.compile(r"[^\w\s./:=@%+,\-'\"]|[\r\n\0]|[^\x20-\x7e]")
-
-
 _BRACES = re.compile(r"\{([^{},]*,[^{}]*)\}")
 _MOST_EXPANDED = 1 << 18  # characters of all that braces are expanded to
 

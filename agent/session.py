@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from agent.ask import Patience
 from agent.events import Event, QuestionAsked, SessionStarted, Steered, ToolFinished, TurnFinished, TurnStarted, Warned
-from agent.execute import Execute
+from agent.execute import Execute, offered
 from agent.gate import Answered, Gate
 from agent.history import History
 from agent.log import Log, Opened
@@ -18,8 +18,6 @@ from agent.tool import AnyTool
 from agent.workspace.contract import Workspace
 
 Listener = Callable[[Event, bytes], None]  # the event, and its line in the log where it is settled
-
-
 _NOBODY = "(Nobody is there any more to answer.)"
 
 
@@ -56,9 +54,9 @@ class Session:
         self._running: asyncio.Task[TurnFinished] | None = None
         self._questions: dict[str, asyncio.Future[str]] = {}
         self._left = False
-        tools = {name: tool for name, tool in sorted(setting.tools.items()) if setting.person or not tool.needs_person}
         self._gate = Gate(setting.mode, setting.rules, self.tell, person=setting.person)
-        execute = Execute(tools, setting.workspace, self._gate, self.tell, self._ask, setting.before_change)
+        execute = Execute(setting.tools, setting.workspace, self._gate, self.tell, self._ask, setting.before_change)
+        tools = offered(setting.tools, attended=setting.person)
         offers = tuple(ToolOffer(name, tool.__doc__ or "", parameters(tool.arguments)) for name, tool in tools.items())
         words = Words(setting.system, offers, log.id)
         self._loop = Loop(setting.model, words, execute, self._history, self.tell, setting.patience)

@@ -187,6 +187,13 @@ async def test_a_bad_call_gets_a_reply_that_names_the_fault(bench: Bench, call: 
     assert not (bench.root / "ran").exists()
 
 
+async def test_a_question_that_nobody_can_answer_is_told_so_and_stops_nothing(bench: Bench) -> None:
+    await bench.turn(answer(calls=[("ask", {"question": "Which?"}), ("shell", {"command": "touch ran"})]), answer("done"))
+    assert bench.statuses() == ["failed", "done"]
+    assert bench.replies()[0].reply.startswith("Nobody can answer here: decide yourself")
+    assert "ask" not in {tool["function"]["name"] for tool in bench.server.bodies()[0]["tools"]}
+
+
 async def test_an_answer_cut_at_the_limit_runs_nothing(bench: Bench) -> None:
     cut = answer(calls=[("shell", {"command": "touch ran"}), ("read", {"path": "a"})], finish="length")
     await bench.turn(cut, answer("done"))
