@@ -163,3 +163,39 @@ def test_no_write_lands_outside_while_a_folder_turns_into_a_link_and_back(root: 
         flipping.join()
     assert tried
     assert not list(outside.iterdir())
+
+
+def test_what_somebody_saves_in_the_last_instant_is_not_lost(root: Path) -> None:
+    """A person saves as fast as can be: each save must come to stand there, or what was made of it."""
+    (root / "f").write_text("0")
+    workspace = place(root)
+    stop = threading.Event()
+    lost: list[str] = []
+
+    def save() -> None:
+        number = 0
+        while not stop.is_set():
+            number += 1
+            (root / "new").write_text(str(number))
+            (root / "new").replace(root / "f")
+            stands = [(root / "f").read_text()]
+            while stands[-1] not in {str(number), f"{number} ours"} and len(stands) < 1000:
+                stands.append((root / "f").read_text())
+            if len(stands) == 1000:
+                lost.append(f"{stands[-1]!r} in place of {number}")
+
+    saving = threading.Thread(target=save)
+    saving.start()
+    written = 0
+    try:
+        for _ in range(500):
+            with suppress(ToolFailure):
+                file = workspace.read(workspace.locate("f"))
+                workspace.write(file.path, f"{file.text.split(' ')[0]} ours", file)
+                written += 1
+    finally:
+        stop.set()
+        saving.join()
+    assert not lost
+    assert written
+    assert not [entry.name for entry in root.iterdir() if entry.name.endswith(".tmp")]

@@ -16,6 +16,7 @@ from pathlib import Path
 from agent.errors import ToolFailure
 from agent.safe import safe_line
 from agent.workspace.contract import FileText, Located, Place
+from agent.workspace.exchange import exchange
 from agent.workspace.globs import from_root, matching
 from agent.workspace.paths import Paths
 from agent.workspace.text import decode, encode, kind
@@ -161,29 +162,50 @@ class Files:
         with self._folder(located, make=False) as folder:
             name = located.real.name
             status = self._unchanged(located, folder, expected)
-            beside = None
-            if status.st_nlink == 1 and os.access(".", os.W_OK, dir_fd=folder):
-                beside = _temporary(folder, raw, stat.S_IMODE(status.st_mode))
-            if beside is None:
-                _overwrite(folder, name, raw, encode(expected.text, expected.encoding, expected.bom, located.shown))
-                return
+            beside = ""
             try:
-                if not _same_owner(folder, beside, status):
+                if status.st_nlink == 1 and os.access(".", os.W_OK, dir_fd=folder):
+                    beside = _temporary(folder, raw, stat.S_IMODE(status.st_mode))
+                if not beside or not _same_owner(folder, beside, status):
+                    self._unchanged(located, folder, expected)
                     _overwrite(folder, name, raw, encode(expected.text, expected.encoding, expected.bom, located.shown))
                     return
                 _copy_attributes(folder, name, beside)
                 self._unchanged(located, folder, expected)
-                os.rename(beside, name, src_dir_fd=folder, dst_dir_fd=folder)
+                if not exchange(folder, beside, name):
+                    os.rename(beside, name, src_dir_fd=folder, dst_dir_fd=folder)
+                elif (taken := _digest(folder, beside)) != expected.digest:
+                    _give_back(folder, beside, name, taken, hashlib.sha256(raw).hexdigest())
+                    raise _changed(located)
             finally:
-                with suppress(FileNotFoundError):
-                    os.unlink(beside, dir_fd=folder)
+                if beside:
+                    with suppress(FileNotFoundError):
+                        os.unlink(beside, dir_fd=folder)
             _settle(folder)
 
     def _unchanged(self, located: Located, folder: int, expected: FileText) -> os.stat_result:
         raw, status = self._bytes(located, folder)
         if hashlib.sha256(raw).hexdigest() != expected.digest:
-            raise ToolFailure(f"{located.shown} has changed since it was read, nothing was written; read it again.")
+            raise _changed(located)
         return status
+
+
+def _changed(located: Located) -> ToolFailure:
+    return ToolFailure(f"{located.shown} has changed since it was read, nothing was written; read it again.")
+
+
+def _digest(folder: int, name: str) -> str:
+    with os.fdopen(os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder), "rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _give_back(folder: int, beside: str, name: str, taken: str, placed: str) -> None:
+    """Put what was taken out in the last instant back; where a newer one came out for it, that one, until nothing newer does."""
+    while exchange(folder, beside, name):
+        out = _digest(folder, beside)
+        if out == placed:
+            return
+        placed, taken = taken, out
 
 
 def _refuse_hidden(located: Located) -> None:
