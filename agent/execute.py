@@ -212,9 +212,9 @@ def read_arguments(text: str) -> dict[str, Any]:
         json.dumps(given, ensure_ascii=False).encode()
     except UnicodeEncodeError:
         raise ValueError("they hold half a character, a lone surrogate") from None
-    if not isinstance(given, dict):
-        raise ValueError(f"they are a {type(given).__name__}")  # noqa: TRY004 - one kind of fault for one kind of reply
-    return given
+    if isinstance(given, dict):
+        return given
+    raise ValueError(f"they are a {type(given).__name__}")
 
 
 def _faults(error: ValidationError) -> str:

@@ -67,19 +67,19 @@ def _scratch(into: Path | None) -> Path:
         (*who, "commit", "-q", "--allow-empty", "-m", "Begin"),
     )
     kept = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    git = shutil.which("git")
+    if git is None:
+        raise UsageError("git is not installed; the demo needs it for its scratch repository", 1)
     for command in commands:
-        try:
-            ended = subprocess.run(  # the program that the person's PATH names, as in their own terminal
-                ["git", *command],  # noqa: S607
-                cwd=folder,
-                env=kept | _QUIET_GIT,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-        except FileNotFoundError:
-            raise UsageError("git is not installed; the demo needs it for its scratch repository", 1) from None
+        ended = subprocess.run(
+            [git, *command],
+            cwd=folder,
+            env=kept | _QUIET_GIT,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         if ended.returncode:
             raise UsageError(f"git {command[0]} failed in {folder}: {ended.stderr.strip()}", 1)
     return folder
@@ -88,7 +88,7 @@ def _scratch(into: Path | None) -> Path:
 def _after(folder: Path) -> str:
     opener = "open" if sys.platform == "darwin" else "xdg-open"
     place = shlex.quote(str(folder))
-    program = "jumar" if shutil.which("jumar") else shlex.quote(os.path.abspath(sys.argv[0]))  # noqa: PTH100
+    program = "jumar" if shutil.which("jumar") else shlex.quote(str(Path(sys.argv[0]).absolute()))
     return f"""
 Play it    {opener} {shlex.quote(str(folder / "index.html"))}
 Undo it    git -C {place} apply -R {_PATCH}   (without -R it is there again)

@@ -1,10 +1,10 @@
 """Owns what a headless run prints: words for a person, or JSON for a program; the answer alone on stdout."""
 
-import os
 import shlex
 import shutil
 import sys
 import time
+from pathlib import Path
 from typing import Literal, Protocol, TextIO
 
 from agent.blocks import Block, DiffBlock, PlanBlock, TableBlock, TerminalBlock, TextBlock
@@ -137,7 +137,7 @@ class TextPrinter:
         style, text = _ending(event)
         self._say((style, f"{text} · session {self._session_id}" if self._session_id else text), whole=True)
         if event.patch_path and event.files_changed:
-            undo = shlex.join(["git", "-C", self._root, "apply", "-R", os.path.abspath(event.patch_path)])  # noqa: PTH100
+            undo = shlex.join(["git", "-C", self._root, "apply", "-R", str(Path(event.patch_path).absolute())])
             self._say(("dim", f"undo: {safe_line(undo)}"), whole=True)
 
     def tick(self) -> None:

@@ -661,6 +661,6 @@ async def test_closing_the_stream_ends_the_connection_at_once() -> None:
     ):
         chunks = model.stream(asking())
         assert await anext(chunks) == TextDelta("Hel")
-        await chunks.aclose()  # type: ignore[attr-defined]
+        await chunks.aclose()
         async with asyncio.timeout(5):
             await server.left.wait()

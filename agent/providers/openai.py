@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing, suppress
 from typing import Any
 
@@ -40,7 +40,7 @@ class OpenAIModel:
         self._key = connection.key
         self._body = Body(connection.model, dialect(connection.base_url))
 
-    async def stream(self, request: Request) -> AsyncIterator[Chunk]:
+    async def stream(self, request: Request) -> AsyncGenerator[Chunk, None]:
         """Answer once. Closing the stream or cancelling ends the connection at once."""
         try:
             async with aclosing(self._answer(request)) as chunks:

@@ -83,7 +83,7 @@ def _class(whole: str, rest: str) -> str:
 def _lines(path: bytes) -> list[str] | None:
     """Return the lines of a text file, none of a binary one, None where it could not be read."""
     try:
-        with open(path, "rb") as opened:  # noqa: PTH123
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC), "rb") as opened:
             if os.fstat(opened.fileno()).st_size > LARGEST:
                 return []
             raw = opened.read()
