@@ -11,7 +11,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from jsonschema import Draft202012Validator
+
+from agent.events import schema
+from tests.fakes import answer
+
 JUMAR = Path(sysconfig.get_path("scripts")) / "jumar"
+# A model that looks, mends add() of calc.py, tests it and says so.
+MENDING = [
+    answer("I look first.", calls=[("read", {"path": "calc.py"}), ("search", {"pattern": "def "})]),
+    answer(
+        "",
+        calls=[
+            ("edit", {"path": "calc.py", "old": "a - b", "new": "a + b"}),
+            ("shell", {"command": "python3 test_calc.py"}),
+        ],
+    ),
+    answer("add() subtracted; it adds now, and test_calc.py passes."),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +84,20 @@ class Person:
         """Run jumar in the repository, trusting it."""
         return await self.run(*arguments, "--trust", stdin=stdin, environment=environment)
 
+    async def shell(self, command: str) -> Ended:
+        """Run a line of bash in the repository; $JUMAR is the program."""
+        program = await asyncio.create_subprocess_exec(
+            "/bin/bash",
+            "-c",
+            command,
+            cwd=self.root,
+            env={**self.environment, "JUMAR": str(JUMAR)},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        return await ended(program)
+
     @property
     def logs(self) -> list[Path]:
         """Return the logs of the sessions, oldest first."""
@@ -117,6 +148,13 @@ def processes() -> Iterator[tuple[int, int, str]]:
         except OSError:
             continue
         yield int(folder.name), int(state.split()[1]), words or name
+
+
+def valid(lines: list[dict[str, Any]]) -> None:
+    """Hold that every line fits the published schema."""
+    validator = Draft202012Validator(schema())
+    for line in lines:
+        validator.validate(line)
 
 
 def alive(mark: str) -> list[int]:

@@ -3,61 +3,22 @@
 import asyncio
 import json
 import os
-import pty
-import re
-import signal
-import subprocess
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from jsonschema import Draft202012Validator
 
 from agent.events import schema
 from agent.messages import Call, Usage
-from tests.fakes import Response, ScriptedServer, answer, failure
-from tests.runs import JUMAR, Ended, Person, alive, ended, gone, until
+from tests.fakes import ScriptedServer, answer, failure
+from tests.runs import MENDING, Person, alive, ended, gone, valid
 
-EDIT = [
-    answer("I look first.", calls=[("read", {"path": "calc.py"}), ("search", {"pattern": "def "})]),
-    answer(
-        "",
-        calls=[
-            ("edit", {"path": "calc.py", "old": "a - b", "new": "a + b"}),
-            ("shell", {"command": "python3 test_calc.py"}),
-        ],
-    ),
-    answer("add() subtracted; it adds now, and test_calc.py passes."),
-]
 TRANSIENT = {"step.started", "text.streamed", "reasoning.streamed", "call.streamed", "tool.progressed"}
 
 
-@pytest.fixture
-async def server() -> AsyncIterator[ScriptedServer]:
-    async with ScriptedServer([]) as running:
-        yield running
-
-
-@pytest.fixture
-def person(tmp_path: Path, server: ScriptedServer) -> Person:
-    person = Person(tmp_path, server.base_url)
-    (person.root / "calc.py").write_text("def add(a, b):\n    return a - b\n")
-    (person.root / "test_calc.py").write_text("from calc import add\n\nassert add(1, 2) == 3\nprint('passed')\n")
-    for command in (("init", "-q"), ("add", "-A"), ("-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "begin")):
-        subprocess.run(["git", *command], cwd=person.root, check=True)
-    return person
-
-
-def valid(lines: list[dict[str, Any]]) -> None:
-    validator = Draft202012Validator(schema())
-    for line in lines:
-        validator.validate(line)
-
-
 async def test_a_run_edits_a_real_repository_and_says_so(person: Person, server: ScriptedServer, tmp_path: Path) -> None:
-    server.script.extend(EDIT)
+    server.script.extend(MENDING)
     patch = tmp_path / "change.patch"
     run = await person.trusted("-p", "mend add", "--mode", "yolo", "--output-format", "json", "--patch", str(patch))
     assert (run.code, run.result["status"]) == (0, "done"), run
@@ -73,20 +34,20 @@ async def test_a_run_edits_a_real_repository_and_says_so(person: Person, server:
 
 
 async def test_text_has_the_answer_alone_on_stdout_and_every_action_on_stderr(person: Person, server: ScriptedServer) -> None:
-    server.script.extend(EDIT)
+    server.script.extend(MENDING)
     run = await person.trusted("-p", "mend add", "--mode", "yolo", "-o", str(person.home / "answer"))
     assert run.code == 0
     assert run.out == "add() subtracted; it adds now, and test_calc.py passes.\n"
     assert (person.home / "answer").read_text() == run.out
     for words in ("read calc.py", "edit calc.py", "-    return a - b", "shell python3 test_calc.py", "passed", "done · 3 steps"):
         assert words in run.err
-    server.script.extend(EDIT[2:])
+    server.script.extend(MENDING[2:])
     quiet = await person.trusted("-p", "mend add", "-q")
     assert quiet.err.count("\n") == 1
 
 
 async def test_every_line_of_the_stream_fits_the_published_schema(person: Person, server: ScriptedServer) -> None:
-    server.script.extend([failure(503, "busy", {"retry-after": "0"}), *EDIT])
+    server.script.extend([failure(503, "busy", {"retry-after": "0"}), *MENDING])
     published = json.loads((await person.run("schema")).out)
     assert published == schema()
     run = await person.trusted("-p", "mend add", "--mode", "edits", "--output-format", "stream-json", "--deltas")
@@ -158,7 +119,7 @@ async def test_a_failing_check_goes_back_to_the_model_three_times_at_most(person
     assert run.result["verify"] == {"cmd": "python3 test_calc.py", "exit_code": 1}
     assert len(server.requests) == 4
     assert "AssertionError" in json.loads(server.requests[1])["messages"][-1]["content"]
-    server.script.extend([answer("done"), *EDIT])
+    server.script.extend([answer("done"), *MENDING])
     run = await person.trusted("-p", "x", "--mode", "yolo", "--verify", "python3 test_calc.py", "--output-format", "json")
     assert (run.code, run.result["verify"]["exit_code"]) == (0, 0)
 
@@ -222,44 +183,6 @@ async def test_a_wrong_command_line_gets_one_line_and_2(person: Person, argument
     assert run.err.count("\n") == 1
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-async def test_a_signal_ends_the_run_and_all_it_started(
-    person: Person, server: ScriptedServer, number: signal.Signals, code: int
-) -> None:
-    mark = f"78.{code}"
-    server.script.extend([answer("", calls=[("shell", {"command": f"(setsid sleep {mark} &) ; touch began; sleep {mark}"})])])
-    program = await person.start("-p", "x", "--trust", "--mode", "yolo", "--output-format", "stream-json")
-    await until(person.root / "began")
-    program.send_signal(number)
-    run = await ended(program)
-    assert (run.code, run.result["status"], run.result["exit_code"]) == (code, "cancelled", code)
-    assert not alive(mark)
-    server.script.append(answer("all is well"))
-    again = await person.trusted("-p", "go on", "-c", "--output-format", "json")
-    assert again.code == 0
-    told = json.loads(server.requests[-1])["messages"]
-    assert "ancelled" in next(message for message in told if message["role"] == "tool")["content"]
-
-
-async def test_a_killed_run_is_gone_on_with_and_no_call_is_run_twice(person: Person, server: ScriptedServer) -> None:
-    server.script.append(
-        answer("", calls=[("shell", {"command": "echo x >> ran; sleep 79.5"}), ("shell", {"command": "touch later"})])
-    )
-    program = await person.start("-p", "x", "--trust", "--mode", "yolo")
-    await until(person.root / "ran")
-    program.kill()
-    await program.wait()
-    assert await gone("79.5")
-    server.script.append(answer("I see."))
-    run = await person.trusted("-p", "go on", "-c", "--mode", "yolo")
-    assert run.code == 0
-    replies = [message["content"] for message in json.loads(server.requests[-1])["messages"] if message["role"] == "tool"]
-    assert len(replies) == 2
-    assert "unknown" in replies[0]
-    assert (person.root / "ran").read_text() == "x\n"
-    assert not (person.root / "later").exists()
-
-
 async def test_sessions_are_listed_gone_on_with_and_forked(person: Person, server: ScriptedServer) -> None:
     server.script.extend([answer("one"), answer("two"), answer("three")])
     await person.trusted("-p", "first prompt")
@@ -284,56 +207,6 @@ async def test_stdin_is_appended_to_the_prompt(person: Person, server: ScriptedS
     assert json.loads(server.requests[1])["messages"][-1]["content"].endswith("only this")
 
 
-async def test_a_program_can_steer_decide_answer_and_cancel(person: Person, server: ScriptedServer) -> None:
-    server.script.extend(
-        [
-            answer("", calls=[("shell", {"command": "touch refused"}), ("read", {"path": "calc.py"})]),
-            answer("", calls=[("ask", {"question": "Which?", "options": ["a", "b"]})]),
-            answer("", calls=[("shell", {"command": "sleep 76.5"})]),
-        ]
-    )
-    program = await person.start("--input-format", "stream-json", "--output-format", "stream-json", "--trust", "--max-steps", "9")
-    assert program.stdin is not None
-    assert program.stdout is not None
-    read: list[dict[str, Any]] = []
-
-    def say(**message: object) -> None:
-        assert program.stdin is not None
-        program.stdin.write(json.dumps(message).encode() + b"\n")
-
-    async def heard(kind: str) -> dict[str, Any]:
-        assert program.stdout is not None
-        while True:
-            read.append(json.loads(await asyncio.wait_for(program.stdout.readline(), 30)))
-            if read[-1]["type"] == kind:
-                return read[-1]
-
-    say(type="prompt", text="begin")
-    asked = await heard("approval.asked")
-    say(type="steer", text="and hurry")
-    await heard("turn.steered")
-    say(type="decide", call_id=asked["call_id"], allow=False, words="not that")
-    question = await heard("question.asked")
-    say(type="answer", call_id=question["call_id"], text="b")
-    asked = await heard("approval.asked")
-    say(type="nonsense")
-    await heard("warned")
-    say(type="decide", call_id=asked["call_id"], allow=True)
-    await heard("tool.started")
-    say(type="cancel")
-    assert (await heard("turn.finished"))["status"] == "cancelled"
-    program.stdin.close()
-    result = await heard("result")
-    valid(read)
-    assert (await program.wait()) == result["exit_code"] != 0
-    assert not alive("76.5")
-    second, third = (json.loads(request)["messages"] for request in server.requests[1:3])
-    assert "not that" in second[-3]["content"]
-    assert second[-1] == {"role": "user", "content": "and hurry"}
-    assert third[-1]["content"] == "b"
-    assert "ask" in {tool["function"]["name"] for tool in json.loads(server.requests[0])["tools"]}
-
-
 async def test_what_cannot_work_is_not_offered(person: Person, server: ScriptedServer) -> None:
     server.script.append(answer("hello"))
     await person.trusted("-p", "x")
@@ -354,30 +227,6 @@ async def test_the_prefix_of_a_request_is_the_same_from_step_to_step(person: Per
     for before, after in zip(server.requests, server.requests[1:], strict=False):
         assert before.endswith(b"]}")
         assert after.startswith(before.removesuffix(b"]}"))
-
-
-@pytest.mark.parametrize(
-    "environment",
-    [{"LANG": "C", "LC_ALL": "C"}, {"PYTHONIOENCODING": "ascii"}, {"COLUMNS": "1", "LINES": "1"}, {"TERM": "dumb"}],
-)
-async def test_a_poor_terminal_gets_clean_words(person: Person, server: ScriptedServer, environment: dict[str, str]) -> None:
-    server.script.extend(
-        [answer("打字 \x1b[31mred\x1b[0m", calls=[("read", {"path": "calc.py"})]), answer("打字 \x1b]0;x\x07游戏")]
-    )
-    run = await person.trusted("-p", "打字游戏", environment=environment)
-    assert run.code == 0
-    assert "\x1b" not in run.out + run.err
-    assert "\x07" not in run.out + run.err
-    server.script.append(answer("打字 🎮"))
-    run = await person.trusted("-p", "打字游戏", "--output-format", "json", environment=environment)
-    assert run.result["text"] == "打字 🎮"
-
-
-async def test_a_reader_that_goes_away_ends_the_run_quietly(person: Person, server: ScriptedServer) -> None:
-    server.script.extend([answer("", calls=[("shell", {"command": "touch began; sleep 0.2"})])] * 20)
-    run = await shelled(person, "set -o pipefail; $JUMAR -p x --trust --mode yolo --output-format stream-json | head -n 1")
-    assert (run.code, run.err) == (141, "")
-    assert len(server.requests) < 20
 
 
 async def test_a_repository_with_our_names_is_not_imported_in_a_whole_run(person: Person, server: ScriptedServer) -> None:
@@ -438,93 +287,14 @@ async def test_state_lives_where_jumar_home_says(person: Person, server: Scripte
     assert len(list((tmp_path / "own/state/sessions").glob("*.jsonl"))) == 1
 
 
-async def shelled(person: Person, command: str) -> Ended:
-    """Run a line of bash in the repository; $JUMAR is the program."""
-    program = await asyncio.create_subprocess_exec(
-        "/bin/bash",
-        "-c",
-        command,
-        cwd=person.root,
-        env={**person.environment, "JUMAR": str(JUMAR)},
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    return await ended(program)
-
-
-async def test_when_stdin_ends_what_waits_for_a_person_is_denied(person: Person, server: ScriptedServer) -> None:
-    server.script.extend(
-        [answer("", calls=[("ask", {"question": "Which?"}), ("shell", {"command": "touch made"})]), answer("I could not.")]
-    )
-    run = await person.trusted(
-        "--input-format", "stream-json", "--output-format", "stream-json", stdin='{"type":"prompt","text":"x"}\n'
-    )
-    assert (run.code, run.result["status"]) == (4, "denied")
-    assert not (person.root / "made").exists()
-    assert [line["by"] for line in run.lines if line["type"] == "approval.decided"] == ["nobody"]
-
-
-async def test_a_signal_ends_a_led_run_while_stdin_is_open(person: Person, server: ScriptedServer) -> None:
-    server.script.append(answer("", calls=[("shell", {"command": "touch began; sleep 74.1"})]))
-    program = await person.start("--input-format", "stream-json", "--output-format", "stream-json", "--trust", "--mode", "yolo")
-    assert program.stdin is not None
-    assert program.stdout is not None
-    program.stdin.write(b'{"type":"prompt","text":"x"}\n')
-    await until(person.root / "began")
-    program.send_signal(signal.SIGTERM)
-    out = await asyncio.wait_for(program.stdout.read(), 30)
-    assert await program.wait() == 143
-    assert json.loads(out.splitlines()[-1])["exit_code"] == 143
-
-
-async def test_a_second_signal_does_not_tear_the_end_apart(person: Person, server: ScriptedServer) -> None:
-    server.script.append(
-        answer("", calls=[("shell", {"command": "trap '' TERM INT; touch began; while :; do sleep 0.05; done"})])
-    )
-    program = await person.start("-p", "x", "--trust", "--mode", "yolo", "--output-format", "stream-json")
-    await until(person.root / "began")
-    for _ in range(4):
-        program.send_signal(signal.SIGINT)
-        await asyncio.sleep(0.01)
-    run = await ended(program)
-    assert run.code == 130
-    assert "could not be written" not in run.err
-    assert [line["type"] for line in run.lines][-3:] == ["tool.finished", "turn.finished", "result"]
-
-
-async def test_a_signal_while_it_starts_leaves_no_traceback_and_no_folder(
-    person: Person, server: ScriptedServer, tmp_path: Path
-) -> None:
-    folder = tmp_path / "tmp"
-    folder.mkdir()
-    server.models = Response((b"{",), hold=asyncio.Event())
-    program = await person.start("-p", "x", "--trust", "--ephemeral", environment={"TMPDIR": str(folder), "JUMAR_MODEL": ""})
-    async with asyncio.timeout(30):
-        while not server.heads:  # noqa: ASYNC110 - another process asks
-            await asyncio.sleep(0.01)
-    assert list(folder.iterdir())
-    program.send_signal(signal.SIGINT)
-    run = await ended(program)
-    assert run.code == 130
-    assert not list(folder.iterdir())
-
-
-async def test_a_hostile_tool_name_is_made_visible(person: Person, server: ScriptedServer) -> None:
-    server.script.extend([answer("", calls=[Call("1", "evil\x1b]0;x\x07", "{}")]), answer("done")])
-    run = await person.trusted("-p", "x")
-    assert "\x1b" not in run.err
-    assert "evil" in run.err
-
-
 async def test_half_characters_are_answered_and_not_died_of(person: Person, server: ScriptedServer) -> None:
     bad = [Call("1", "read", '{"path": "\\ud800"}'), Call("2", "shell", '{"command": "echo \\ud800"}')]
     server.script.extend([answer("", calls=bad), answer("done")])
-    run = await shelled(person, "$JUMAR -p $'x\\xff' --trust --mode yolo --output-format json")
+    run = await person.shell("$JUMAR -p $'x\\xff' --trust --mode yolo --output-format json")
     assert (run.code, run.result["status"]) == (0, "done"), run
     (person.root / os.fsdecode(b"d\xff")).mkdir()
     server.script.append(answer("done"))
-    run = await shelled(person, "cd d* && git init -q && $JUMAR trust && $JUMAR -p x --output-format json")
+    run = await person.shell("cd d* && git init -q && $JUMAR trust && $JUMAR -p x --output-format json")
     assert run.code == 0, run
 
 
@@ -545,17 +315,6 @@ async def test_the_check_holds_at_the_very_end(person: Person, server: ScriptedS
     assert (run.code, run.result["verify"]["exit_code"]) == (6, 1)
 
 
-async def test_a_cancel_right_after_its_prompt_is_heard(person: Person, server: ScriptedServer) -> None:
-    server.script.append(answer("", calls=[("shell", {"command": "touch ran"})]))
-    lines = '{"type":"prompt","text":"x"}\n{"type":"cancel"}\n'
-    led = ("--mode", "yolo", "--input-format", "stream-json", "--output-format", "stream-json")
-    run = await person.trusted(*led, stdin=lines)
-    assert run.result["status"] == "cancelled"
-    assert not (person.root / "ran").exists()
-    run = await person.trusted(*led, stdin='{"type":"cancel"}\n')
-    assert [line["text"] for line in run.lines if line["type"] == "warned"] == ["nothing runs that could be cancelled"]
-
-
 async def test_a_run_that_fails_leaves_an_earlier_answer_alone(person: Person, server: ScriptedServer) -> None:
     (person.home / "answer").write_text("earlier\n")
     server.script.append(failure(401, {"error": {"message": "Invalid Authentication"}}))
@@ -571,33 +330,6 @@ async def test_a_patch_that_cannot_be_written_is_told(person: Person, server: Sc
     assert (run.code, run.result["status"]) == (1, "failed")
     assert "Is a directory" in run.result["reason"]
     assert (person.home / "answer").read_text() == "done\n"
-
-
-async def test_a_session_without_a_turn_still_tells_the_model_where_it_is(person: Person, server: ScriptedServer) -> None:
-    await person.trusted("--input-format", "stream-json", "--output-format", "stream-json")
-    server.script.append(answer("hello"))
-    await person.trusted("-p", "x", "-c")
-    assert "# Environment" in json.loads(server.requests[0])["messages"][1]["content"]
-
-
-@pytest.mark.parametrize(
-    ("command", "code"),
-    [
-        ("$JUMAR -p x --trust 2>&-", 0),
-        ("$JUMAR -p x --trust >&-", 0),
-        ("$JUMAR -p x --trust >/dev/full", 1),
-        ("trap '' HUP; $JUMAR -p x --trust & sleep 0.4; kill -HUP $!; wait $!", 0),
-        ("yes | $JUMAR -p x --trust", 2),
-        ("$JUMAR schema > /dev/full", 1),
-        ("$JUMAR --version > /dev/full", 1),
-        ("set -o pipefail; $JUMAR schema | true", 141),
-    ],
-)
-async def test_odd_surroundings_end_no_run_in_a_fault(person: Person, server: ScriptedServer, command: str, code: int) -> None:
-    server.script.append(answer("hello"))
-    run = await shelled(person, command)
-    assert run.code == code, run
-    assert "bug" not in run.err
 
 
 async def test_a_session_is_gone_on_with_only_in_its_own_tree(person: Person, server: ScriptedServer) -> None:
@@ -642,14 +374,14 @@ async def test_the_list_of_sessions_tells_how_runs_ended(person: Person, server:
 
 
 async def test_a_run_says_what_it_runs_with_and_how_to_undo_it(person: Person, server: ScriptedServer) -> None:
-    server.script.extend(EDIT)
+    server.script.extend(MENDING)
     patch = person.root / "change.patch"
     run = await person.trusted("-p", "mend add", "--mode", "yolo", "--patch", "change.patch")
     assert "test-model · yolo mode" in run.err.splitlines()[0]
     assert person.logs[0].stem in run.err
     undo = run.err.splitlines()[-1].removeprefix("undo: ")
     assert str(patch) in undo
-    assert (await shelled(person, f"cd / && {undo}")).code == 0
+    assert (await person.shell(f"cd / && {undo}")).code == 0
     assert (person.root / "calc.py").read_text() == "def add(a, b):\n    return a - b\n"
 
 
@@ -659,75 +391,6 @@ async def test_a_refusal_tells_a_person_how_to_allow_it(person: Person, server: 
     assert run.code == 4
     assert "see --mode and --allow 'edit(calc.py)'" in run.err
     assert "Do not try" not in run.err
-
-
-async def test_stdin_that_does_not_wait_is_waited_for(person: Person, server: ScriptedServer) -> None:
-    server.script.append(answer("done"))
-    reading, writing = os.pipe()
-    os.set_blocking(reading, False)
-    program = await asyncio.create_subprocess_exec(
-        str(JUMAR),
-        *("--trust", "--input-format", "stream-json", "--output-format", "stream-json"),
-        cwd=person.root,
-        env=person.environment,
-        stdin=reading,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    os.close(reading)
-    await asyncio.sleep(0.3)
-    os.write(writing, b'{"type":"prompt","text":"x"}\n')
-    os.close(writing)
-    run = await ended(program)
-    assert (run.code, run.result["text"]) == (0, "done")
-
-
-async def test_nobody_to_hear_even_the_beginning_leaves_a_whole_log(person: Person, server: ScriptedServer) -> None:
-    server.script.append(answer("done"))
-    run = await shelled(person, "$JUMAR -p x --trust --output-format stream-json > /dev/full")
-    assert run.code == 1
-    assert run.err == "jumar: what happens cannot be written: No space left on device\n"
-    assert b'"type":"result"' in person.logs[0].read_bytes().splitlines()[-1]
-    assert not server.requests
-
-
-async def test_a_terminal_gets_colours_whole_endings_and_nothing_hostile(person: Person, server: ScriptedServer) -> None:
-    name = "evil\x1b]0;x\x07" + "y" * 200
-    command = json.dumps({"command": "printf '\\033]0;x\\007\\033[2Jhot\\n'; sleep 1.3"})
-    calls = [Call("0", "shell", command), Call("1", "write", '{"path": "a.txt", "content": "x"}'), Call("2", name, "{}")]
-    server.script.extend([answer("think\x1b[2J", calls=calls), answer("done")])
-    primary, secondary = pty.openpty()
-    program = await asyncio.create_subprocess_exec(
-        str(JUMAR),
-        *("-p", "x", "--trust", "--mode", "yolo", "--patch", "p.patch"),
-        cwd=person.root,
-        env={**person.environment, "TERM": "xterm-256color", "COLUMNS": "80"},
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=secondary,
-    )
-    os.close(secondary)
-    told = await asyncio.to_thread(read_all, primary)
-    assert await program.wait() == 0
-    # Of escape sequences there are only those that colour, and the one that clears the line.
-    assert not re.findall(rb"\x1b(?!\[[0-9;]*m|\[2K)", told)
-    assert b"\x07" not in told
-    assert b"\x1b[32m" in told
-    assert re.search(rb"\r\x1b\[2K\x1b\[2m\xe2\x80\xa6 [^\r]*hot, 1 s", told)  # what runs is shown while it runs
-    assert f"apply -R {person.root}/p.patch".encode() in told
-    assert f"session {person.logs[0].stem}".encode() in told
-
-
-def read_all(handle: int) -> bytes:
-    """Read a terminal until nobody writes to it any more."""
-    held = b""
-    try:
-        while more := os.read(handle, 1 << 16):
-            held += more
-    except OSError:  # so Linux tells the end
-        pass
-    os.close(handle)
-    return held
 
 
 async def test_a_refused_fork_leaves_nothing_behind(person: Person, server: ScriptedServer) -> None:

@@ -1,0 +1,76 @@
+"""What a terminal gets: clean words, colours, and nothing that acts."""
+
+import asyncio
+import json
+import os
+import pty
+import re
+
+import pytest
+
+from agent.messages import Call
+from tests.fakes import ScriptedServer, answer
+from tests.runs import JUMAR, Person
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [{"LANG": "C", "LC_ALL": "C"}, {"PYTHONIOENCODING": "ascii"}, {"COLUMNS": "1", "LINES": "1"}, {"TERM": "dumb"}],
+)
+async def test_a_poor_terminal_gets_clean_words(person: Person, server: ScriptedServer, environment: dict[str, str]) -> None:
+    server.script.extend(
+        [answer("打字 \x1b[31mred\x1b[0m", calls=[("read", {"path": "calc.py"})]), answer("打字 \x1b]0;x\x07游戏")]
+    )
+    run = await person.trusted("-p", "打字游戏", environment=environment)
+    assert run.code == 0
+    assert "\x1b" not in run.out + run.err
+    assert "\x07" not in run.out + run.err
+    server.script.append(answer("打字 🎮"))
+    run = await person.trusted("-p", "打字游戏", "--output-format", "json", environment=environment)
+    assert run.result["text"] == "打字 🎮"
+
+
+async def test_a_hostile_tool_name_is_made_visible(person: Person, server: ScriptedServer) -> None:
+    server.script.extend([answer("", calls=[Call("1", "evil\x1b]0;x\x07", "{}")]), answer("done")])
+    run = await person.trusted("-p", "x")
+    assert "\x1b" not in run.err
+    assert "evil" in run.err
+
+
+async def test_a_terminal_gets_colours_whole_endings_and_nothing_hostile(person: Person, server: ScriptedServer) -> None:
+    name = "evil\x1b]0;x\x07" + "y" * 200
+    command = json.dumps({"command": "printf '\\033]0;x\\007\\033[2Jhot\\n'; sleep 1.3"})
+    calls = [Call("0", "shell", command), Call("1", "write", '{"path": "a.txt", "content": "x"}'), Call("2", name, "{}")]
+    server.script.extend([answer("think\x1b[2J", calls=calls), answer("done")])
+    primary, secondary = pty.openpty()
+    program = await asyncio.create_subprocess_exec(
+        str(JUMAR),
+        *("-p", "x", "--trust", "--mode", "yolo", "--patch", "p.patch"),
+        cwd=person.root,
+        env={**person.environment, "TERM": "xterm-256color", "COLUMNS": "80"},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=secondary,
+    )
+    os.close(secondary)
+    told = await asyncio.to_thread(read_all, primary)
+    assert await program.wait() == 0
+    # Of escape sequences there are only those that colour, and the one that clears the line.
+    assert not re.findall(rb"\x1b(?!\[[0-9;]*m|\[2K)", told)
+    assert b"\x07" not in told
+    assert b"\x1b[32m" in told
+    assert re.search(rb"\r\x1b\[2K\x1b\[2m\xe2\x80\xa6 [^\r]*hot, 1 s", told)  # what runs is shown while it runs
+    assert f"apply -R {person.root}/p.patch".encode() in told
+    assert f"session {person.logs[0].stem}".encode() in told
+
+
+def read_all(handle: int) -> bytes:
+    """Read a terminal until nobody writes to it any more."""
+    held = b""
+    try:
+        while more := os.read(handle, 1 << 16):
+            held += more
+    except OSError:  # so Linux tells the end
+        pass
+    os.close(handle)
+    return held
