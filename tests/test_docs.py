@@ -1,0 +1,91 @@
+"""What the documents claim, held against the program."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter
+
+from agent.config import load
+from agent.events import schema
+from agent.policy import TABLE, Decision, Rule
+from jumar.arguments import COMMANDS, run_parser
+from jumar.inputs import AnyMessage
+from jumar.wiring import find_tools
+from tests.runs import valid
+
+ROOT = Path(__file__).parent.parent
+DOCS = [
+    ROOT / name for name in ("README.md", "README.zh.md", "docs/config.md", "docs/headless.md", "SECURITY.md", "ARCHITECTURE.md")
+]
+
+
+def blocks(document: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / document).read_text("utf-8"), re.DOTALL)
+
+
+@pytest.mark.parametrize("document", DOCS, ids=lambda path: path.name)
+def test_every_option_and_command_that_is_named_is_there(document: Path) -> None:
+    text = document.read_text("utf-8")
+    spans = re.findall(r"`([^`\n]+)`", text) + [
+        line for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL) for line in block.split("\n")
+    ]
+    ours = [span for span in spans if span.startswith(("-", "jumar", " ")) and "git " not in span and "kill" not in span]
+    known = {flag for action in run_parser()._actions for flag in action.option_strings}
+    named = {flag for span in ours for flag in re.findall(r"(?<![\w'-])(--?[a-z][a-z-]*)\b", span)}
+    assert named <= known | {"-q"}, named - known
+    commands = {name for span in ours for name in re.findall(r"\bjumar ([a-z]+)", span)}
+    assert commands <= set(COMMANDS), commands - set(COMMANDS)
+
+
+def test_both_readmes_say_the_same_to_a_shell() -> None:
+    english, chinese = (
+        [re.sub(r'#.*|"[^"]*"|your-repository|你的仓库', "", block) for block in blocks(name, "sh")]
+        for name in ("README.md", "README.zh.md")
+    )
+    assert [re.sub(r"\s+", " ", block) for block in english] == [re.sub(r"\s+", " ", block) for block in chinese]
+    rows = [
+        re.findall(r"^\| ([\d ·]+) \|", (ROOT / name).read_text("utf-8"), re.MULTILINE) for name in ("README.md", "README.zh.md")
+    ]
+    assert rows[0] == rows[1]
+    told = {int(code) for row in rows[0] for code in row.split(" · ")}
+    assert told == {int(code) for code in re.findall(r"\b\d+\b", run_parser().format_help().partition("exit codes:")[2])}
+
+
+def test_every_mode_is_in_the_table() -> None:
+    for name in ("README.md", "README.zh.md"):
+        rows = re.findall(r"^\| `.*?\|", (ROOT / name).read_text("utf-8"), re.MULTILINE)
+        assert {mode for row in rows for mode in re.findall(r"`(\w+)`", row)} == {mode.value for mode in TABLE}
+
+
+def test_links_lead_somewhere() -> None:
+    for document in DOCS:
+        for target in re.findall(r"\]\((?!http)([^)#]+)\)", document.read_text("utf-8")):
+            assert (document.parent / target).exists(), (document.name, target)
+
+
+def test_the_example_of_settings_can_be_used(tmp_path: Path) -> None:
+    [example] = blocks("docs/config.md", "toml")
+    (tmp_path / "config.toml").write_text(example)
+    settings = load(tmp_path / "config.toml")
+    assert settings.endpoints[settings.endpoint].base_url.startswith("http://127.0.0.1")
+    tools = find_tools()
+    rules = [Rule.read(text, Decision.ALLOW, "allow") for text in settings.allow] + [
+        Rule.read(text, Decision.DENY, "deny") for text in settings.deny
+    ]
+    assert {rule.tool for rule in rules} <= set(tools)
+
+
+def test_the_example_of_a_result_fits_the_schema() -> None:
+    [example] = blocks("docs/headless.md", "json")
+    valid([json.loads(example)])
+    required = schema()["$defs"]["RunFinished"]["properties"]
+    assert set(json.loads(example)) == set(required)
+
+
+def test_the_messages_of_a_program_are_taken() -> None:
+    adapter: TypeAdapter[Any] = TypeAdapter(AnyMessage)
+    examples = re.findall(r"^\| `(\{.*?\})`", (ROOT / "docs/headless.md").read_text("utf-8"), re.MULTILINE)
+    assert {adapter.validate_json(example).type for example in examples} == {"prompt", "steer", "decide", "answer", "cancel"}
