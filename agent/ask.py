@@ -9,7 +9,7 @@ from typing import assert_never
 
 from agent.errors import Fault, ModelError
 from agent.events import CallStreamed, Event, ModelAnswered, ReasoningStreamed, RequestRetried, StepStarted, TextStreamed
-from agent.model import CallDelta, Failed, Finish, Finished, Model, ReasoningDelta, Request, TextDelta
+from agent.model import CallDelta, Failed, Finish, Finished, Model, ReasoningDelta, Repair, Request, TextDelta
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,7 @@ class Asked:
 
     event: ModelAnswered
     finish: Finish
+    repairs: tuple[Repair, ...]
 
 
 async def ask(model: Model, request: Request, step: int, tell: Callable[[Event], None], patience: Patience) -> Asked:
@@ -48,14 +49,16 @@ async def ask(model: Model, request: Request, step: int, tell: Callable[[Event],
         began = time.monotonic()
         outcome = await _stream(model, request, tell)
         if isinstance(outcome, Finished):
+            price = model.capabilities.price
             event = ModelAnswered(
                 step=step,
                 answer=outcome.answer,
                 usage=outcome.usage,
                 model=outcome.model,
                 seconds=round(time.monotonic() - began, 3),
+                cost=price.of(outcome.usage) if price else None,
             )
-            return Asked(event, outcome.finish)
+            return Asked(event, outcome.finish, outcome.repairs)
         seconds = patience.wait(attempt, outcome)
         if seconds is None:
             raise outcome

@@ -5,6 +5,14 @@ from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
+class Image:
+    """A picture, in base64."""
+
+    media_type: Literal["image/png", "image/jpeg", "image/webp"]
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
 class TextBlock:
     """Plain words, or a file's text with the language it is in."""
 

@@ -3,7 +3,7 @@
 import difflib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -52,6 +52,10 @@ class Connection:
     key: str
     key_source: str
     model: str
+    protocol: Literal["openai", "anthropic"] = "openai"
+    server: str = ""  # which endpoint of endpoints.py it is, where that is known
+    headers: Mapping[str, str] = field(default_factory=dict)  # that the person adds
+    window: int | None = None  # what the person says the model's context is, in tokens
 
 
 def load(path: Path) -> Config:

@@ -1,6 +1,7 @@
 """Owns all that a front end can learn: one ordered stream of frozen events, and their JSON."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Annotated, Any, ClassVar, Literal
@@ -8,8 +9,9 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, TypeAdapter
 from pydantic_core import PydanticSerializationError
 
-from agent.blocks import Block
+from agent.blocks import Block, Image
 from agent.messages import Answer, Usage
+from agent.model import RepairKind
 from agent.safe import mended
 from agent.tool import Change, Effect
 
@@ -47,6 +49,7 @@ class TurnStarted:
     prompt: str
     preface: str = ""
     by: Literal["person", "check"] = "person"
+    images: tuple[Image, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +60,7 @@ class Steered:
     type: Literal["turn.steered"] = "turn.steered"
     text: str
     step: int
+    images: tuple[Image, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +114,7 @@ class RequestRetried:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelAnswered:
-    """One step's answer, whole."""
+    """One step's answer, whole; `cost` in US dollars, None where the price or the usage is unknown."""
 
     settled: ClassVar[bool] = True
     type: Literal["model.answered"] = "model.answered"
@@ -119,6 +123,58 @@ class ModelAnswered:
     usage: Usage
     model: str
     seconds: float
+    cost: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repaired:
+    """Something was wrong with the answer of a step and was set right. `told` is what the model is told of it, if anything."""
+
+    settled: ClassVar[bool] = True
+    type: Literal["answer.repaired"] = "answer.repaired"
+    step: int
+    kind: RepairKind
+    words: str
+    told: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSwitched:
+    """A model failed for good, and the next of the person's list goes on."""
+
+    settled: ClassVar[bool] = True
+    type: Literal["model.switched"] = "model.switched"
+    step: int
+    before: str
+    after: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compacted:
+    """The history was shortened for the model: a note in place of its beginning. The log keeps everything.
+
+    `kept` is how many of the last messages stay; `dropped` are calls among these whose replies are left out.
+    """
+
+    settled: ClassVar[bool] = True
+    type: Literal["history.compacted"] = "history.compacted"
+    reason: str
+    note: str
+    kept: int
+    dropped: tuple[str, ...] = ()
+    tokens_before: int = 0
+    tokens_after: int = 0
+    usage: Usage = field(default_factory=Usage)
+    cost: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Uncompacted:
+    """The person took the last compaction back: the model is told everything again."""
+
+    settled: ClassVar[bool] = True
+    type: Literal["history.uncompacted"] = "history.uncompacted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,6 +254,7 @@ class ToolFinished:
     changes: tuple[Change, ...] = ()
     exit_code: int | None = None
     seconds: float = 0.0
+    images: tuple[Image, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,6 +291,7 @@ class TurnFinished:
     fault: str = ""
     steps: int = 0
     usage: Usage = field(default_factory=Usage)
+    cost: float | None = None
     seconds: float = 0.0
 
 
@@ -278,6 +336,7 @@ class RunFinished:
     structured: Any = None
     usage: Usage = field(default_factory=Usage)
     cost: float | None = None
+    repairs: Mapping[str, int] = field(default_factory=dict)
     steps: int = 0
     duration_ms: int = 0
     files_changed: tuple[FileChanged, ...] = ()
@@ -297,6 +356,10 @@ Event = (
     | CallStreamed
     | RequestRetried
     | ModelAnswered
+    | Repaired
+    | ModelSwitched
+    | Compacted
+    | Uncompacted
     | ApprovalAsked
     | ApprovalDecided
     | QuestionAsked

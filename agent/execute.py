@@ -4,7 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -71,9 +71,12 @@ class Execute:
         self._ask = ask
         self._before_change = before_change
 
-    async def run(self, calls: tuple[Call, ...]) -> None:
-        """Give every call its reply, as an event. When cancelled, those still open are told as cancelled."""
-        settled: set[str] = set()
+    async def run(self, calls: tuple[Call, ...], remarks: Mapping[str, str]) -> list[CallStatus]:
+        """Give every call its reply, as an event, and return how they ended; `remarks` are added to the replies.
+
+        When cancelled, those still open are told as cancelled.
+        """
+        settled: dict[str, CallStatus] = {}
         parsed = [self._parse(call) for call in calls]
         failed: Parsed | Invalid | None = None
         try:
@@ -84,10 +87,10 @@ class Execute:
                     end += 1
                 group = parsed[start:end]
                 if failed is not None and not _reads(group[0]):
-                    self._settle(settled, _skipped(group[0], failed))
+                    self._settle(settled, _skipped(group[0], failed), remarks)
                 else:
                     for finished in await self._together(group):
-                        self._settle(settled, finished)
+                        self._settle(settled, finished, remarks)
                         if finished.status != "done" and not _reads(group[0]):
                             failed = group[0]
                 start = end
@@ -99,11 +102,14 @@ class Execute:
             for call in calls:
                 if call.id not in settled:
                     status: CallStatus = "cancelled" if stopped else "failed"
-                    self._settle(settled, ToolFinished(call_id=call.id, tool=call.name, status=status, reply=words))
+                    self._settle(settled, ToolFinished(call_id=call.id, tool=call.name, status=status, reply=words), remarks)
             raise
+        return list(settled.values())
 
-    def _settle(self, settled: set[str], finished: ToolFinished) -> None:
-        settled.add(finished.call_id)
+    def _settle(self, settled: dict[str, CallStatus], finished: ToolFinished, remarks: Mapping[str, str]) -> None:
+        settled[finished.call_id] = finished.status
+        if remark := remarks.get(finished.call_id):
+            finished = replace(finished, reply=f"{finished.reply}\n\n[{remark}]")
         self._tell(finished)
 
     async def _together(self, group: list[Parsed | Invalid]) -> list[ToolFinished]:
@@ -256,5 +262,6 @@ def _finish(item: Parsed, began: float, status: CallStatus, result: Result) -> T
         blocks=result.blocks,
         changes=result.changes,
         exit_code=result.exit_code,
+        images=result.images,
         seconds=round(time.monotonic() - began, 3),
     )

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from agent.events import Event, ModelAnswered, Steered, ToolFinished, ToolStarted, TurnFinished, TurnStarted
+from agent.events import Event, ModelAnswered, Repaired, Steered, ToolFinished, ToolStarted, TurnFinished, TurnStarted
 from agent.messages import Answer, Call, Message, Prompt, Reply
 
 
@@ -27,7 +27,8 @@ class History:
                 self._close()
                 self._deliver(None)
                 self.turn, self.open_turn = event.turn, True
-                self.messages.append(Prompt(f"{event.preface}\n\n{event.prompt}" if event.preface else event.prompt))
+                prompt = f"{event.preface}\n\n{event.prompt}" if event.preface else event.prompt
+                self.messages.append(Prompt(prompt, event.images))
             case Steered():
                 self._steered.append(event)
             case ModelAnswered():
@@ -41,9 +42,12 @@ class History:
                 self.started.add(event.call_id)
             case ToolFinished():
                 if event.call_id in self._open and event.call_id not in self._replies:
-                    self._replies[event.call_id] = Reply(event.call_id, event.tool, event.reply)
+                    self._replies[event.call_id] = Reply(event.call_id, event.tool, event.reply, event.images)
                     if len(self._replies) == len(self._open):
                         self.messages.extend(self._replies[call_id] for call_id in self._open)
+            case Repaired(told=told) if told:
+                self._close()
+                self.messages.append(Prompt(told))
             case TurnFinished():
                 self.open_turn = False
             case _:
@@ -72,7 +76,7 @@ class History:
     def _deliver(self, step: int | None) -> None:
         due = [event for event in self._steered if step is None or event.step <= step]
         self._steered = [event for event in self._steered if event not in due]
-        self.messages.extend(Prompt(event.text) for event in due)
+        self.messages.extend(Prompt(event.text, event.images) for event in due)
 
 
 def fold(events: Iterable[Event]) -> History:

@@ -2,16 +2,21 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from agent.ask import Patience, ask
-from agent.errors import ModelError
-from agent.events import Event, ToolFinished, TurnFinished, TurnStatus
+from agent.ask import Asked, Patience, ask
+from agent.errors import Fault, ModelError
+from agent.events import Event, ModelSwitched, Repaired, ToolFinished, TurnFinished, TurnStatus
 from agent.execute import Execute
 from agent.history import History
 from agent.messages import Answer, Usage
 from agent.model import Model, Request, ToolOffer
+from agent.repetition import STOPPED_AT, Repetition
+
+_NUDGES = 2  # times that a model which answers nothing is asked to go on
+_MALFORMED = 5  # steps in a row of which no call could be read
+_GO_ON = "Your last message held neither words nor a tool call. Go on: call a tool, or say how the task ended."
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +35,23 @@ class Words:
     system: str
     tools: tuple[ToolOffer, ...]
     session_id: str
+    effort: str = ""
 
 
 class Loop:
     """Runs turns over one history, which it keeps valid whatever happens."""
 
     def __init__(
-        self, model: Model, words: Words, execute: Execute, history: History, tell: Callable[[Event], None], patience: Patience
+        self,
+        models: Sequence[Model],
+        words: Words,
+        execute: Execute,
+        history: History,
+        tell: Callable[[Event], None],
+        patience: Patience,
     ) -> None:
-        self._model = model
+        self._models = models
+        self._left = list(models)  # that may still be asked in this turn, the one that is asked first
         self._words = words
         self._execute = execute
         self._history = history
@@ -50,7 +63,8 @@ class Loop:
         """Run the turn that was just told as started, to its end, and tell that. Cancelling leaves a valid history."""
         began = time.monotonic()
         first = self._history.step
-        spent = [Usage()]
+        spent = _Spent()
+        self._left = list(self._models)
         status: TurnStatus = "failed"
         text, reason, fault = "", "jumar itself failed", ""
         try:
@@ -71,42 +85,112 @@ class Loop:
                 reason=reason,
                 fault=fault,
                 steps=self._history.step - first,
-                usage=spent[0],
+                usage=spent.usage,
+                cost=spent.cost,
                 seconds=round(time.monotonic() - began, 3),
             )
             self._tell(finished)
         return finished
 
-    async def _steps(self, limits: Limits, first: int, spent: list[Usage]) -> tuple[TurnStatus, str, str]:
+    async def _steps(self, limits: Limits, first: int, spent: "_Spent") -> tuple[TurnStatus, str, str]:
         history = self._history
+        repetition = Repetition()
+        empty = malformed = 0
         while True:
             if limits.steps is not None and history.step - first >= limits.steps:
                 return "limit", _last_words(history), "the limit of steps was reached"
-            if limits.tokens is not None and spent[0].prompt + spent[0].completion >= limits.tokens:
+            if limits.tokens is not None and spent.usage.prompt + spent.usage.completion >= limits.tokens:
                 return "limit", _last_words(history), "the limit of tokens was reached"
             history.deliver()
-            request = Request(self._words.system, tuple(history.messages), self._words.tools, self._words.session_id)
-            self.asking = True
-            try:
-                asked = await ask(self._model, request, history.step + 1, self._tell, self._patience)
-            finally:
-                self.asking = False
-            spent[0] += asked.event.usage
+            asked = await self._ask()
+            spent.add(asked)
             self._tell(asked.event)
+            for repair in asked.repairs:
+                self._tell(Repaired(step=history.step, kind=repair.kind, words=repair.words))
             answer = asked.event.answer
             if asked.finish == "length" and answer.calls:
                 self._cut(answer)
             elif answer.calls:
-                await self._execute.run(answer.calls)
+                remarks = repetition.take(answer.calls)
+                if repetition.times >= STOPPED_AT:
+                    self._stop(answer)
+                    return "limit", answer.text, f"the model sent the same call {repetition.times} times in a row"
+                if remarks:
+                    words = f"the model sends the same call for the {repetition.times}th time; it was told"
+                    self._tell(Repaired(step=history.step, kind="repeated", words=words))
+                ended = await self._execute.run(answer.calls, remarks)
+                malformed = malformed + 1 if set(ended) == {"invalid"} else 0
+                if malformed >= _MALFORMED:
+                    self._switch(ModelError(f"in {malformed} steps in a row no call of the model could be read", Fault.GARBLED))
+                    malformed = 0
             elif asked.finish == "length":
                 return "limit", answer.text, "the answer was cut at the server's limit of tokens"
+            elif not answer.text.strip():
+                empty = self._nudge(answer, empty)
+                continue
             elif not history.steered():
                 return "done", answer.text, ""
+            empty = 0
+
+    async def _ask(self) -> Asked:
+        """Ask the first model that is left; where it fails for good, the next one. Raises ModelError where none is left."""
+        while True:
+            model = self._left[0]
+            await model.ready()
+            words = self._words
+            messages = tuple(self._history.messages)
+            request = Request(words.system, messages, words.tools, words.session_id, effort=words.effort)
+            self.asking = True
+            try:
+                return await ask(model, request, self._history.step + 1, self._tell, self._patience)
+            except ModelError as error:
+                self._switch(error)
+            finally:
+                self.asking = False
+
+    def _switch(self, error: ModelError) -> None:
+        """Go on with the next model of the person's list. Raises the error where there is none."""
+        if len(self._left) == 1:
+            raise error
+        before, after = self._left[0].name, self._left[1].name
+        del self._left[0]
+        self._tell(ModelSwitched(step=self._history.step + 1, before=before, after=after, reason=str(error)))
+
+    def _nudge(self, answer: Answer, before: int) -> int:
+        """Ask a model that answered nothing to go on; return how often that was in a row now. Raises ModelError."""
+        what = "thought, but answered nothing" if answer.reasoning else "answered nothing"
+        if before >= _NUDGES:
+            self._switch(ModelError(f"the model {what}, {before + 1} times in a row", Fault.GARBLED))
+            return 0
+        self._tell(Repaired(step=self._history.step, kind="empty", words=f"the model {what}; it was asked to go on", told=_GO_ON))
+        return before + 1
+
+    def _stop(self, answer: Answer) -> None:
+        for call in answer.calls:
+            words = "Not run: this call was sent too often in a row, and the turn was stopped."
+            self._tell(ToolFinished(call_id=call.id, tool=call.name, status="skipped", reply=words))
 
     def _cut(self, answer: Answer) -> None:
         words = "Not run: the answer was cut at the server's limit of tokens. Send shorter calls, one at a time."
         for call in answer.calls:
             self._tell(ToolFinished(call_id=call.id, tool=call.name, status="invalid", reply=words))
+
+
+class _Spent:
+    """What a turn's requests cost; the cost is unknown as soon as one of them is."""
+
+    def __init__(self) -> None:
+        self.usage = Usage()
+        self._costs: list[float | None] = []
+
+    @property
+    def cost(self) -> float | None:
+        known = [cost for cost in self._costs if cost is not None]
+        return sum(known) if known and len(known) == len(self._costs) else None
+
+    def add(self, asked: Asked) -> None:
+        self.usage += asked.event.usage
+        self._costs.append(asked.event.cost)
 
 
 def _last_words(history: History) -> str:

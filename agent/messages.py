@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from agent.blocks import Image
+
 
 @dataclass(frozen=True, slots=True)
 class Call:
@@ -14,9 +16,18 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What the person said."""
+    """What the person said, and showed."""
 
     text: str
+    images: tuple[Image, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """An answer's content in its wire's own form, signatures in it: goes back unchanged, and only to the model that made it."""
+
+    by: str
+    content: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +38,7 @@ class Answer:
     calls: tuple[Call, ...] = ()
     reasoning: str = ""
     reasoning_key: str = ""
+    sealed: Sealed | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +48,7 @@ class Reply:
     call_id: str
     name: str
     text: str
+    images: tuple[Image, ...] = ()
 
 
 Message = Prompt | Answer | Reply
@@ -43,11 +56,17 @@ Message = Prompt | Answer | Reply
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens that a request cost; `cached` is the part of `prompt` that the provider had kept."""
+    """Tokens that a request cost; `cached` is the part of `prompt` that the provider had kept, `written` what it keeps now."""
 
     prompt: int = 0
     completion: int = 0
     cached: int = 0
+    written: int = 0
 
     def __add__(self, other: "Usage") -> "Usage":
-        return Usage(self.prompt + other.prompt, self.completion + other.completion, self.cached + other.cached)
+        return Usage(
+            self.prompt + other.prompt,
+            self.completion + other.completion,
+            self.cached + other.cached,
+            self.written + other.written,
+        )

@@ -29,7 +29,7 @@ async def _nothing() -> None:
 class Setting:
     """All that a session runs with. `preface` is what the model is told before the first prompt."""
 
-    model: Model
+    models: tuple[Model, ...]  # the first is asked; the others where those before them fail for good
     workspace: Workspace
     tools: Mapping[str, AnyTool]
     system: str
@@ -38,6 +38,7 @@ class Setting:
     mode: Mode = Mode.ASK
     rules: tuple[Rule, ...] = ()
     person: bool = False
+    effort: str = ""
     patience: Patience = field(default_factory=Patience)
     before_change: Callable[[], Awaitable[None]] = _nothing
 
@@ -58,8 +59,8 @@ class Session:
         execute = Execute(setting.tools, setting.workspace, self._gate, self.tell, self._ask, setting.before_change)
         tools = offered(setting.tools, attended=setting.person)
         offers = tuple(ToolOffer(name, tool.__doc__ or "", parameters(tool.arguments)) for name, tool in tools.items())
-        words = Words(setting.system, offers, log.id)
-        self._loop = Loop(setting.model, words, execute, self._history, self.tell, setting.patience)
+        words = Words(setting.system, offers, log.id, setting.effort)
+        self._loop = Loop(setting.models, words, execute, self._history, self.tell, setting.patience)
         for event in found.events if found else ():
             self._history.apply(event)
         self.tell(
@@ -67,7 +68,7 @@ class Session:
                 version=setting.version,
                 root=str(setting.workspace.root),
                 cwd=str(setting.workspace.cwd),
-                model=setting.model.name,
+                model=setting.models[0].name,
                 mode=setting.mode,
                 sandbox="none",
                 tools=tuple(tools),
@@ -151,7 +152,8 @@ class Session:
         """End every process and give the log back."""
         self.cancel()
         await self._setting.workspace.close()
-        await self._setting.model.close()
+        for model in self._setting.models:
+            await model.close()
         self._log.close()
 
     def answer(self, call_id: str, text: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
-from agent.blocks import Block
+from agent.blocks import Block, Image
 from agent.workspace.contract import Located, Workspace
 
 
@@ -41,12 +41,13 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a call came to: the words for the model, the blocks for a person, the changes for the ledger."""
+    """What a call came to: words and pictures for the model, blocks for a person, changes for the ledger."""
 
     text: str
     blocks: tuple[Block, ...] = ()
     changes: tuple[Change, ...] = ()
     exit_code: int | None = None
+    images: tuple[Image, ...] = ()
 
 
 def _everything(_: Located) -> bool:

@@ -122,7 +122,7 @@ class Headless:
             around = surroundings(root, options.cwd, person=person, git=told, today=today, permits=may)
             preface = f"{around}\n\n{instructions(root, options.cwd)}".rstrip()
         setting = Setting(
-            model=model,
+            models=(model,),
             workspace=workspace,
             tools=tools,
             system=words("system"),

@@ -11,9 +11,12 @@ from agent.blocks import Block, DiffBlock, PlanBlock, TableBlock, TerminalBlock,
 from agent.events import (
     CallStatus,
     CallStreamed,
+    Compacted,
     Event,
     ModelAnswered,
+    ModelSwitched,
     ReasoningStreamed,
+    Repaired,
     RequestRetried,
     RunFinished,
     SessionStarted,
@@ -24,6 +27,7 @@ from agent.events import (
     ToolStarted,
     TurnFinished,
     TurnStarted,
+    Uncompacted,
     Verified,
     Warned,
     encode,
@@ -226,14 +230,30 @@ def describe(event: Event) -> list[Line]:
             return [("running", f"▸ {_clip(event.tool)} {_clip(event.subject)}")]
         case ToolFinished():
             return _finished(event)
-        case RequestRetried():
-            return [("warning", f"… {safe_line(event.reason)}; trying again in {event.seconds:.1f} s")]
         case Verified():
             return _verified(event)
         case Warned():
             return [("warning", f"! {safe_line(event.text)}")]
         case TurnFinished(status="interrupted", reason=reason):
             return [("bad", f"■ {safe_line(reason)}")]
+        case _:
+            return _of_the_model(event)
+
+
+def _of_the_model(event: Event) -> list[Line]:
+    """Return the lines that tell of what went wrong or was changed between the model and us."""
+    match event:
+        case RequestRetried():
+            return [("warning", f"… {safe_line(event.reason)}; trying again in {event.seconds:.1f} s")]
+        case Repaired():
+            return [("warning", f"~ repaired: {safe_line(event.words)}")]
+        case ModelSwitched():
+            return [("warning", safe_line(f"! {event.reason}; {event.after} goes on in place of {event.before}"))]
+        case Compacted():
+            tokens = f"about {event.tokens_before:,} → {event.tokens_after:,} tokens"
+            return [("dim", f"≡ shortened what the model is told, {tokens} ({safe_line(event.reason)}); the log keeps all of it")]
+        case Uncompacted():
+            return [("dim", "≡ the model is told everything again")]
         case _:
             return []
 
@@ -263,13 +283,16 @@ def _verified(event: Verified) -> list[Line]:
 def _ending(event: RunFinished) -> Line:
     spent = f" · {event.usage.prompt:,} + {event.usage.completion:,} tokens" if event.usage.prompt else ""
     cached = f", {event.usage.cached / event.usage.prompt:.0%} cached" if event.usage.cached and event.usage.prompt else ""
+    cost = "" if not event.usage.prompt else " · cost unknown" if event.cost is None else f" · ${event.cost:.4f}"
+    number = sum(event.repairs.values())
+    repaired = f" · {_count(number, 'repair')}" if number else ""
     changed = len(event.files_changed)
     files = f" · {_count(changed, 'file')} changed" if changed else ""
     reason = f": {safe_line(event.reason)}" if event.reason else ""
     took = f"{event.duration_ms / 1000:.1f} s"
     return (
         "good" if event.exit_code == 0 else "bad",
-        f"{event.status}{reason} · {_count(event.steps, 'step')}{spent}{cached} · {took}{files}",
+        f"{event.status}{reason} · {_count(event.steps, 'step')}{spent}{cached}{cost}{repaired} · {took}{files}",
     )
 
 

@@ -3,13 +3,14 @@
 import json
 import re
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from agent.errors import RETRYABLE, Fault, JumarError
-from agent.events import Denied, Event, FileChanged, RunFinished, ToolFinished, TurnFinished, Verified, VerifyOutcome
+from agent.events import Denied, Event, FileChanged, Repaired, RunFinished, ToolFinished, TurnFinished, Verified, VerifyOutcome
 from agent.ledger.span import Span
 from agent.ledger.store import FileChange
 from agent.loop import Limits
@@ -51,6 +52,8 @@ class Run:
         self._span = span
         self._began = time.monotonic()
         self._usage = Usage()
+        self._costs: list[float | None] = []  # of the turns
+        self._repairs: Counter[str] = Counter()
         self._steps = 0
         self._denied: list[Denied] = []
         self._verify: VerifyOutcome | None = None
@@ -73,8 +76,12 @@ class Run:
         match event:
             case ToolFinished():
                 self._finished(event)
+            case Repaired():
+                self._repairs[event.kind] += 1
             case TurnFinished():
                 self._last = event
+                if event.usage.prompt or event.steps:
+                    self._costs.append(event.cost)
                 self._usage += event.usage
                 self._steps += event.steps
             case _:
@@ -198,6 +205,8 @@ class Run:
             reason=reason,
             structured=self._structured,
             usage=self._usage,
+            cost=self._cost(),
+            repairs=dict(self._repairs),
             steps=self._steps,
             duration_ms=round((time.monotonic() - self._began) * 1000),
             files_changed=tuple(self._told.values()),
@@ -205,6 +214,10 @@ class Run:
             denied=tuple(self._denied),
             verify=self._verify,
         )
+
+    def _cost(self) -> float | None:
+        known = [cost for cost in self._costs if cost is not None]
+        return sum(known) if known and len(known) == len(self._costs) else None
 
     def _text(self) -> str:
         if self._structured is not None and self._last.status == "done":

@@ -82,7 +82,7 @@ class Bench:
 
         given: dict[str, Any] = {"mode": Mode.YOLO, **more}
         setting = Setting(
-            model=OpenAIModel(Connection(self.server.base_url, "k", "K", "m")),
+            models=(OpenAIModel(Connection(self.server.base_url, "k", "K", "m")),),
             workspace=LocalWorkspace(self.root, self.root, spill=self.folder, environment=os.environ),
             tools={**find_tools(), "meet": Meet()},
             system="system",

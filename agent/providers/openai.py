@@ -11,7 +11,7 @@ from pydantic_core import from_json
 from agent.config import Connection
 from agent.errors import Fault, ModelError
 from agent.messages import Answer
-from agent.model import Chunk, Failed, Request
+from agent.model import Capabilities, Chunk, Failed, Request
 from agent.providers.body import Body
 from agent.providers.faults import Faults
 from agent.providers.http import Http
@@ -37,8 +37,16 @@ class OpenAIModel:
         self.name = connection.model or "the server's model"
         self._http = Http(connection.base_url, {"user-agent": user_agent}, connect=connect, silence=silence)
         self._faults = Faults(connection, self._http.where)
+        self.capabilities = Capabilities()
         self._key = connection.key
         self._body = Body(connection.model, dialect(connection.base_url))
+
+    async def ready(self) -> None:
+        """Nothing is found out yet."""
+
+    async def count(self, request: Request) -> int | None:
+        """The protocol has no such question."""
+        return None
 
     async def stream(self, request: Request) -> AsyncGenerator[Chunk, None]:
         """Answer once. Closing the stream or cancelling ends the connection at once."""

@@ -12,7 +12,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from agent.errors import Fault, ModelError, UsageError
 from agent.messages import Answer, Call, Usage
-from agent.model import CallDelta, Chunk, Failed, Finished, ReasoningDelta, Request, TextDelta
+from agent.model import CallDelta, Capabilities, Chunk, Failed, Finished, ReasoningDelta, Request, TextDelta
 from agent.safe import mended
 
 _PIECE = re.compile(r"\s*\S{1,12}\s*|\s+")
@@ -99,6 +99,14 @@ class ReplayModel:
         self._recording = recording
         self._pace = pace
         self._position = 0
+        self.capabilities = Capabilities(source="the recording")
+
+    async def ready(self) -> None:
+        """A recording is."""
+
+    async def count(self, request: Request) -> int | None:
+        """A recording counts nothing."""
+        return None
 
     async def stream(self, request: Request) -> AsyncIterator[Chunk]:
         """Say the next step; a step that was not heard to its end is said again."""
