@@ -90,6 +90,7 @@ class TextPrinter:
         self._answer = ""  # of the turn before: the last one alone is the run's
         self._doing = ""  # what takes its time, as the last line of a terminal shows it
         self._since = 0.0
+        self._until = 0.0  # when a wait is over
         self._shown = 0.0  # when it was last shown; 0 where the line is clear
 
     def hear(self, event: Event, line: bytes) -> None:
@@ -100,7 +101,7 @@ class TextPrinter:
             return
         match event:
             case StepStarted():
-                self._since = time.monotonic()
+                self._since, self._until = time.monotonic(), 0.0
                 self._live("asking")
             case TextStreamed() | ReasoningStreamed():
                 self._live("thinking" if isinstance(event, ReasoningStreamed) else "answering")
@@ -121,7 +122,7 @@ class TextPrinter:
             case ModelAnswered():
                 self._answer = "" if event.answer.calls else event.answer.text.strip()
                 self._doing = ""
-            case ToolFinished() | RequestRetried():
+            case ToolFinished():
                 self._doing = ""
             case _:
                 pass
@@ -130,6 +131,9 @@ class TextPrinter:
         if isinstance(event, ToolStarted):
             self._since = time.monotonic()
             self._doing = "running"
+        if isinstance(event, RequestRetried):
+            self._until = time.monotonic() + event.seconds
+            self._live("waiting to try again", at_once=True)
 
     def _end(self, event: RunFinished) -> None:
         self._doing = ""
@@ -149,14 +153,16 @@ class TextPrinter:
         if self._doing and not self._quiet:
             self._live(self._doing)
 
-    def _live(self, doing: str) -> None:
+    def _live(self, doing: str, *, at_once: bool = False) -> None:
         """Show on a terminal what takes its time, in one line that is written over."""
         self._doing = doing
-        now = time.monotonic()
-        if self._terminal and now - self._shown >= _LIVE:
-            self._shown = now
-            text = doing[: max(0, shutil.get_terminal_size().columns - 14)]
-            self._progress.write(f"\r\x1b[2K\x1b[2m… {text}, {now - self._since:.0f} s\x1b[0m")
+        moment = time.monotonic()
+        if self._terminal and (at_once or moment - self._shown >= _LIVE):
+            self._shown = moment
+            left = self._until - moment
+            took = f"{left:.0f} s left" if left > 0 else f"{moment - self._since:.0f} s"
+            text = doing[: max(0, shutil.get_terminal_size().columns - 19)]
+            self._progress.write(f"\r\x1b[2K\x1b[2m… {text}, {took}\x1b[0m")
             self._progress.flush()
 
     def _clear(self) -> None:

@@ -9,7 +9,7 @@ import re
 import pytest
 
 from agent.messages import Call
-from tests.fakes import ScriptedServer, answer
+from tests.fakes import ScriptedServer, answer, failure
 from tests.runs import JUMAR, Person
 
 
@@ -62,6 +62,26 @@ async def test_a_terminal_gets_colours_whole_endings_and_nothing_hostile(person:
     assert re.search(rb"\r\x1b\[2K\x1b\[2m\xe2\x80\xa6 [^\r]*hot, 1 s", told)  # what runs is shown while it runs
     assert f"apply -R {person.root}/p.patch".encode() in told
     assert f"session {person.logs[0].stem}".encode() in told
+
+
+async def test_a_wait_is_shown_with_its_reason_and_what_is_left_of_it(person: Person, server: ScriptedServer) -> None:
+    server.script.extend([failure(503, {"error": {"message": "busy as a bee"}}), answer("done")])
+    primary, secondary = pty.openpty()
+    program = await asyncio.create_subprocess_exec(
+        str(JUMAR),
+        *("-p", "x", "--trust"),
+        cwd=person.root,
+        env={**person.environment, "TERM": "xterm-256color", "COLUMNS": "100"},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=secondary,
+    )
+    os.close(secondary)
+    told = (await asyncio.to_thread(read_all, primary)).decode()
+    assert await program.wait() == 0
+    assert re.search(
+        r"could not answer \(503\): busy as a bee; trying again in 0\.\d s.*waiting to try again, 0 s left", told, re.DOTALL
+    )
 
 
 def read_all(handle: int) -> bytes:
