@@ -17,11 +17,11 @@ _CONNECTIONS = httpx.Limits(max_connections=8, max_keepalive_connections=4, keep
 class Response:
     """What came back: the status, the headers, and the body as it comes."""
 
-    __slots__ = ("_response", "_where", "headers", "status")
+    __slots__ = ("_response", "headers", "status", "where")
 
     def __init__(self, response: httpx.Response, where: str) -> None:
         self._response = response
-        self._where = where
+        self.where = where
         self.status = response.status_code
         self.headers: Mapping[str, str] = response.headers
 
@@ -32,11 +32,11 @@ class Response:
             async for piece in self._response.aiter_raw() if plain else self._response.aiter_bytes():
                 yield piece
         except httpx.TimeoutException as error:
-            raise ModelError(f"{self._where} fell silent in the middle of its answer", Fault.CUT) from error
+            raise ModelError(f"{self.where} fell silent in the middle of its answer", Fault.CUT) from error
         except httpx.DecodingError as error:
-            raise ModelError(f"{self._where} sent a body that cannot be unpacked", Fault.GARBLED) from error
+            raise ModelError(f"{self.where} sent a body that cannot be unpacked", Fault.GARBLED) from error
         except httpx.HTTPError as error:
-            raise ModelError(f"{self._where} broke off in the middle of its answer", Fault.CUT) from error
+            raise ModelError(f"{self.where} broke off in the middle of its answer", Fault.CUT) from error
 
     async def read(self, largest: int, seconds: float) -> bytes:
         """Return the body, or as much of it as came in time and was not too large."""

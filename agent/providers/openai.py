@@ -1,31 +1,23 @@
 """Owns the Chat Completions protocol: a request out, an answer's stream in."""
 
-import asyncio
 import json
-from collections.abc import AsyncGenerator, Iterable
-from contextlib import aclosing, suppress
-from typing import Any
-
-from pydantic_core import from_json
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 from agent.config import Connection
-from agent.errors import Fault, ModelError
+from agent.errors import ModelError
 from agent.messages import Answer
 from agent.model import Capabilities, Chunk, Failed, Request
 from agent.providers.body import Body
 from agent.providers.faults import Faults
 from agent.providers.http import Http
+from agent.providers.intake import LARGEST_REFUSAL, SECONDS_OF_REFUSAL, taken_in
 from agent.providers.kimi import dialect
 from agent.providers.merge import Merge
-from agent.providers.sse import Events
 
 _ANSWERS = "/chat/completions"
 _MODELS = "/models"
-_LARGEST_REFUSAL = 64 << 10  # bytes
-_LARGEST_WHOLE = 64 << 20  # bytes of an answer that is not streamed
-_SECONDS_OF_REFUSAL = 10.0
-_SECONDS_AFTER_FINISH = 5.0  # for the usage, once the answer itself is whole
-_SECONDS_AFTER_DONE = 0.5  # for the last bytes, without which the connection cannot serve again
+_KEYS = ("choices", "error")  # of an answer that is not streamed
 
 
 class OpenAIModel:
@@ -60,7 +52,7 @@ class OpenAIModel:
     async def list_models(self) -> list[str]:
         """Return the names of the models that the server has for this key. Raises ModelError."""
         async with self._http.send("GET", _MODELS, self._headers()) as response:
-            body = await response.read(_LARGEST_REFUSAL * 16, _SECONDS_OF_REFUSAL)
+            body = await response.read(LARGEST_REFUSAL * 16, SECONDS_OF_REFUSAL)
             if not 200 <= response.status < 300:
                 raise self._faults.of_response(_MODELS, response.status, response.headers, body)
         if body.lstrip().startswith(b"<"):
@@ -85,114 +77,14 @@ class OpenAIModel:
         return {"authorization": f"Bearer {self._key}"} if self._key else {}
 
     async def _answer(self, request: Request) -> AsyncGenerator[Chunk, None]:
-        intake = _Intake(Merge(self._faults.of_event))
+        merge = Merge(self._faults.of_event)
         async with self._http.send("POST", _ANSWERS, self._headers(), self._body.encode(request)) as response:
             if not 200 <= response.status < 300:
-                body = await response.read(_LARGEST_REFUSAL, _SECONDS_OF_REFUSAL)
+                body = await response.read(LARGEST_REFUSAL, SECONDS_OF_REFUSAL)
                 raise self._faults.of_response(_ANSWERS, response.status, response.headers, body)
-            async with aclosing(response.pieces()) as pieces:
-                first = await _first(pieces)
-                if first.startswith(b"<"):
-                    raise self._faults.of_page()
-                if first.startswith((b"{", b"[")):
-                    intake.take_whole(await _joined(first, pieces), self._http.where)
-                else:
-                    intake.take(first)
-                    for chunk in intake.merge.told():
-                        yield chunk
-                    while not intake.over and (piece := await anext(pieces, None)) is not None:
-                        intake.take(piece)
-                        for chunk in intake.merge.told():
-                            yield chunk
-                    await intake.take_rest(pieces)
-        intake.end(self._http.where)
-        for chunk in intake.merge.told():
-            yield chunk
+            async with aclosing(taken_in(response, merge, _KEYS, self._faults)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
         names = {tool.name for tool in request.tools}
         taken = {call.id for message in request.messages if isinstance(message, Answer) for call in message.calls}
-        yield intake.merge.finished(names, taken, self.name)
-
-
-class _Intake:
-    """Takes in an answer's bytes until it is over."""
-
-    __slots__ = ("_done", "_events", "merge")
-
-    def __init__(self, merge: Merge) -> None:
-        self.merge = merge
-        self._events = Events()
-        self._done = False
-
-    @property
-    def over(self) -> bool:
-        return self._done or self.merge.ended
-
-    def take(self, piece: bytes) -> None:
-        self._take_events(self._events.feed(piece))
-
-    def take_whole(self, body: bytes, where: str) -> None:
-        """Take in an answer that came as one JSON text."""
-        event = _decoded(body)
-        if not isinstance(event, dict) or not ({"choices", "error"} & event.keys() or event.get("object") == "error"):
-            raise ModelError(f"{where} answered with JSON that is no answer of a model", Fault.GARBLED)
-        self.merge.take(event)
-        self._done = True
-
-    async def take_rest(self, pieces: AsyncGenerator[bytes, None]) -> None:
-        """Wait a little for what may follow a whole answer: usage, and the end of the body."""
-        with suppress(TimeoutError, ModelError):
-            async with asyncio.timeout(_SECONDS_AFTER_FINISH) as limit:
-                loop = asyncio.get_running_loop()
-                while True:
-                    if self._done:
-                        limit.reschedule(loop.time() + _SECONDS_AFTER_DONE)
-                    if (piece := await anext(pieces, None)) is None:
-                        return
-                    self.take(piece)
-
-    def end(self, where: str) -> None:
-        """Take in what the stream's end completed. Raises ModelError where the answer is not whole."""
-        try:
-            self._take_events(self._events.end())
-        except ModelError as error:
-            if not self.over and error.fault is not Fault.GARBLED:  # half an event is what a cut leaves
-                raise
-        if not self.over:
-            raise ModelError(f"{where} ended its stream before the answer was whole", Fault.CUT)
-
-    def _take_events(self, payloads: Iterable[bytes]) -> None:
-        for payload in payloads:
-            if payload == b"[DONE]":
-                self._done = True
-            if self._done:
-                return
-            if payload:
-                self.merge.take(_decoded(payload))
-
-
-def _decoded(payload: bytes) -> Any:
-    try:
-        return from_json(payload)
-    except ValueError:
-        pass
-    try:
-        return json.loads(payload, strict=False)  # slower, but takes half a character and raw control characters
-    except (ValueError, RecursionError) as error:
-        raise ModelError("the server sent an event that is no JSON", Fault.GARBLED) from error
-
-
-async def _first(pieces: AsyncGenerator[bytes, None]) -> bytes:
-    """Return the first bytes that are no white space."""
-    async for piece in pieces:
-        if start := piece.lstrip(b" \t\r\n"):
-            return start
-    return b""
-
-
-async def _joined(first: bytes, pieces: AsyncGenerator[bytes, None]) -> bytes:
-    held = bytearray(first)
-    async for piece in pieces:
-        held += piece
-        if len(held) > _LARGEST_WHOLE:
-            raise ModelError(f"the server sent an answer of more than {_LARGEST_WHOLE} bytes", Fault.GARBLED)
-    return bytes(held)
+        yield merge.finished(names, taken, self.name)
