@@ -15,7 +15,8 @@ from agent.errors import Fault
 from agent.messages import Answer, Call, Message, Prompt, Reply, Usage
 from agent.model import CallDelta, Failed, Finished, TextDelta
 from agent.providers.body import Body
-from agent.providers.kimi import dialect
+from agent.providers.dialects import dialect_of, server_at
+from agent.providers.families import Family
 from agent.providers.openai import OpenAIModel
 from tests.asking import KEY, asking, failed, finished, model_of, stream
 from tests.fakes import Response, ScriptedServer, answer, event, failure, recorded
@@ -155,7 +156,7 @@ async def test_the_body_has_its_parts_in_the_order_that_keeps_a_prefix() -> None
             history += [Reply(call.id, call.name, f"line {step} \u2028") for call in last.answer.calls]
     for before, after in zip(server.requests, server.requests[1:], strict=False):
         assert before.endswith(b"]}")
-        assert after.startswith(before[:-2])
+        assert after.startswith(before.removesuffix(b"]}"))
     body = server.bodies()[-1]
     assert list(body) == ["model", "stream", "stream_options", "tools", "messages"]
     assert body["stream_options"] == {"include_usage": True}
@@ -165,21 +166,23 @@ async def test_the_body_has_its_parts_in_the_order_that_keeps_a_prefix() -> None
 
 
 def encoded(*messages: Message, base_url: str = "http://127.0.0.1/v1", max_tokens: int | None = None) -> dict[str, Any]:
-    body: dict[str, Any] = json.loads(Body("m", dialect(base_url)).encode(asking(*messages, max_tokens=max_tokens)))
+    body: dict[str, Any] = json.loads(
+        Body("m", dialect_of(server_at(base_url), Family())).encode(asking(*messages, max_tokens=max_tokens))
+    )
     return body
 
 
 def test_a_message_is_encoded_once_and_a_changed_history_anew() -> None:
-    body = Body("m", dialect("http://127.0.0.1/v1"))
+    body = Body("m", dialect_of("", Family()))
     one, two, three = Prompt("one"), Prompt("two"), Prompt("three")
     first = body.encode(asking(one, two))
     assert body.encode(asking(one, two)) == first
     for messages in ((one, two, three), (one, three), (three,), (two, one, three)):
-        assert body.encode(asking(*messages)) == Body("m", dialect("http://127.0.0.1/v1")).encode(asking(*messages))
+        assert body.encode(asking(*messages)) == Body("m", dialect_of("", Family())).encode(asking(*messages))
 
 
 def test_other_tools_or_another_limit_make_another_head() -> None:
-    body = Body("m", dialect("http://127.0.0.1/v1"))
+    body = Body("m", dialect_of("", Family()))
     assert b"tools" in body.encode(asking())
     assert b"tools" not in body.encode(asking(tools=()))
     assert b'"max_tokens":7' in body.encode(asking(max_tokens=7))
@@ -237,7 +240,7 @@ def test_half_a_character_goes_out_as_a_sign_for_it() -> None:
 def test_moonshot_gets_what_moonshot_wants() -> None:
     call = Answer("", (README,))
     body = encoded(Prompt("Hi"), call, Answer("", (README,), "Hm.", "reasoning"), base_url="https://api.moonshot.ai/v1")
-    assert list(body) == ["model", "stream", "stream_options", "max_completion_tokens", "prompt_cache_key", "tools", "messages"]
+    assert list(body) == ["model", "stream", "stream_options", "prompt_cache_key", "tools", "messages", "max_completion_tokens"]
     assert body["prompt_cache_key"] == "session-1"
     assert [message["reasoning_content"] for message in body["messages"][2:]] == ["", "Hm."]
     assert all("content" not in message for message in body["messages"][2:])

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from agent.config import Connection
 from agent.errors import Fault, ModelError
-from agent.providers.kimi import dialect
+from agent.providers.dialects import MOONSHOT, server_at
 
 _LONGEST = 300  # characters of a server's own words
 _KEY = re.compile(r"\b(?:sk-|Bearer )[A-Za-z0-9*._-]{8,}")
@@ -119,7 +119,7 @@ class Faults:
             how = f"set {connection.key_source}" if connection.key_source else "name its variable as key_env in config.toml"
             return ModelError(f"{self._where} wants a key, and there is none: {how}", Fault.AUTHENTICATION)
         hint = ""
-        if dialect(connection.base_url).moonshot:
+        if server_at(connection.base_url) in MOONSHOT:
             hint = "; keys of api.moonshot.ai, api.moonshot.cn and api.kimi.com are not interchangeable"
         if status == 403:
             return ModelError(f"{self._where}: the key in {self._source()} may not do this{said}{hint}", Fault.AUTHENTICATION)

@@ -9,10 +9,11 @@ from agent.errors import ModelError
 from agent.messages import Answer
 from agent.model import Capabilities, Chunk, Failed, Request
 from agent.providers.body import Body
+from agent.providers.dialects import dialect_of, server_at
+from agent.providers.families import family_of
 from agent.providers.faults import Faults
 from agent.providers.http import Http
 from agent.providers.intake import LARGEST_REFUSAL, SECONDS_OF_REFUSAL, taken_in
-from agent.providers.kimi import dialect
 from agent.providers.merge import Merge
 
 _ANSWERS = "/chat/completions"
@@ -31,7 +32,7 @@ class OpenAIModel:
         self._faults = Faults(connection, self._http.where)
         self.capabilities = Capabilities()
         self._key = connection.key
-        self._body = Body(connection.model, dialect(connection.base_url))
+        self._body = Body(connection.model, dialect_of(server_at(connection.base_url), family_of(connection.model)))
 
     async def ready(self) -> None:
         """Nothing is found out yet."""

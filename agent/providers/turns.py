@@ -1,0 +1,179 @@
+"""Owns a history in Chat Completions form: each message once, in an order and with ids that its server takes."""
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any, assert_never
+
+from agent.blocks import Image
+from agent.messages import Answer, Call, Message, Prompt, Reply
+from agent.providers.dialects import Dialect
+from agent.safe import mended
+
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]")
+_NOT_IN_IDS = re.compile(r"[^\x21-\x7e]")
+_HALF_CHARACTER = re.compile(r"\\u[dD][89a-fA-F]")
+_NOT_SHOWN = "(an image that this model cannot be shown)"
+
+
+class Turns:
+    """Encodes one history as it grows. `quiet`: the model does not think; `plain`: with all that a server could miss."""
+
+    def __init__(self, dialect: Dialect, *, quiet: bool = False, plain: bool = False) -> None:
+        self._dialect = dialect
+        self._quiet = quiet
+        self._plain = plain
+        self._begin()
+
+    def _begin(self) -> None:
+        self._messages: list[Message] = []
+        self._encoded: list[bytes] = []
+        self._ids: dict[str, str] = {}  # what went out for an id, the last time that it came
+        self._used: set[str] = set()
+        self._waiting: list[tuple[str, str]] = []  # calls without a reply so far: the id, and what went out for it
+        self._pictures: list[dict[str, Any]] = []  # of replies, to be shown after the last of these
+
+    def encode(self, messages: Sequence[Message]) -> list[bytes]:
+        """Return the messages' bytes. A name, an id or half a character that servers refuse is made one they take."""
+        seen = len(self._messages)
+        if seen > len(messages) or any(old is not new for old, new in zip(self._messages, messages, strict=False)):
+            self._begin()
+            seen = 0
+        for message in messages[seen:]:
+            if not isinstance(message, Reply):
+                self._encoded += self._shown()
+                self._pictures = []
+            if encoded := self._message(message):
+                self._encoded.append(encoded)
+            self._messages.append(message)
+        return [*self._encoded, *self._shown()]
+
+    def _message(self, message: Message) -> bytes:
+        match message:
+            case Prompt():
+                return dump({"role": "user", "content": self._content(message.text, message.images, "(nothing)")})
+            case Reply():
+                return self._reply(message)
+            case Answer():
+                return self._answer(message)
+            case _ as never:
+                assert_never(never)
+
+    def _content(self, text: str, images: tuple[Image, ...], empty: str) -> str | list[dict[str, Any]]:
+        if images and (self._plain or self._dialect.images == "none"):
+            text = "\n".join([*filter(str.strip, (text,)), *[_NOT_SHOWN] * len(images)])
+            images = ()
+        if not images:
+            return text if text.strip() else empty
+        return [{"type": "text", "text": text if text.strip() else "(an image)"}, *map(_picture, images)]
+
+    def _reply(self, reply: Reply) -> bytes:
+        images = reply.images
+        if images and self._dialect.images == "prompts" and not self._plain:
+            self._pictures += [{"type": "text", "text": f"(what {_name(reply.name)} returned)"}, *map(_picture, images)]
+            content: object = self._content(reply.text, (), "(an image, see below)")
+        else:
+            content = self._content(reply.text, images, "(no output)")
+        whole = {"role": "tool", "tool_call_id": self._answered(reply.call_id), "name": _name(reply.name), "content": content}
+        if self._plain:
+            del whole["name"]
+        return dump(whole)
+
+    def _shown(self) -> list[bytes]:
+        """Return the message that shows the pictures of replies, where these themselves cannot hold any."""
+        return [dump({"role": "user", "content": self._pictures})] if self._pictures else []
+
+    def _answer(self, answer: Answer) -> bytes:
+        """Encode an answer; one of neither words nor calls is left out, since servers refuse it."""
+        said = bool(answer.text.strip())
+        if not said and not answer.calls:
+            return b""
+        whole: dict[str, Any] = {"role": "assistant"}
+        if said:
+            whole["content"] = answer.text
+        elif self._plain:
+            whole["content"] = "(a tool call)"
+        elif self._dialect.null_content:
+            whole["content"] = None
+        whole |= self._reasoning(answer)
+        if answer.calls:
+            self._waiting = [(call.id, self._id(call)) for call in answer.calls]
+            whole["tool_calls"] = [
+                {
+                    "id": call_id,
+                    "type": "function",
+                    "function": {"name": _name(call.name), "arguments": _arguments(call.arguments)},
+                }
+                for call, (_, call_id) in zip(answer.calls, self._waiting, strict=True)
+            ]
+        return dump(whole)
+
+    def _reasoning(self, answer: Answer) -> dict[str, str]:
+        dialect = self._dialect
+        if self._plain and answer.calls:  # a server that thinks it thought refuses calls without it, an empty one too
+            return {dialect.reasoning_key or answer.reasoning_key or "reasoning_content": answer.reasoning or "."}
+        if self._plain or self._quiet or dialect.reasoning == "dropped":
+            return {}
+        key = dialect.reasoning_key or answer.reasoning_key
+        return {key: answer.reasoning} if key and (answer.reasoning or answer.calls) else {}
+
+    def _id(self, call: Call) -> str:
+        count = len(self._used)
+        if self._plain:
+            made = f"call_{count}"
+        elif self._dialect.numbered_ids:
+            made = f"functions.{_name(call.name)}:{count}"
+        else:
+            longest = self._dialect.longest_id
+            legal = made = _NOT_IN_IDS.sub("_", call.id)[:longest] or f"call_{count}"
+            while made in self._used:
+                suffix = f"_{count}"
+                made = f"{legal[: longest - len(suffix)]}{suffix}"
+                count += 1
+        self._used.add(made)
+        self._ids[call.id] = made
+        return made
+
+    def _answered(self, call_id: str) -> str:
+        """Return what went out for the id of a reply: with the last answer, or at some time before."""
+        for position, (waiting, made) in enumerate(self._waiting):
+            if waiting == call_id:
+                del self._waiting[position]
+                return made
+        return self._ids.get(call_id) or _NOT_IN_IDS.sub("_", call_id)[: self._dialect.longest_id] or "call"
+
+
+def dump(value: object) -> bytes:
+    """Return the value as compact JSON."""
+    return _compact(value).encode()
+
+
+def _picture(image: Image) -> dict[str, Any]:
+    return {"type": "image_url", "image_url": {"url": f"data:{image.media_type};base64,{image.content}"}}
+
+
+def _name(name: str) -> str:
+    return _NOT_IN_NAMES.sub("_", name)[:64] or "unknown"
+
+
+def _arguments(text: str) -> str:
+    """Return arguments that every server takes: as they came where they are a JSON object, else mended, else `{}`."""
+    try:
+        value = json.loads(text, parse_constant=_refuse)
+        if isinstance(value, dict):
+            return _compact(value) if _HALF_CHARACTER.search(text) else text
+    except (ValueError, RecursionError):
+        pass
+    try:
+        value = json.loads(text, strict=False, parse_constant=_refuse)
+        return _compact(value) if isinstance(value, dict) else "{}"
+    except (ValueError, RecursionError):
+        return "{}"
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(constant)
+
+
+def _compact(value: object) -> str:
+    return mended(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
