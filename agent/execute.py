@@ -71,10 +71,10 @@ class Execute:
         self._ask = ask
         self._before_change = before_change
 
-    async def run(self, calls: tuple[Call, ...], remarks: Mapping[str, str]) -> list[CallStatus]:
+    async def run(self, calls: tuple[Call, ...], remarks: Mapping[str, str], *, pictures: bool) -> list[CallStatus]:
         """Give every call its reply, as an event, and return how they ended; `remarks` are added to the replies.
 
-        When cancelled, those still open are told as cancelled.
+        `pictures` says whether the model that called can be shown any. When cancelled, those still open are told as cancelled.
         """
         settled: dict[str, CallStatus] = {}
         parsed = [self._parse(call) for call in calls]
@@ -89,7 +89,7 @@ class Execute:
                 if failed is not None and not _reads(group[0]):
                     self._settle(settled, _skipped(group[0], failed), remarks)
                 else:
-                    for finished in await self._together(group):
+                    for finished in await self._together(group, pictures):
                         self._settle(settled, finished, remarks)
                         if finished.status != "done" and not _reads(group[0]):
                             failed = group[0]
@@ -112,12 +112,12 @@ class Execute:
             finished = replace(finished, reply=f"{finished.reply}\n\n[{remark}]")
         self._tell(finished)
 
-    async def _together(self, group: list[Parsed | Invalid]) -> list[ToolFinished]:
+    async def _together(self, group: list[Parsed | Invalid], pictures: bool) -> list[ToolFinished]:
         if len(group) == 1:
-            return [await self._one(group[0])]
+            return [await self._one(group[0], pictures)]
         try:
             async with asyncio.TaskGroup() as running:
-                tasks = [running.create_task(self._one(item)) for item in group]
+                tasks = [running.create_task(self._one(item, pictures)) for item in group]
         except BaseExceptionGroup as several:
             raise several.exceptions[0] from several
         return [task.result() for task in tasks]
@@ -135,7 +135,7 @@ class Execute:
             return Invalid(call, f"The arguments of {call.name} are no JSON object, nothing was run: {error}.")
         return Parsed(call, tool, arguments, tool.effect_of(arguments))
 
-    async def _one(self, item: Parsed | Invalid) -> ToolFinished:
+    async def _one(self, item: Parsed | Invalid, pictures: bool) -> ToolFinished:
         if isinstance(item, Invalid):
             return ToolFinished(call_id=item.call.id, tool=item.call.name, status="invalid", reply=item.fault)
         began = time.monotonic()
@@ -151,6 +151,7 @@ class Execute:
             partial(self._ask, item.call.id),
             located,
             partial(self._gate.may_show, item.call.name),
+            pictures,
         )
         try:
             refusal = await self._pass(item, question, context)

@@ -60,7 +60,7 @@ class Context:
     """What a running tool may use; `told` shows progress to the person, `ask` puts a question with choices to them.
 
     `located` holds where the call's paths led when they were judged: what was judged is what is touched. `visible` says what
-    a call that goes through a folder may show of it.
+    a call that goes through a folder may show of it, `pictures` whether the model can be shown any.
     """
 
     workspace: Workspace
@@ -68,6 +68,7 @@ class Context:
     ask: Callable[[str, tuple[str, ...]], Awaitable[str]]
     located: Mapping[str, Located] = field(default_factory=dict)
     visible: Callable[[Located], bool] = _everything
+    pictures: bool = False
 
     def locate(self, path: str) -> Located:
         """Return where a path of the call leads."""

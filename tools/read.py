@@ -22,7 +22,7 @@ class ReadArguments(Arguments):
 
 
 class Read(Tool[ReadArguments]):
-    """Read a text file. Returns number, tab, line; then the total, with the offset to go on where there is more."""
+    """Read a text file: number, tab, line; then the total, with the offset to go on where there is more. Or look at a picture."""
 
     arguments = ReadArguments
     effect: ClassVar[Effect] = Effect.READ
@@ -37,7 +37,14 @@ class Read(Tool[ReadArguments]):
 
     async def run(self, arguments: ReadArguments, context: Context) -> Result:
         """Read. Raises ToolFailure."""
-        file = context.workspace.read(context.locate(arguments.path))
+        file = await context.workspace.look(context.locate(arguments.path), pictures=context.pictures)
+        if not isinstance(file, FileText):
+            if file.image is None:
+                raise ToolFailure(
+                    f"{arguments.path} is a {file.words}, and this model cannot be shown pictures. Work from what names, code "
+                    "and programs in the shell tell of it, or say that a model that sees is needed."
+                )
+            return Result(f"{file.words}; shown to you{file.remarks}", (TextBlock(file.words),), images=(file.image,))
         lines = file.text.replace("\r\n", "\n").removesuffix("\n").split("\n") if file.text else []
         first = max(arguments.offset, 1)
         if first > max(len(lines), 1):

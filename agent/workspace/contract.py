@@ -6,6 +6,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
+from agent.pictures import Picture
+
 
 class Place(StrEnum):
     """Where a path lies, as the policy sees it."""
@@ -96,6 +98,10 @@ class Workspace(Protocol):
 
     def read(self, located: Located) -> FileText:
         """Read a text file. Raises ToolFailure."""
+        ...
+
+    async def look(self, located: Located, *, pictures: bool) -> FileText | Picture:
+        """Read a text file or a picture, which is made ready for a model only where `pictures` says so. Raises ToolFailure."""
         ...
 
     def saw(self, file: FileText) -> None:

@@ -3,7 +3,6 @@
 import errno
 import hashlib
 import os
-import secrets
 import stat
 import time
 from collections.abc import Callable, Iterator
@@ -13,12 +12,14 @@ from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
 
+from agent import pictures
 from agent.errors import ToolFailure
 from agent.safe import safe_line
 from agent.workspace.contract import FileText, Located, Place
 from agent.workspace.exchange import exchange
 from agent.workspace.globs import from_root, matching
 from agent.workspace.paths import Paths
+from agent.workspace.placing import copy_attributes, digest_of, give_back, overwrite, put, same_owner, settle, temporary
 from agent.workspace.text import decode, encode, kind
 from agent.workspace.walk import Walk
 
@@ -37,14 +38,23 @@ class Files:
 
     def read(self, located: Located) -> FileText:
         """Read a text file. Raises ToolFailure."""
+        found = self.look(located)
+        if isinstance(found, bytes):
+            raise _no_text(located, found)
+        return found
+
+    def look(self, located: Located) -> FileText | bytes:
+        """Read a text file, or the bytes of a picture. Raises ToolFailure."""
         _refuse_hidden(located)
         with self._folder(located, make=False) as folder:
             raw, status = self._bytes(located, folder)
         decoded = decode(raw)
         if decoded is None:
-            raise ToolFailure(
-                f"{located.shown} is no text: {kind(raw)} of {len(raw)} bytes; use a program for it in the shell, such as file."
-            )
+            if pictures.form(raw):
+                return raw
+            raise _no_text(located, raw)
+        if len(raw) > _LARGEST:
+            raise _too_large(located, status)
         digest = hashlib.sha256(raw).hexdigest()
         mode = stat.S_IMODE(status.st_mode)
         return FileText(located, decoded.text, decoded.encoding, decoded.bom, decoded.newline, mode, digest)
@@ -133,17 +143,16 @@ class Files:
             raise ToolFailure(f"{located.shown} is {words}.")
         with os.fdopen(handle, "rb") as opened:
             raw = opened.read(_LARGEST + 1)
-        if len(raw) > _LARGEST:
-            raise ToolFailure(
-                f"{located.shown} has {status.st_size} bytes, more than the {_LARGEST} that are read at once; "
-                "look into it with search, or with sed -n in the shell."
-            )
+            if len(raw) > _LARGEST and pictures.form(raw):
+                raw += opened.read(pictures.LARGEST + 1 - len(raw))
+        if len(raw) > (pictures.LARGEST if pictures.form(raw) else _LARGEST):
+            raise _too_large(located, status)
         return raw, status
 
     def _create(self, located: Located, raw: bytes) -> FileText:
         with self._folder(located, make=True) as folder:
             name = located.real.name
-            beside = _temporary(folder, raw, None)
+            beside = temporary(folder, raw, None)
             try:
                 try:
                     os.link(beside, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
@@ -151,10 +160,10 @@ class Files:
                     if error.errno == errno.EEXIST:
                         raise
                     # A file system without links: it is created under its own name, which fails as well where there is one.
-                    _put(folder, name, raw, os.O_CREAT | os.O_EXCL)
+                    put(folder, name, raw, os.O_CREAT | os.O_EXCL)
             finally:
                 os.unlink(beside, dir_fd=folder)
-            _settle(folder)
+            settle(folder)
             mode = stat.S_IMODE(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
         return FileText(located, "", "utf-8", b"", "\n", mode, "")
 
@@ -165,23 +174,23 @@ class Files:
             beside = ""
             try:
                 if status.st_nlink == 1 and os.access(".", os.W_OK, dir_fd=folder):
-                    beside = _temporary(folder, raw, stat.S_IMODE(status.st_mode))
-                if not beside or not _same_owner(folder, beside, status):
+                    beside = temporary(folder, raw, stat.S_IMODE(status.st_mode))
+                if not beside or not same_owner(folder, beside, status):
                     self._unchanged(located, folder, expected)
-                    _overwrite(folder, name, raw, encode(expected.text, expected.encoding, expected.bom, located.shown))
+                    overwrite(folder, name, raw, encode(expected.text, expected.encoding, expected.bom, located.shown))
                     return
-                _copy_attributes(folder, name, beside)
+                copy_attributes(folder, name, beside)
                 self._unchanged(located, folder, expected)
                 if not exchange(folder, beside, name):
                     os.rename(beside, name, src_dir_fd=folder, dst_dir_fd=folder)
-                elif (taken := _digest(folder, beside)) != expected.digest:
-                    _give_back(folder, beside, name, taken, hashlib.sha256(raw).hexdigest())
+                elif (taken := digest_of(folder, beside)) != expected.digest:
+                    give_back(folder, beside, name, taken, hashlib.sha256(raw).hexdigest())
                     raise _changed(located)
             finally:
                 if beside:
                     with suppress(FileNotFoundError):
                         os.unlink(beside, dir_fd=folder)
-            _settle(folder)
+            settle(folder)
 
     def _unchanged(self, located: Located, folder: int, expected: FileText) -> os.stat_result:
         raw, status = self._bytes(located, folder)
@@ -194,88 +203,22 @@ def _changed(located: Located) -> ToolFailure:
     return ToolFailure(f"{located.shown} has changed since it was read, nothing was written; read it again.")
 
 
-def _digest(folder: int, name: str) -> str:
-    with os.fdopen(os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder), "rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
+def _no_text(located: Located, raw: bytes) -> ToolFailure:
+    return ToolFailure(
+        f"{located.shown} is no text: {kind(raw)} of {len(raw)} bytes; use a program for it in the shell, such as file."
+    )
 
 
-def _give_back(folder: int, beside: str, name: str, taken: str, placed: str) -> None:
-    """Put what was taken out in the last instant back; where a newer one came out for it, that one, until nothing newer does."""
-    while exchange(folder, beside, name):
-        out = _digest(folder, beside)
-        if out == placed:
-            return
-        placed, taken = taken, out
+def _too_large(located: Located, status: os.stat_result) -> ToolFailure:
+    return ToolFailure(
+        f"{located.shown} has {status.st_size} bytes, more than the {_LARGEST} that are read at once; "
+        "look into it with search, or with sed -n in the shell."
+    )
 
 
 def _refuse_hidden(located: Located) -> None:
     if located.place is Place.HIDDEN:
         raise ToolFailure(f"{located.shown} is hidden: credentials, devices and jumar's own state are never touched.")
-
-
-def _temporary(folder: int, raw: bytes, mode: int | None) -> str:
-    """Write the bytes to a new file beside the one they are for, and return its name."""
-    beside = f".{secrets.token_hex(8)}.tmp"
-    try:
-        _put(folder, beside, raw, os.O_CREAT | os.O_EXCL, mode)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(beside, dir_fd=folder)
-        raise
-    return beside
-
-
-def _put(folder: int, name: str, raw: bytes, flags: int, mode: int | None = None) -> None:
-    handle = os.open(name, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC | flags, 0o666 if mode is None else 0o600, dir_fd=folder)
-    with os.fdopen(handle, "wb", buffering=0) as opened:
-        left = memoryview(raw)
-        while left:
-            left = left[opened.write(left) :]
-        if mode is not None:
-            os.fchmod(handle, mode)
-        opened.truncate()
-        os.fsync(handle)
-
-
-def _settle(folder: int) -> None:
-    with suppress(OSError):  # some file systems cannot
-        os.fsync(folder)
-
-
-def _overwrite(folder: int, name: str, raw: bytes, before: bytes) -> None:
-    """Write in place, where another name or owner of the file must be kept; on failure, what was there stands there again."""
-    try:
-        _put(folder, name, raw, 0)
-    except OSError:
-        with suppress(OSError):
-            _put(folder, name, before, 0)
-        raise
-
-
-def _same_owner(folder: int, beside: str, status: os.stat_result) -> bool:
-    ours = os.stat(beside, dir_fd=folder, follow_symlinks=False)
-    if (ours.st_uid, ours.st_gid) == (status.st_uid, status.st_gid):
-        return True
-    try:
-        os.chown(beside, status.st_uid, status.st_gid, dir_fd=folder, follow_symlinks=False)
-        os.chmod(beside, stat.S_IMODE(status.st_mode), dir_fd=folder)  # a change of owner takes set-id bits away
-    except OSError:
-        return False
-    return True
-
-
-def _copy_attributes(folder: int, name: str, beside: str) -> None:
-    if not hasattr(os, "listxattr"):
-        return
-    with suppress(OSError):
-        source, target = (os.open(one, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder) for one in (name, beside))
-        try:
-            for attribute in os.listxattr(source):
-                with suppress(OSError):
-                    os.setxattr(target, attribute, os.getxattr(source, attribute))
-        finally:
-            os.close(source)
-            os.close(target)
 
 
 def _near(path: Path) -> str:

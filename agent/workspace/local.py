@@ -1,11 +1,13 @@
 """Owns the workspace on this machine: its paths, files, processes and searches as one."""
 
+import asyncio
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from agent.errors import ToolFailure
+from agent.pictures import Picture, Unshowable, picture
 from agent.workspace.contract import Background, Ended, FileText, Found, Located, Place
 from agent.workspace.files import Files
 from agent.workspace.paths import Paths
@@ -35,6 +37,7 @@ class LocalWorkspace:
         self.root = self._paths.root
         self.cwd = self._paths.cwd
         self._shell = Shell(self.cwd, environment, spill)
+        self._looking = asyncio.Lock()  # pictures are large: one after the other
         self._engine = engine or Ripgrep.installed(self.root) or Plain()
 
     def locate(self, path: str) -> Located:
@@ -44,6 +47,17 @@ class LocalWorkspace:
     def read(self, located: Located) -> FileText:
         """Read a text file. Raises ToolFailure."""
         return self._files.read(located)
+
+    async def look(self, located: Located, *, pictures: bool) -> FileText | Picture:
+        """Read a text file or a picture, which is made ready for a model only where `pictures` says so. Raises ToolFailure."""
+        found = self._files.look(located)
+        if isinstance(found, FileText):
+            return found
+        async with self._looking:
+            try:
+                return await asyncio.to_thread(picture, found, shown=pictures)
+            except Unshowable as fault:
+                raise ToolFailure(f"{located.shown} {fault}.") from None
 
     def saw(self, file: FileText) -> None:
         """Remember that the model was shown the file as it is in `file`."""
