@@ -3,7 +3,7 @@
 import asyncio
 import json
 import ssl
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -61,6 +61,61 @@ def answer(
     return Response(tuple(pieces), cut=cut, hold=hold)
 
 
+def said(kind: str, **more: object) -> bytes:
+    """Return one event as the Messages API writes it."""
+    data = json.dumps({"type": kind, **more}, ensure_ascii=False, separators=(",", ":"))
+    return f"event: {kind}\ndata: {data}\n\n".encode()
+
+
+def block(number: int, begun: Mapping[str, Any], *deltas: Mapping[str, Any]) -> bytes:
+    """Return one block of an answer of the Messages API, from its beginning to its end."""
+    pieces = [said("content_block_start", index=int(number), content_block=begun)]
+    pieces += [said("content_block_delta", index=int(number), delta=delta) for delta in deltas]
+    return b"".join([*pieces, said("content_block_stop", index=int(number))])
+
+
+def anthropic(
+    text: str = "",
+    calls: Sequence[Call | tuple[str, Mapping[str, Any]]] = (),
+    *,
+    thinking: str = "",
+    signature: str = "EqQBCgIYAhIM1gbcDa9GJwZA2b3hGgxBdjrkzLoky3dl1pk=",
+    usage: Usage | None = None,
+    stop: str = "",
+    cut: bool = False,
+    hold: asyncio.Event | None = None,
+) -> Response:
+    """Build a streamed answer of the Messages API: signed thinking, words in pieces, calls with their input in two."""
+    usage = usage or Usage(10, 5)
+    counts = {
+        "input_tokens": usage.prompt - usage.cached - usage.written,
+        "cache_creation_input_tokens": usage.written,
+        "cache_read_input_tokens": usage.cached,
+        "output_tokens": 1,
+    }
+    message = {"id": "msg_1", "type": "message", "role": "assistant", "content": [], "model": MODEL}
+    nothing = {"stop_reason": None, "stop_sequence": None}
+    pieces = [said("message_start", message={**message, **nothing, "usage": counts}), said("ping")]
+    if thinking:
+        deltas = [{"type": "thinking_delta", "thinking": word} for word in thinking.splitlines(keepends=True)]
+        signed = {"type": "signature_delta", "signature": signature}
+        pieces.append(block(0, {"type": "thinking", "thinking": "", "signature": ""}, *deltas, signed))
+    if text:
+        deltas = [{"type": "text_delta", "text": word} for word in text.splitlines(keepends=True)]
+        pieces.append(block(bool(thinking), {"type": "text", "text": ""}, *deltas))
+    for index, call in enumerate(calls, bool(thinking) + bool(text)):
+        if isinstance(call, tuple):
+            name, arguments = call
+            call = Call(f"toolu_{name}_{index}", name, json.dumps(arguments, ensure_ascii=False))
+        middle = len(call.arguments) // 2
+        halves = ("", call.arguments[:middle], call.arguments[middle:])
+        begun = {"type": "tool_use", "id": call.id, "name": call.name, "input": {}}
+        pieces.append(block(index, begun, *({"type": "input_json_delta", "partial_json": half} for half in halves)))
+    reason = {"stop_reason": stop or ("tool_use" if calls else "end_turn"), "stop_sequence": None}
+    pieces += [said("message_delta", delta=reason, usage={"output_tokens": usage.completion}), said("message_stop")]
+    return Response(tuple(pieces), cut=cut, hold=hold)
+
+
 def failure(status: int, body: Mapping[str, Any] | str = "", headers: Mapping[str, str] | None = None) -> Response:
     """Build a refusal; a mapping becomes JSON."""
     if isinstance(body, str):
@@ -89,15 +144,19 @@ def _line(more: Mapping[str, Any]) -> bytes:
 
 
 class ScriptedServer:
-    """Answers POSTs with the script's responses, one after the other, and keeps what was asked."""
+    """Answers POSTs with the script's responses, one after the other, then by `answering`; keeps what was asked."""
 
     def __init__(
         self,
         script: Iterable[Response] = (),
         models: Sequence[str] | Response = (MODEL,),
         secured: ssl.SSLContext | None = None,
+        answering: Callable[[dict[str, Any]], Response] | None = None,
     ) -> None:
         self.script = list(script)
+        self._answering = answering
+        self.tokens: int | None = None  # what it counts of any prompt, where it counts at all
+        self.counted: list[bytes] = []  # the bodies of questions for that
         self.models = models
         self._secured = secured
         self.requests: list[bytes] = []  # the bodies of POSTs
@@ -151,10 +210,13 @@ class ScriptedServer:
         self.heads.append({":path": path, **headers})
         if method == "GET" and path == "/v1/models":
             response = self.models if isinstance(self.models, Response) else _listed(self.models)
-        elif method == "POST" and self.script:
+        elif method == "POST" and path == "/v1/messages/count_tokens":
+            self.counted.append(body)
+            response = failure(404) if self.tokens is None else failure(200, {"input_tokens": self.tokens})
+        elif method == "POST" and (self.script or self._answering):
             self.requests.append(body)
             self.asked.set()
-            response = self.script.pop(0)
+            response = self.script.pop(0) if self.script or not self._answering else self._answering(json.loads(body))
         else:
             response = failure(400, {"error": {"message": "the script is over", "type": "invalid_request_error"}})
         return await self._play(response, reader, writer)
