@@ -177,8 +177,7 @@ class TextPrinter:
         if self._terminal and not whole:
             columns = shutil.get_terminal_size().columns
             text = text if style in {"plain", "strong"} or len(text) < columns else f"{text[: columns - 2]}…"
-        colour = _COLOURS[style] if self._terminal else ""
-        print(f"\x1b[{colour}m{text}\x1b[0m" if colour else text, file=self._progress, flush=True)
+        print(painted((style, text), self._terminal), file=self._progress, flush=True)
 
 
 class JsonPrinter:
@@ -216,6 +215,13 @@ def _write_line(out: TextIO, line: bytes) -> None:
     out.flush()
     out.buffer.write(line)
     out.buffer.flush()
+
+
+def painted(told: Line, coloured: bool) -> str:
+    """Return a line as a terminal shows it, in its colour where there are any."""
+    style, text = told
+    colour = _COLOURS[style] if coloured else ""
+    return f"\x1b[{colour}m{text}\x1b[0m" if colour else text
 
 
 def describe(event: Event) -> list[Line]:
