@@ -1,22 +1,25 @@
-"""Owns the person's settings: one TOML file and the environment → one frozen value."""
+"""Owns the person's settings: one TOML file → one frozen value, and the connection that comes of it."""
 
 import difflib
-import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
-from urllib.parse import urlsplit
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
+from agent.endpoints import Protocol, built_in
 from agent.errors import UsageError
 
-MOONSHOT = "https://api.moonshot.ai/v1"
-_NO_KEY = (
-    "no model is set up; see it work without one: jumar demo. "
-    "To use one: export MOONSHOT_API_KEY=…, or JUMAR_BASE_URL, JUMAR_API_KEY and JUMAR_MODEL for any OpenAI-compatible server"
-)
+Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+_Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+_Tokens = Annotated[int, Field(ge=1024, le=1 << 30)]
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_KEY_HEADERS = frozenset({"authorization", "x-api-key"})
 
 
 class Strict(BaseModel):
@@ -25,12 +28,68 @@ class Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Endpoint(Strict):
-    """A server of the person's: where it is, and the name of the variable that holds its key."""
+class EndpointTable(Strict):
+    """A server of the person's: where it is, and where its key comes from."""
 
-    base_url: str
+    base_url: str = ""
+    protocol: Protocol | None = None
     key_env: str = ""
+    key_command: tuple[str, ...] = ()
+    server: str = ""
     model: str = ""
+    headers: dict[str, str] = {}
+    context: _Tokens | None = None
+
+    @field_validator("key_env")
+    @classmethod
+    def _variable(cls, name: str) -> str:
+        if name and (not _VARIABLE.fullmatch(name) or name in {"HOME", "PATH"}):
+            raise ValueError("it names the variable that holds the key; a key itself never stands in this file")
+        return name
+
+    @field_validator("server")
+    @classmethod
+    def _known(cls, server: str) -> str:
+        if server and built_in(server) is None:
+            raise ValueError(f"{server!r} is no built-in endpoint; jumar endpoints lists them")
+        return server
+
+    @field_validator("key_command")
+    @classmethod
+    def _whole(cls, command: tuple[str, ...]) -> tuple[str, ...]:
+        if command and (not command[0] or any("\0" in word for word in command)):
+            raise ValueError('it is a list of words, such as ["pass", "show", "moonshot"]')
+        return command
+
+    @field_validator("headers")
+    @classmethod
+    def _sendable(cls, headers: dict[str, str]) -> dict[str, str]:
+        for name, value in headers.items():
+            if name.lower() in _KEY_HEADERS:
+                raise ValueError(f"{name} is made from the key: name its variable with key_env, or use key_command")
+            if not _HEADER.fullmatch(name) or not (value.isascii() and value.isprintable()):
+                raise ValueError(f"{name!r} cannot be sent as a header")
+        return headers
+
+
+class PriceTable(Strict):
+    """US dollars for a million tokens: read from the cache, not read from it, answered, written to the cache."""
+
+    hit: _Dollars
+    miss: _Dollars
+    output: _Dollars
+    write: _Dollars | None = None
+
+
+class ModelTable(Strict):
+    """What the person says of the models whose names a regular expression matches."""
+
+    context: _Tokens | None = None
+    images: bool | None = None
+    efforts: tuple[Effort, ...] | None = None
+    price: PriceTable | None = None
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
 
 
 class Config(Strict):
@@ -38,10 +97,48 @@ class Config(Strict):
 
     endpoint: str = ""
     model: str = ""
+    models: tuple[str, ...] = ()
+    effort: Effort | None = None
     mode: Literal["plan", "ask", "edits", "auto"] = "ask"
     allow: tuple[str, ...] = ()
     deny: tuple[str, ...] = ()
-    endpoints: dict[str, Endpoint] = {}
+    endpoints: dict[str, EndpointTable] = {}
+    overrides: dict[str, ModelTable] = {}
+
+    @field_validator("models", mode="before")
+    @classmethod
+    def _listed(cls, models: object) -> object:
+        if isinstance(models, Mapping):
+            raise PydanticCustomError("models", 'it is a list of names; what is known of a model stands in [overrides."REGEX"]')
+        return models
+
+    @field_validator("endpoints")
+    @classmethod
+    def _named(cls, endpoints: dict[str, EndpointTable]) -> dict[str, EndpointTable]:
+        for name, table in endpoints.items():
+            if name == "local":
+                raise ValueError("'local' means a model file (-m local:FILE.gguf); call the endpoint otherwise")
+            if not _NAME.fullmatch(name):
+                raise ValueError(f"{name!r} is no name of an endpoint: letters, digits, '.', '_' and '-'")
+            if not table.base_url and not table.server and built_in(name) is None:
+                raise ValueError(f"{name!r} has no base_url")
+        return endpoints
+
+    @field_validator("overrides")
+    @classmethod
+    def _regular(cls, overrides: dict[str, ModelTable]) -> dict[str, ModelTable]:
+        for pattern in overrides:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"{pattern!r} is no regular expression: {error}") from error
+        return overrides
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "Config":
+        if self.model and self.models:
+            raise ValueError("say model or models, not both; the first of models is asked first")
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +146,10 @@ class Connection:
     """Where requests go, with which key, and where that key came from. An empty model means: the server's own choice."""
 
     base_url: str
-    key: str
+    key: str = field(repr=False)
     key_source: str
     model: str
-    protocol: Literal["openai", "anthropic"] = "openai"
+    protocol: Protocol = "openai"
     server: str = ""  # which endpoint of endpoints.py it is, where that is known
     headers: Mapping[str, str] = field(default_factory=dict)  # that the person adds
     window: int | None = None  # what the person says the model's context is, in tokens
@@ -73,51 +170,25 @@ def load(path: Path) -> Config:
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{path} is no TOML: {error}") from error
     except ValidationError as error:
-        fault = error.errors(include_url=False)[0]
+        faults = error.errors(include_url=False, include_input=False)
+        # What is misspelt is missing too, and the spelling is the cause.
+        fault = next((one for one in faults if one["type"] == "extra_forbidden"), faults[0])
         where = ".".join(str(part) for part in fault["loc"])
         if fault["type"] == "extra_forbidden":
-            table = Endpoint if fault["loc"][0] == "endpoints" else Config
+            table = _table(fault["loc"])
             near = difflib.get_close_matches(str(fault["loc"][-1]), table.model_fields, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(table.model_fields)}"
             raise UsageError(f"{path}: unknown key {where!r}{hint}") from error
-        raise UsageError(f"{path}: {where}: {fault['msg']}") from error
+        said = fault["msg"].removeprefix("Value error, ")
+        raise UsageError(f"{path}: {f'{where}: ' if where else ''}{said}") from error
 
 
-def connect(config: Config, environment: Mapping[str, str], model: str = "") -> Connection:
-    """Decide where requests go; a key is only ever sent to the host that its own layer names. Raises UsageError."""
-    chosen = model or environment.get("JUMAR_MODEL", "")
-    if base_url := environment.get("JUMAR_BASE_URL", ""):
-        key = environment.get("JUMAR_API_KEY", "")
-        return Connection(_checked(base_url, "JUMAR_BASE_URL"), key, "JUMAR_API_KEY", chosen or config.model)
-    if environment.get("JUMAR_API_KEY"):
-        raise UsageError("JUMAR_API_KEY is set, but not where to send it: set JUMAR_BASE_URL too", 77)
-    for name in ("MOONSHOT_API_KEY", "KIMI_API_KEY"):
-        if key := environment.get(name, ""):
-            base_url = environment.get("MOONSHOT_BASE_URL") or MOONSHOT
-            return Connection(_checked(base_url, "MOONSHOT_BASE_URL"), key, name, chosen or config.model)
-    name = config.endpoint or (next(iter(config.endpoints)) if len(config.endpoints) == 1 else "")
-    if not name and config.endpoints:
-        names = sorted(config.endpoints)
-        raise UsageError(f"config.toml has the endpoints {', '.join(names)}; say which: endpoint = {json.dumps(names[0])}")
-    if not name:
-        raise UsageError(_NO_KEY, 77)
-    endpoint = config.endpoints.get(name)
-    if endpoint is None:
-        raise UsageError(f"the endpoint {name!r} is not in the configuration; there are: {', '.join(sorted(config.endpoints))}")
-    key = environment.get(endpoint.key_env, "") if endpoint.key_env else ""
-    if endpoint.key_env and not key:
-        raise UsageError(f"the endpoint {name!r} takes its key from {endpoint.key_env}, which is not set", 77)
-    base_url = _checked(endpoint.base_url, f"endpoints.{name}.base_url")
-    return Connection(base_url, key, endpoint.key_env, chosen or endpoint.model or config.model)
-
-
-def _checked(url: str, source: str) -> str:
-    try:
-        parts = urlsplit(url)
-        known = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        known = False
-    if not known:
-        hint = "" if url.lower().startswith(("http://", "https://")) else "; begin it with http:// or https://"
-        raise UsageError(f"{source} is no http address: {url!r}{hint}")
-    return url.rstrip("/")
+def _table(place: tuple[int | str, ...]) -> type[Strict]:
+    match place:
+        case ("endpoints", _, _):
+            return EndpointTable
+        case ("overrides", _, "price", _):
+            return PriceTable
+        case ("overrides", _, _):
+            return ModelTable
+    return Config

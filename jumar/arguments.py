@@ -19,6 +19,7 @@ _MODES = ("plan", "ask", "edits", "auto", "yolo")
 _EXIT_CODES = """\
 exit codes: 0 done · 1 error · 2 usage · 3 needs a person (untrusted) · 4 an action was denied · 5 a limit was reached
 6 the check failed · 7 the schema was not met · 75 the provider failed, try again · 77 authentication
+EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 129 SIGHUP · 130 SIGINT · 143 SIGTERM · 141 nobody reads stdout any more"""
 
 
@@ -41,7 +42,7 @@ def run_parser(prog: str = "jumar", usage: str = _USAGE, description: str = _DES
         prog=prog,
         usage=usage,
         description=description,
-        epilog="\n".join(["commands:", *(f"  {name:10}{what}" for name, what in COMMANDS.items()), "", _EXIT_CODES]),
+        epilog="\n".join(["commands:", *(f"  {name:11}{what}" for name, what in COMMANDS.items()), "", _EXIT_CODES]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -70,14 +71,23 @@ def run_parser(prog: str = "jumar", usage: str = _USAGE, description: str = _DES
     add = top.add_argument_group("when it stops").add_argument
     add("--max-steps", type=_count, metavar="N", help="requests to the model")
     add("--max-tokens", type=_count, metavar="N", help="tokens of prompts and answers together")
-    add("--timeout", type=_seconds, metavar="SECONDS")
+    add("--timeout", type=seconds, metavar="SECONDS")
     add("--verify", default="", metavar="CMD", help="must pass at the end; a failure goes back to the model, 3 times at most")
     add = top.add_argument_group("sessions and models").add_argument
     add("-c", "--continue", dest="go_on", action="store_true", help="go on with the latest session of this work tree")
     add("-r", "--resume", default="", metavar="ID", help="go on with this session")
     add("--fork", action="store_true", help="go on from a copy")
     add("--ephemeral", action="store_true", help="keep no session")
-    add("-m", "--model", default="", metavar="NAME")
+    add(
+        "-m",
+        "--model",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="MODEL, ENDPOINT:MODEL (see jumar endpoints) or local:FILE.gguf; again: who goes on where those before fail",
+    )
+    add("--effort", choices=EFFORTS, default="", help="how much a model thinks that lets it be said")
+    add("--context", type=_window, metavar="TOKENS", help="how much the first model holds, where that is not found out")
     return top
 
 
@@ -87,14 +97,22 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _seconds(text: str) -> float:
+def _window(text: str) -> int:
+    count = _count(text)
+    if not 1024 <= count <= 1 << 30:
+        raise argparse.ArgumentTypeError(f"{text!r} tokens are no model's context; say it in tokens, such as 32768")
+    return count
+
+
+def seconds(text: str) -> float:
+    """Return a number of seconds that a person typed."""
     try:
-        seconds = float(text)
+        number = float(text)
     except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < float("inf"):
+        number = 0.0
+    if not 0 < number < float("inf"):
         raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0")
-    return seconds
+    return number
 
 
 def options_of(parser: Parser, given: argparse.Namespace) -> RunOptions:
@@ -143,6 +161,8 @@ def options_of(parser: Parser, given: argparse.Namespace) -> RunOptions:
         ephemeral=given.ephemeral,
         resume="-" if given.go_on else given.resume,
         fork=given.fork,
-        model=given.model,
+        models=tuple(name for name in given.model if name),
+        effort=given.effort,
+        context=given.context,
         quiet=given.quiet,
     )

@@ -1,4 +1,4 @@
-"""Owns the commands beside a run: sessions, schema, trust, record, replay, demo."""
+"""Owns the commands beside a run: sessions, schema, trust, record, replay, demo, endpoints, login, logout."""
 
 import json
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from agent.errors import UsageError
 from agent.safe import safe_line
-from jumar.arguments import Parser
+from jumar.arguments import Parser, seconds
 from jumar.home import home
 from jumar.trust import distrust, tree_root, trust, trusted_roots
 

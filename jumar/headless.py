@@ -24,9 +24,11 @@ from agent.log import Log, Opened, new_id, sessions
 from agent.loop import Limits
 from agent.model import Model
 from agent.policy import Decision, Mode, Rule, permits
+from agent.route import key_variables
 from agent.safe import mended
 from agent.session import Session, Setting
 from agent.tool import AnyTool
+from agent.workspace.environment import is_secret, seal, without
 from agent.workspace.git import Git
 from agent.workspace.local import LocalWorkspace
 from jumar import __version__
@@ -36,7 +38,7 @@ from jumar.output_schema import OutputSchema
 from jumar.printers import JsonPrinter, Printer, StreamPrinter, TextPrinter, stderr_line
 from jumar.run import Expected, Run, Wanted
 from jumar.trust import demand, tree_root
-from jumar.wiring import connected_model, find_tools
+from jumar.wiring import choose, connected_models, find_tools
 from prompts import words
 
 SIGNAL_CODES = {signal.SIGHUP: 129, signal.SIGINT: 130, signal.SIGTERM: 143}
@@ -100,9 +102,12 @@ class Headless:
             ledger = folder / "ledger"
         status = Git(root).start_status()
         given_back.callback(status.collect, 0)
-        if model is None:
-            model = await self._connect(config.connect(settings, self._environment, options.model))
-        given_back.push_async_callback(model.close)
+        models, warnings, keys = ((model,), (), ()) if model else await self._connect(settings, place)
+        for one in models:
+            given_back.push_async_callback(one.close)
+        hidden = key_variables(settings)
+        if unusual := [name for name in hidden if name in self._environment and not is_secret(name)]:
+            seal(unusual)
         log, found, forked_from = self._open_log(folder, place, root)
         workspace = LocalWorkspace(
             root,
@@ -110,7 +115,7 @@ class Headless:
             spill=folder / log.id,
             add_dirs=options.add_dirs,
             hidden=(place.config, place.state),
-            environment=self._environment,
+            environment=without(self._environment, hidden, keys),
         )
         span = Span(Store(ledger, root))
         person = options.prompts is None
@@ -122,7 +127,7 @@ class Headless:
             around = surroundings(root, options.cwd, person=person, git=told, today=today, permits=may)
             preface = f"{around}\n\n{instructions(root, options.cwd)}".rstrip()
         setting = Setting(
-            models=(model,),
+            models=models,
             workspace=workspace,
             tools=tools,
             system=words("system"),
@@ -131,6 +136,7 @@ class Headless:
             mode=mode,
             rules=rules,
             person=person,
+            effort=options.effort or settings.effort or "",
             before_change=span.begin,
         )
         limits = Limits(options.max_steps, options.max_tokens, options.seconds)
@@ -148,6 +154,8 @@ class Headless:
         gc.enable()
         session = Session(setting, log, listen, found, forked_from)
         given_back.push_async_callback(session.close)
+        for warning in warnings:
+            session.tell(Warned(text=warning))
         if isinstance(self._printer, TextPrinter):
             ticking = asyncio.create_task(self._tick(self._printer))
             given_back.push_async_callback(_stop, ticking)
@@ -159,10 +167,14 @@ class Headless:
             with suppress(OSError):  # the next event sees to it
                 printer.tick()
 
-    async def _connect(self, connection: config.Connection) -> Model:
+    async def _connect(self, settings: config.Config, place: Home) -> tuple[tuple[Model, ...], tuple[str, ...], tuple[str, ...]]:
+        """Return the models, what to warn of, and the keys in use."""
+        options = self._options
         try:
-            async with asyncio.timeout(self._options.seconds):
-                return await connected_model(connection)
+            async with asyncio.timeout(options.seconds):
+                chosen = await choose(settings, self._environment, place.state, options.models, options.context)
+                models, warnings = await connected_models(chosen)
+                return models, (*chosen.warnings, *warnings), chosen.keys
         except TimeoutError:
             raise UsageError("the time was up before the server said which models it has; name one with -m", 5) from None
 

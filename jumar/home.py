@@ -27,6 +27,11 @@ class Home:
         return self.state / "ledger"
 
     @property
+    def models(self) -> Path:
+        """What servers told of their models."""
+        return self.state / "models.json"
+
+    @property
     def trusted(self) -> Path:
         """The list of trusted work trees."""
         return self.state / "trusted.json"

@@ -30,5 +30,7 @@ class RunOptions:
     ephemeral: bool = False
     resume: str = ""  # a session's id, or "-" for the latest of this work tree
     fork: bool = False
-    model: str = ""
+    models: tuple[str, ...] = ()  # the first is asked; the others where those before it fail for good
+    effort: str = ""
+    context: int | None = None  # tokens
     quiet: bool = False

@@ -1,17 +1,21 @@
-"""Owns how the parts are put together: tools found by looking, a model for a connection."""
+"""Owns how the parts are put together: tools found by looking, models for what a person chose."""
 
 import importlib
 import pkgutil
 import re
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import tools
-from agent.config import Connection
-from agent.errors import UsageError
+from agent.config import Config, Connection
+from agent.errors import JumarError, UsageError
+from agent.keys import Keys, Stored
 from agent.model import Model
 from agent.providers.openai import OpenAIModel
+from agent.route import LocalRoute, routes
 from agent.tool import AnyTool, Tool
+from jumar import __version__
 
 _K2 = re.compile(r"(?:.*/)?kimi-k(2(?:\.\d+)?)(?:-code|-instruct.*|-thinking)?", re.IGNORECASE)
 
@@ -30,19 +34,100 @@ def find_tools() -> dict[str, AnyTool]:
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What is asked, the first first: connections, and files of models. `warnings` say what was left out and why."""
+
+    connections: tuple[Connection | LocalRoute, ...]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The keys in use."""
+        return tuple(one.key for one in self.connections if isinstance(one, Connection) and one.key)
+
+
+async def choose(
+    settings: Config, environment: Mapping[str, str], state: Path, named: Sequence[str] = (), window: int | None = None
+) -> Chosen:
+    """Decide what is asked, and find its keys; `window` is the first one's context. Raises UsageError.
+
+    Where only those further down the list have no key, they are left out with a warning.
+    """
+    stored = Stored(state)
+    keys = Keys(environment, stored)
+    found: list[Connection | LocalRoute] = []
+    warnings: list[str] = []
+    for number, route in enumerate(routes(settings, environment, named, stored.places)):
+        if isinstance(route, LocalRoute):
+            found.append(route if number else replace(route, window=window))
+            continue
+        try:
+            key = route.found or await keys.find(route.endpoint)
+        except UsageError as error:
+            if not found:
+                raise
+            warnings.append(f"{route.endpoint.name}:{route.model} is left out of the models: {error}")
+            continue
+        found.append(route.connection(key, None if number else window))
+        if route.endpoint.terms and _first_time(state / "told" / route.endpoint.server):
+            warnings.append(route.endpoint.terms)
+    return Chosen(tuple(found), tuple(warnings))
+
+
+async def connected_models(chosen: Chosen) -> tuple[tuple[Model, ...], tuple[str, ...]]:
+    """Return the models that are asked, and what was left out of them and why. Raises JumarError for the first."""
+    models: list[Model] = []
+    warnings: list[str] = []
+    try:
+        for one in chosen.connections:
+            try:
+                models.append(_in_file(one) if isinstance(one, LocalRoute) else await connected_model(one))
+            except JumarError as error:
+                if not models:
+                    raise
+                warnings.append(f"a further model is left out: {error}")
+    except BaseException:
+        for model in models:
+            await model.close()
+        raise
+    return tuple(models), tuple(warnings)
+
+
 async def connected_model(connection: Connection) -> Model:
     """Return the model of a connection; where none is named, one of those that the server offers. Raises JumarError."""
-    model = OpenAIModel(connection)
+    model = provider(connection)
     if connection.model:
         return model
     try:
         offered = await model.list_models()
     finally:
         await model.close()
-    return OpenAIModel(replace(connection, model=chosen(offered)))
+    return provider(replace(connection, model=pick(offered)))
 
 
-def chosen(offered: Sequence[str]) -> str:
+def provider(connection: Connection) -> OpenAIModel:
+    """Return what speaks the protocol of a connection; its model need not be named."""
+    return OpenAIModel(connection, user_agent=f"jumar/{__version__}")
+
+
+def _in_file(route: LocalRoute) -> Model:
+    raise UsageError(f"{route.path}: models in files cannot be run yet")
+
+
+def _first_time(mark: Path) -> bool:
+    """Whether this was not told before; it counts as told from now on."""
+    try:
+        mark.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        mark.touch(mode=0o600, exist_ok=False)
+    except FileExistsError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def pick(offered: Sequence[str]) -> str:
     """Choose of a server's models: the only one, else the newest of the Kimi K2 line, else none. Raises UsageError."""
     if len(offered) == 1:
         return offered[0]

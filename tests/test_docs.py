@@ -4,13 +4,16 @@ import json
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from pydantic import TypeAdapter
 
-from agent.config import load
+from agent.config import EndpointTable, ModelTable, load
+from agent.endpoints import BUILT_IN
 from agent.events import schema
 from agent.policy import TABLE, Decision, Rule
+from agent.route import Route, routes
 from jumar.arguments import COMMANDS, run_parser
 from jumar.inputs import AnyMessage
 from jumar.wiring import find_tools
@@ -70,12 +73,28 @@ def test_the_example_of_settings_can_be_used(tmp_path: Path) -> None:
     [example] = blocks("docs/config.md", "toml")
     (tmp_path / "config.toml").write_text(example)
     settings = load(tmp_path / "config.toml")
-    assert settings.endpoints[settings.endpoint].base_url.startswith("http://127.0.0.1")
+    first, second = routes(settings, {"LAB_KEY": "k"})
+    assert isinstance(first, Route)
+    assert isinstance(second, Route)
+    assert (first.endpoint.name, first.endpoint.server, second.endpoint.name) == ("lab", "vllm", "moonshot-intl")
+    assert set(EndpointTable.model_fields) == {key for one in settings.endpoints.values() for key in one.model_fields_set}
+    assert set(ModelTable.model_fields) == {key for one in settings.overrides.values() for key in one.model_fields_set}
     tools = find_tools()
     rules = [Rule.read(text, Decision.ALLOW, "allow") for text in settings.allow] + [
         Rule.read(text, Decision.DENY, "deny") for text in settings.deny
     ]
     assert {rule.tool for rule in rules} <= set(tools)
+
+
+def test_every_endpoint_and_variable_that_is_built_in_is_told() -> None:
+    table = (ROOT / "docs/config.md").read_text("utf-8").partition("Built in are:")[2].partition("\n\nKimi Code")[0]
+    for endpoint in BUILT_IN:
+        row = next(line for line in table.splitlines() if f"`{endpoint.name}`" in line)
+        assert {variable.name for variable in endpoint.variables} <= set(re.findall(r"`(\w+)`", row)), endpoint.name
+        told = set(re.findall(r"\d{4,}", row))
+        assert not endpoint.keyless or str(urlsplit(endpoint.base_url).port) in told
+    addresses = {name for endpoint in BUILT_IN for variable in endpoint.variables for name in variable.addresses}
+    assert addresses <= set(re.findall(r"`(\w+)`", table))
 
 
 def test_the_example_of_a_result_fits_the_schema() -> None:

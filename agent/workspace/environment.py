@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path, PurePath
 
@@ -19,6 +19,8 @@ SSL_CERT_FILE SSL_CERT_DIR REQUESTS_CA_BUNDLE CURL_CA_BUNDLE NODE_EXTRA_CA_CERTS
 """
 _SECRET = re.compile(r"KEY|SECRET|TOKEN|PASSWORD|PASSWD|CREDENTIAL", re.IGNORECASE)
 _CREDENTIAL_IN_URL = re.compile(r"://[^/\s]*@|[^/\s]:[^/\s]*@")
+_SHORTEST_KEY = 8  # characters; anything shorter stands in many places by chance
+_NEEDED = frozenset({"HOME", "PATH"})
 _SET_DUMPABLE = 4
 _ENVIRONMENT_AT = 47  # of what follows the name in /proc/self/stat: where the environment begins, and where it ends
 _ALWAYS = {
@@ -34,10 +36,25 @@ _ALWAYS = {
 _PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
 
 
-def seal() -> None:
+def without(environment: Mapping[str, str], names: Collection[str], keys: Collection[str]) -> dict[str, str]:
+    """Return the environment without these variables, and without any that holds one of the keys."""
+    long = [key for key in keys if len(key) >= _SHORTEST_KEY]
+    return {
+        name: value
+        for name, value in environment.items()
+        if name not in names and (name in _NEEDED or not any(key in value for key in long))
+    }
+
+
+def is_secret(name: str) -> bool:
+    """Whether a variable is called as secrets are."""
+    return bool(_SECRET.search(name))
+
+
+def seal(also: Collection[str] = ()) -> None:
     """Keep commands from reading our own environment in /proc: close us to the person's other processes, and wipe secrets there.
 
-    What Python knows of the environment stays as it is.
+    `also` are variables that hold secrets and are not called so. What Python knows of the environment stays as it is.
     """
     if sys.platform != "linux":
         return
@@ -51,7 +68,8 @@ def seal() -> None:
             at = begin
             for entry in listed.split(b"\0"):
                 name, _, value = entry.partition(b"=")
-                if _SECRET.search(name.decode("utf-8", "replace")) or _CREDENTIAL_IN_URL.search(value.decode("utf-8", "replace")):
+                called = name.decode("utf-8", "replace")
+                if called in also or is_secret(called) or _CREDENTIAL_IN_URL.search(value.decode("utf-8", "replace")):
                     ctypes.memset(at + len(name) + 1, 0, len(value))
                 at += len(entry) + 1
     ctypes.CDLL(None).prctl(_SET_DUMPABLE, 0, 0, 0, 0)

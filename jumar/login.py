@@ -1,0 +1,109 @@
+"""Owns the commands on keys: storing one, removing it, and telling where they are without telling one."""
+
+import asyncio
+import sys
+from collections.abc import Mapping
+from typing import TextIO
+
+from agent.config import Config
+from agent.endpoints import Endpoint, shown
+from agent.errors import Fault, ModelError, UsageError
+from agent.keys import Found, Keys, Stored
+from agent.route import Route, known, unknown
+from agent.safe import safe_line
+from jumar.wiring import provider
+
+_LONGEST = 16 << 10  # characters of a key
+_SECONDS = 30.0  # for the server to say what it thinks of a key
+
+
+def named(name: str, settings: Config) -> Endpoint:
+    """Return the endpoint of that name. Raises UsageError."""
+    endpoints = known(settings)
+    endpoint = endpoints.get(name)
+    if endpoint is None:
+        raise UsageError(unknown(name, endpoints))
+    return endpoint
+
+
+async def log_in(endpoint: Endpoint, key: str, stored: Stored, out: TextIO) -> None:
+    """Ask the endpoint what it thinks of the key, store it, and say both. Raises JumarError where it is refused."""
+    if not key:
+        raise UsageError("no key was given; nothing is stored")
+    if len(key) > _LONGEST or not key.isascii() or not key.isprintable() or " " in key:
+        raise UsageError("this is no key: it holds spaces or characters that no key has; nothing is stored")
+    out.write(f"{safe_line(await _verdict(endpoint, key))}\n")
+    where = await stored.keep(endpoint, key)
+    if where == str(stored.path):
+        out.write("no keyring is there to keep it, so it is in a file that only you can read (see docs/config.md)\n")
+    out.write(f"the key of {endpoint.name} is stored in {where}; use it: jumar -p PROMPT -m {endpoint.name}:MODEL\n")
+
+
+async def _verdict(endpoint: Endpoint, key: str) -> str:
+    """Return what the endpoint says of the key, in words. Raises ModelError where it does not accept it."""
+    where = shown(endpoint.base_url)
+    model = provider(Route(endpoint, "").connection(Found(key, "what you typed")))
+    try:
+        async with asyncio.timeout(_SECONDS):
+            offered = await model.list_models()
+    except TimeoutError:
+        return f"not verified: {where} did not answer for {_SECONDS:g} s"
+    except ModelError as error:
+        if error.fault is Fault.AUTHENTICATION:
+            raise ModelError(f"{error}; nothing is stored", error.fault) from error
+        return f"not verified: {error}"
+    finally:
+        await model.close()
+    more = f" and {len(offered) - 4} more" if len(offered) > 4 else ""
+    has = f"it has {', '.join(offered[:4])}{more}" if offered else "it names no model"
+    if endpoint.lists_for_all:
+        return f"not verified: {where} lists its models whatever the key; {has}"
+    return f"{where} accepts the key; {has}"
+
+
+def ask_for_key(endpoint: Endpoint) -> str:
+    """Read a key from the terminal without showing it, or the first line of stdin where that is none."""
+    if not sys.stdin.isatty():
+        return sys.stdin.readline(_LONGEST + 2).strip()
+    import getpass
+
+    if endpoint.terms:
+        print(endpoint.terms, file=sys.stderr)
+    try:
+        return getpass.getpass(f"key of {endpoint.name} ({shown(endpoint.base_url)}; it is not shown): ").strip()
+    except (EOFError, KeyboardInterrupt):
+        print(file=sys.stderr)
+        return ""
+
+
+def rows(settings: Config, environment: Mapping[str, str], stored: Stored) -> list[dict[str, str]]:
+    """Return every endpoint: its name, address and protocol, where its key is, and a word on it. Raises UsageError."""
+    keys, places = Keys(environment, stored), stored.places()
+    found = []
+    for endpoint in known(settings).values():
+        where = keys.where(endpoint, places)
+        found.append(
+            {
+                "name": endpoint.name,
+                "base_url": shown(endpoint.base_url),
+                "protocol": endpoint.protocol,
+                "key": where or ("not needed" if endpoint.keyless else "none"),
+                "variable": endpoint.variable,
+                "note": endpoint.note,
+            }
+        )
+    return found
+
+
+def print_rows(listed: list[dict[str, str]], out: TextIO) -> None:
+    """Write one line an endpoint."""
+    widths = {column: max(len(row[column]) for row in listed) for column in ("name", "base_url", "protocol")}
+    for row in listed:
+        cells = "  ".join(row[column].ljust(width) for column, width in widths.items())
+        key = row["key"]
+        if key == "none":
+            key = f"none: export {row['variable']}" if row["variable"] else f"none: jumar login {row['name']}"
+        elif key != "not needed":
+            key = f"in {key}"
+        line = f"{cells}  key {key} · {row['note']}"
+        out.write(f"{safe_line(line)}\n")
