@@ -36,6 +36,8 @@ class Capabilities:
     efforts: tuple[str, ...] = ()
     price: Price | None = None
     source: str = "assumed"  # of the window, in words for a person
+    answer: int | None = None  # tokens of an answer that a request without `max_tokens` asks for; None: the server decides
+    server: str = ""  # which kind it is, where that is known
 
 
 @dataclass(frozen=True, slots=True)

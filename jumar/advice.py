@@ -38,7 +38,7 @@ _ROOM: Flags = {
     "llama.cpp": ("--ctx-size 131072", "--parallel 1"),
 }
 _INVALID = "does not run the call and tells the model what is wrong; after 5 such steps the next of your models goes on"
-_NO_CURE = "takes it as it is: nothing can make up for it; use another model or server"
+_NO_CURE = "takes it as it is: nothing makes up for it; use another model or server"
 _AGAIN = "throws away what came and asks again, 6 times at most; then the next of your models goes on"
 
 
@@ -70,7 +70,11 @@ _REMEDIES = {
     "slow_start": Remedy("a slow start", "waits for 300 s and shows for how long"),
     "long_silence": Remedy("long silences", "waits for 300 s and shows for how long"),
     "needless_call": Remedy("calls that nothing asked for", "runs them as any call, within what you allow: they cost steps"),
-    "missed_call": Remedy("no call where one is needed", f"takes words without a call for the end; {_NO_CURE}", _CALLS),
+    "missed_call": Remedy(
+        "no call where one is needed",
+        "takes words alone for the end of the task: nothing makes up for it; use another model or server",
+        _CALLS,
+    ),
     "wrong_tool": Remedy("a wrong tool", _INVALID),
     "unknown_tool": Remedy("tools that do not exist", _INVALID, _CALLS),
     "no_json": Remedy("arguments that are no JSON object", _INVALID, _CALLS),

@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, TextIO
+from unicodedata import combining, east_asian_width
 
 from agent.messages import Usage
 from agent.model import Price
@@ -16,7 +17,8 @@ from jumar.printers import Line, Style, painted
 
 _VERSION = 1  # of the JSON object
 _MARKS: dict[Status, Line] = {"good": ("good", "✓"), "weak": ("warning", "!"), "broken": ("bad", "✗")}
-_NARROWEST, _WIDEST = 40, 110  # columns
+_NARROWEST, _WIDEST = 40, 120  # columns
+_BESIDE = 90  # columns from which on what jumar does stands beside the fault
 _INDENT = 12  # columns before the words of a row
 
 
@@ -138,6 +140,7 @@ class Screen:
         self._coloured = coloured
         self._live = live
         self._shown = False
+        self._cuts = out.isatty()  # what has no room on a line; a file has room for all
         self._columns = max(_NARROWEST, min(_WIDEST, shutil.get_terminal_size().columns)) - 1
 
     def begin(self, detected: Detected, budget: Budget) -> None:
@@ -165,15 +168,17 @@ class Screen:
         style, mark = _MARKS[finding.status]
         counts = f"{finding.passed}/{finding.total}"
         head = f"{mark} {finding.name:9} {finding.score:4.0%} {counts:>6}  "
-        words = finding.title + (f" ({finding.note})" if finding.note else "")
-        first, *others = textwrap.wrap(words, max(20, self._columns - len(head))) or [""]
+        note = f" · {finding.note}" if finding.note else ""
+        room = self._columns - len(head)
         self._clear()
-        print(painted((style, head), self._coloured) + first, file=self._out)
-        for line in others:
-            print(" " * len(head) + line, file=self._out)
+        title = self._cut(finding.title, room)
+        whole = title + painted(("dim", self._cut(note, room - len(title))), self._coloured)
+        print(painted((style, head), self._coloured) + whole, file=self._out)
         for flaw in finding.flaws:
-            example = f": {flaw.example}" if flaw.example else ""
-            self._folded("warning" if style == "good" else style, f"{flaw.count}× {remedy(flaw.kind).title}{example}", 12, 14)
+            told = self._cut(f"{'':12}{flaw.count}× {remedy(flaw.kind).title}", self._columns)
+            example = self._cut(f" · {flaw.example}" if flaw.example else "", self._columns - len(told))
+            colour = "warning" if style == "good" else style
+            print(painted((colour, told), self._coloured) + painted(("dim", example), self._coloured), file=self._out)
         self._out.flush()
 
     def end(self, diagnosis: Diagnosis) -> None:
@@ -182,8 +187,11 @@ class Screen:
         if kinds := diagnosis.kinds:
             self._say("plain", "")
             self._say("strong", "What jumar does about it")
+            wide = self._columns >= _BESIDE
+            column = max(len(remedy(kind).title) for kind in kinds) + 2 if wide else 0
             for kind in kinds:
-                self._folded("plain", f"{remedy(kind).title}: {remedy(kind).jumar}", 2, 4)
+                title = f"{remedy(kind).title:{column}}" if wide else f"{remedy(kind).title}: "
+                self._folded("plain", f"  {title}{remedy(kind).jumar}", 0, column + 2 if wide else 4)
         model = diagnosis.detected.model
         if commands := launch(kinds, model, diagnosis.detected.server):
             self._say("plain", "")
@@ -220,6 +228,17 @@ class Screen:
         for line in lines:
             self._say(style, line.replace("\x01", " "))
 
+    def _cut(self, text: str, columns: int) -> str:
+        """Return as much of a line as a terminal has room for."""
+        if not self._cuts or sum(map(_width, text)) <= columns:
+            return text
+        kept, left = "", columns - 1
+        for character in text:
+            if (left := left - _width(character)) < 0:
+                break
+            kept += character
+        return f"{kept}…" if columns > 0 else ""
+
     def _say(self, style: Style, text: str) -> None:
         self._clear()
         print(painted((style, text), self._coloured), file=self._out, flush=True)
@@ -234,7 +253,8 @@ class Screen:
 def budget_line(budget: Budget) -> str:
     """Return what the probes may take, in words."""
     cost = "the price is unknown" if budget.cost is None else f"${budget.cost:.2f}" if budget.cost else "free"
-    return f"{budget.calls} calls, at most about {budget.tokens:,} tokens, {cost}"
+    tokens = -(-budget.tokens // 1000) * 1000
+    return f"{budget.calls} calls, at most about {tokens:,} tokens, {cost}"
 
 
 def _price(price: Price | None) -> str:
@@ -247,7 +267,10 @@ def _verdict(diagnosis: Diagnosis) -> Line:
     spent = diagnosis.spent
     cost = "" if spent.cost is None else f", ${spent.cost:.4f}"
     usage = f" · {spent.usage.prompt:,} + {spent.usage.completion:,} tokens{cost}" if spent.usage.prompt else ""
-    took = f"{spent.calls} of {diagnosis.budget.calls} calls{usage} · {spent.seconds:.1f} s"
+    calls = (
+        f"{spent.calls} calls" if spent.calls == diagnosis.budget.calls else f"{spent.calls} of {diagnosis.budget.calls} calls"
+    )
+    took = f"{calls}{usage} · {spent.seconds:.1f} s"
     broken = _names(finding.name for finding in diagnosis.findings if finding.status == "broken")
     weak = _names(finding.name for finding in diagnosis.findings if finding.status == "weak")
     points = f"{diagnosis.score * 100:.0f} of 100"
@@ -264,6 +287,11 @@ def _verdict(diagnosis: Diagnosis) -> Line:
             return "bad", f"✗ {safe_line(diagnosis.error)}"
         case "unknown":
             return "bad", f"✗ {safe_line(diagnosis.error) or 'nothing could be measured'} · {took}"
+
+
+def _width(character: str) -> int:
+    """Return how many columns a character takes."""
+    return 2 if east_asian_width(character) in "WF" else 0 if combining(character) else 1
 
 
 def _names(names: Iterable[str]) -> str:
