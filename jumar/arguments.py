@@ -9,17 +9,20 @@ from jumar.options import OutputFormat, RunOptions
 
 COMMANDS = {
     "demo": "see it build a game from a recording, without a key",
+    "endpoints": "list the servers that are known, and where their keys are",
+    "login": "store the key of an endpoint",
+    "logout": "remove it",
     "record": "make a recording of a session",
     "replay": "play a recording, without a model",
     "schema": "print the JSON Schema of every event",
     "sessions": "list the sessions",
     "trust": "trust a work tree, so that its files may be read",
 }
+EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 _MODES = ("plan", "ask", "edits", "auto", "yolo")
 _EXIT_CODES = """\
 exit codes: 0 done · 1 error · 2 usage · 3 needs a person (untrusted) · 4 an action was denied · 5 a limit was reached
 6 the check failed · 7 the schema was not met · 75 the provider failed, try again · 77 authentication
-EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 129 SIGHUP · 130 SIGINT · 143 SIGTERM · 141 nobody reads stdout any more"""
 
 

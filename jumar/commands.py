@@ -9,7 +9,7 @@ from pathlib import Path
 
 from agent.errors import UsageError
 from agent.safe import safe_line
-from jumar.arguments import Parser, seconds
+from jumar.arguments import Parser
 from jumar.home import home
 from jumar.trust import distrust, tree_root, trust, trusted_roots
 
@@ -18,6 +18,9 @@ def run(name: str, arguments: Sequence[str]) -> int:
     """Carry out one command and return its exit code."""
     commands: dict[str, Callable[[Sequence[str]], int]] = {
         "demo": _demo,
+        "endpoints": _endpoints,
+        "login": _login,
+        "logout": _logout,
         "record": _record,
         "replay": _replay,
         "schema": _schema,
@@ -104,3 +107,62 @@ def _demo(arguments: Sequence[str]) -> int:
     from jumar.demo import demo
 
     return demo(Path(given.into) if given.into else None, fast=given.fast, out=sys.stdout, progress=sys.stderr)
+
+
+def _endpoints(arguments: Sequence[str]) -> int:
+    parser = Parser(prog="jumar endpoints", description="List the servers that are known, and where their keys are.")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    given = parser.parse_args(arguments)
+    return _list_endpoints(as_json=given.json)
+
+
+def _list_endpoints(*, as_json: bool) -> int:
+    from agent.config import load
+    from agent.keys import Stored
+    from jumar.login import print_rows, rows
+
+    place = home(os.environ)
+    listed = rows(load(place.config / "config.toml"), os.environ, Stored(place.state))
+    if as_json:
+        for row in listed:
+            print(json.dumps(row, ensure_ascii=False))
+    else:
+        print_rows(listed, sys.stdout)
+    return 0
+
+
+def _login(arguments: Sequence[str]) -> int:
+    parser = Parser(
+        prog="jumar login",
+        description="Store the key of an endpoint: it is typed without being shown, or the first line of stdin.",
+    )
+    parser.add_argument("endpoint", nargs="?", default="", metavar="ENDPOINT", help="its name, see jumar endpoints")
+    parser.add_argument("--list", action="store_true", help="what jumar endpoints says")
+    given = parser.parse_args(arguments)
+    if given.list:
+        return _list_endpoints(as_json=False)
+    if not given.endpoint:
+        parser.error("say which endpoint; jumar endpoints lists them")
+    import asyncio
+
+    from agent.config import load
+    from agent.keys import Stored
+    from jumar.login import ask_for_key, log_in, named
+
+    place = home(os.environ)
+    endpoint = named(given.endpoint, load(place.config / "config.toml"))
+    asyncio.run(log_in(endpoint, ask_for_key(endpoint), Stored(place.state), sys.stdout))
+    return 0
+
+
+def _logout(arguments: Sequence[str]) -> int:
+    parser = Parser(prog="jumar logout", description="Remove the stored key of an endpoint.")
+    parser.add_argument("endpoint", metavar="ENDPOINT", help="its name, see jumar endpoints")
+    given = parser.parse_args(arguments)
+    import asyncio
+
+    from agent.keys import Stored
+
+    where = asyncio.run(Stored(home(os.environ).state).forget(given.endpoint))
+    print(f"the key of {safe_line(given.endpoint)} is removed from {safe_line(where)}")
+    return 0
