@@ -70,6 +70,7 @@ class Action:
     left_out: Mapping[str, str] = field(default_factory=dict)  # paths that no snapshot holds, and why
     repository: tuple[Repository, Repository] | None = None  # before and after, where they differ
     undoes: tuple[str, ...] = ()  # the actions that it takes back
+    only: tuple[str, ...] = ()  # the paths of these that it takes back, where it is not all of them
 
     @property
     def undoable(self) -> bool:
@@ -91,7 +92,7 @@ def read(value: Mapping[str, Any]) -> Action:
     if given.get("repository"):
         before, after = (Repository(**{**one, "stashes": tuple(one["stashes"])}) for one in given["repository"])
         given["repository"] = (before, after)
-    for name in ("folders", "undoes"):
+    for name in ("folders", "undoes", "only"):
         given[name] = tuple(given[name])
     return Action(**given)
 

@@ -45,10 +45,11 @@ _MANY = 20_000  # tracked files from which on a status takes longer than a first
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """What git printed."""
+    """What git printed, and its exit code."""
 
     out: bytes
     err: str
+    code: int = 0
 
 
 class Git:
@@ -64,8 +65,18 @@ class Git:
         """Start to look at branch and status, beside whatever the caller does next."""
         return Status(self)
 
-    async def run(self, *arguments: str, stdin: bytes = b"", lock: int = -1, environment: Mapping[str, str] | None = None) -> Ran:
-        """Run git to its end; cancelling kills it. It holds the open file `lock` as long as it lives. Raises JumarError."""
+    async def run(
+        self,
+        *arguments: str,
+        stdin: bytes = b"",
+        lock: int = -1,
+        environment: Mapping[str, str] | None = None,
+        most: int = 0,
+    ) -> Ran:
+        """Run git to its end; cancelling kills it. It holds the open file `lock` as long as it lives.
+
+        An exit code above `most` is a failure. Raises JumarError.
+        """
         program = self.spawn(arguments, stderr=subprocess.PIPE, stdin=subprocess.PIPE, lock=lock, environment=environment)
         loop = asyncio.get_running_loop()
         ended: asyncio.Future[tuple[bytes, bytes]] = loop.create_future()
@@ -88,10 +99,10 @@ class Git:
             thread.join()  # a millisecond: what is killed has closed its pipes
             raise
         told = err.decode("utf-8", "backslashreplace")
-        if program.returncode:
+        if not 0 <= program.returncode <= most:
             why = safe_line(told.strip().rpartition("\n")[2][:300]) or f"it ended with {program.returncode}"
             raise JumarError(f"git {arguments[0]} failed: {why}")
-        return Ran(out, told)
+        return Ran(out, told, program.returncode)
 
     def spawn(
         self,

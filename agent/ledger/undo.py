@@ -1,0 +1,263 @@
+"""Owns taking actions back: a plan of what would be changed, path by path, and its carrying out that no crash can halve."""
+
+import json
+import os
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from agent.code.diff import diff
+from agent.errors import JumarError
+from agent.ledger.action import Action, Delta, Held, plain, read
+from agent.ledger.blobs import Blobs
+from agent.ledger.chain import Chain, Link
+from agent.ledger.merge import Clash, Merging, Preference
+from agent.workspace.tree import Moved, Thing, Tree
+
+_MOST_COUNTED = 4 << 20  # bytes of a file whose lines are counted
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """A path of which an action's change cannot be taken out, why, the lines in the way, and later actions on it."""
+
+    path: str
+    why: str
+    lines: str = ""
+    later: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One path that the plan changes, from what is there now to what will be."""
+
+    path: str
+    now: Thing | None
+    then: Thing | None
+    merged: bool = False  # of what is there now, something stays
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What taking actions back comes to. With conflicts nothing is carried out."""
+
+    actions: tuple[Action, ...]  # as they are taken back: the newest first
+    steps: tuple[Step, ...]
+    conflicts: tuple[Conflict, ...] = ()
+    unheld: tuple[tuple[str, str], ...] = ()  # paths whose bytes are not held, and why: they stay as they are
+    folders: tuple[str, ...] = ()  # that go where they are empty
+
+
+class Undo:
+    """Plans and carries out. Whoever calls it holds the store's lock."""
+
+    def __init__(self, tree: Tree, blobs: Blobs, chain: Chain, merging: Merging, folder: Path) -> None:
+        self._tree = tree
+        self._blobs = blobs
+        self._chain = chain
+        self._merging = merging
+        self._journal = folder / "undo.json"
+
+    async def plan(self, actions: Sequence[Action], *, only: Collection[str] = (), preference: Preference = "") -> Plan:
+        """Say what taking back these actions, the newest first, would change; `only` names paths, else it is all of them."""
+        wanted = [
+            (action, delta)
+            for action in actions
+            for delta in sorted(action.deltas, key=lambda delta: delta.before is not None)  # what goes makes room
+            if not only or delta.path in only
+        ]
+        held = {one.object for _, delta in wanted for one in (delta.before, delta.after) if one is not None and not delta.why}
+        contents = await self._blobs.get(held)
+        folders = sorted({folder for action in actions for folder in action.folders}, key=lambda one: -one.count("/"))
+        now: dict[str, Thing | None] = {}
+        then: dict[str, Thing | None] = {}
+        conflicts: dict[str, Conflict] = {}
+        merged: set[str] = set()
+        for action, delta in wanted:
+            path = delta.path
+            if delta.why or path in conflicts:
+                continue
+            before, after = _thing(delta.before, contents), _thing(delta.after, contents)
+            if path not in now:
+                try:
+                    now[path] = self._look(path, then, folders)
+                except Moved as moved:
+                    conflicts[path] = Conflict(path, str(moved), later=self._later(action, path, actions))
+                    continue
+                then[path] = now[path]
+            taken = await self._merging.taken_out(then[path], after, before, preference)
+            if isinstance(taken, Clash):
+                conflicts[path] = Conflict(path, taken.why, taken.lines, self._later(action, path, actions))
+                continue
+            if taken not in (before, then[path]):
+                merged.add(path)
+            then[path] = taken
+        for path in [path for path in then if then[path] is not None and now[path] is None]:
+            if blocking := self._blocking(path, then):
+                action = next(action for action, delta in wanted if delta.path == path)
+                conflicts[path] = Conflict(path, f"{blocking} is no folder now", later=self._later(action, blocking, actions))
+        steps = tuple(
+            Step(path, now[path], then[path], path in merged) for path in now if path not in conflicts and now[path] != then[path]
+        )
+        unheld = tuple(dict.fromkeys((delta.path, delta.why) for _, delta in wanted if delta.why))
+        return Plan(tuple(actions), steps, tuple(conflicts.values()), unheld, tuple(folders))
+
+    def _look(self, path: str, then: Mapping[str, Thing | None], folders: Collection[str]) -> Thing | None:
+        """Look at a path; a folder that goes with all that is in it is as good as nothing there."""
+        try:
+            return self._tree.look(path)
+        except Moved:
+            if any(above in then and then[above] is None for above in _above(path)):
+                return None  # a file or a link stands where its folder must be, and goes
+            emptied = {other for other in then if then[other] is None} | {f"{folder}/" for folder in folders}
+            if f"{path}/" in emptied and {f"{path}/{name}" for name in self._tree.names(path)} <= emptied:
+                return None
+            raise
+
+    def _blocking(self, path: str, then: Mapping[str, Thing | None]) -> str:
+        """Return what will stand where a folder above the path must be; empty where nothing does."""
+        for above in _above(path):
+            try:
+                if (then[above] if above in then else self._tree.look(above)) is not None:
+                    return above
+            except Moved:  # a folder is what it should be
+                continue
+        return ""
+
+    def _later(self, action: Action, path: str, actions: Sequence[Action]) -> tuple[str, ...]:
+        """Return the actions after this one that touched the path, and are not taken back with it."""
+        links = self._chain.links()
+        position = next(number for number, link in enumerate(links) if link.action.id == action.id)
+        gone = {one.id for one in actions} | undone(links)
+        return tuple(
+            link.action.id
+            for link in links[position + 1 :]
+            if link.action.id not in gone and any(delta.path == path for delta in link.action.deltas)
+        )
+
+    async def carry_out(self, plan: Plan, action: Action) -> Action:
+        """Change what the plan says, and add it to the chain as `action`. Raises JumarError where something moved meanwhile.
+
+        What is there now is kept first; a journal says how far it came, so that `recover` ends what a crash left.
+        """
+        if plan.conflicts:
+            raise JumarError(f"{plan.conflicts[0].path}: {plan.conflicts[0].why}")
+        deltas = tuple(self._delta(step) for step in plan.steps)
+        action = replace(action, deltas=deltas, undoes=action.undoes or tuple(one.id for one in plan.actions))
+        self._write_journal(action, plan.folders)
+        done: list[Step] = []
+        made: list[str] = []
+        try:
+            for step in _ordered(plan.steps):
+                made += self._change(step, plan.folders)
+                done.append(step)
+        except JumarError:
+            for step in reversed(done):
+                with suppress(Moved):  # somebody is quicker: their bytes stay
+                    self._tree.replace(step.path, step.then, step.now)
+            for folder in reversed(made):
+                self._tree.remove_folder(folder)
+            self._journal.unlink()
+            raise
+        return self._end(replace(action, folders=tuple(made)), plan.folders)
+
+    def _change(self, step: Step, folders: Iterable[str]) -> list[str]:
+        """Change one path; where a folder stands that the plan has emptied, it goes first."""
+        if step.now is None and step.then is not None:
+            for folder in folders:
+                if folder == step.path or folder.startswith(f"{step.path}/"):
+                    self._tree.remove_folder(folder)
+        return self._tree.replace(step.path, step.now, step.then)
+
+    def _end(self, action: Action, folders: Iterable[str]) -> Action:
+        for folder in folders:
+            self._tree.remove_folder(folder)
+        self._chain.append(action)
+        self._journal.unlink()
+        return action
+
+    async def recover(self) -> Action | None:
+        """End what a crash left half done; return the action that it was. What somebody changed since stays as it is."""
+        try:
+            journal = json.loads(self._journal.read_text("ascii"))
+            action, folders = read(journal["action"]), journal["folders"]
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, TypeError):  # torn while it was written: nothing was changed yet
+            self._journal.unlink()
+            return None
+        if any(link.action.id == action.id for link in self._chain.links()):
+            self._journal.unlink()
+            return action
+        held = {one.object for delta in action.deltas for one in (delta.before, delta.after) if one is not None}
+        contents = await self._blobs.get(held)
+        made: list[str] = []
+        kept = set()
+        for step in _ordered(
+            Step(delta.path, _thing(delta.before, contents), _thing(delta.after, contents)) for delta in action.deltas
+        ):
+            try:
+                if self._look_quietly(step.path) != step.then:
+                    made += self._change(step, folders)
+            except Moved:
+                kept.add(step.path)
+        deltas = tuple(delta for delta in action.deltas if delta.path not in kept)
+        return self._end(replace(action, deltas=deltas, folders=tuple(made)), folders)
+
+    def _look_quietly(self, path: str) -> Thing | None:
+        try:
+            return self._tree.look(path)
+        except Moved:
+            return None
+
+    def _write_journal(self, action: Action, folders: Iterable[str]) -> None:
+        beside = self._journal.with_suffix(".tmp")
+        with beside.open("w", encoding="ascii") as opened:
+            json.dump({"action": plain(action), "folders": list(folders)}, opened)
+            opened.flush()
+            os.fsync(opened.fileno())
+        beside.rename(self._journal)
+
+    def _delta(self, step: Step) -> Delta:
+        added, removed = counts(step.now, step.then)
+        return Delta(step.path, self._held(step.now), self._held(step.then), added, removed)
+
+    def _held(self, thing: Thing | None) -> Held | None:
+        return None if thing is None else Held(self._blobs.put(thing.content), thing.mode)
+
+
+def undone(links: Iterable[Link]) -> set[str]:
+    """Return the ids of the actions that are taken back, whole, and were not brought back since."""
+    gone: set[str] = set()
+    for link in reversed(list(links)):
+        if link.action.id not in gone and not link.action.only:
+            gone.update(link.action.undoes)
+    return gone
+
+
+def _above(path: str) -> Iterator[str]:
+    """Yield the folders above a path, the highest first."""
+    parts = path.split("/")
+    return ("/".join(parts[:end]) for end in range(1, len(parts)))
+
+
+def _ordered(steps: Iterable[Step]) -> list[Step]:
+    """Order them so that what goes makes room for what comes: removals first, the deepest first."""
+    return sorted(steps, key=lambda step: (step.then is not None, -step.path.count("/") if step.then is None else 0, step.path))
+
+
+def _thing(held: Held | None, contents: Mapping[str, bytes]) -> Thing | None:
+    return None if held is None else Thing(contents[held.object], held.mode)
+
+
+def counts(before: Thing | None, after: Thing | None) -> tuple[int, int]:
+    """Return how many lines came and went; 0 where they cannot be counted."""
+    texts = []
+    for thing in (before, after):
+        content = b"" if thing is None else thing.content
+        if b"\0" in content or len(content) > _MOST_COUNTED:
+            return 0, 0
+        texts.append(None if thing is None else content.decode("utf-8", "surrogateescape"))
+    block = diff("", *texts)
+    return block.added, block.removed

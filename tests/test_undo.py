@@ -1,0 +1,324 @@
+"""Taking actions back: exactly their changes, none of a person's bytes, and never half."""
+
+import asyncio
+import os
+import shutil
+import stat
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.errors import JumarError
+from agent.ledger.action import Action, Delta, Held
+from agent.ledger.blobs import Blobs
+from agent.ledger.chain import Chain
+from agent.ledger.merge import Merging
+from agent.ledger.undo import Conflict, Plan, Undo, counts, undone
+from agent.workspace.git import Git
+from agent.workspace.tree import Moved, Thing, Tree
+
+Files = dict[str, Thing]
+
+
+class World:
+    """A folder, its ledger, and somebody who writes down what changed in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root, self.store = folder / "root", folder / "store"
+        self.root.mkdir()
+        (self.store / "objects").mkdir(parents=True)
+        subprocess.run(["git", "init", "-q", "--bare", self.store], check=True)
+        git = Git(self.root, self.store)
+        self.blobs = Blobs(self.store, git)
+        self.chain = Chain(self.store / "actions")
+        self.tree = Tree(self.root)
+        self.undo = Undo(self.tree, self.blobs, self.chain, Merging(git, self.store), self.store)
+
+    def files(self) -> Files:
+        found = {}
+        for folder, folders, names in os.walk(self.root):
+            for name in [*names, *(one for one in folders if (Path(folder) / one).is_symlink())]:
+                path = os.path.relpath(Path(folder) / name, self.root)
+                thing = self.tree.look(path)
+                assert thing is not None
+                found[path] = thing
+        return found
+
+    def folders(self) -> set[str]:
+        return {os.path.relpath(folder, self.root) for folder, _, _ in os.walk(self.root)} - {"."}
+
+    def recorded(self, before: Files, folders: set[str]) -> Action:
+        """Add what changed since to the chain."""
+        after = self.files()
+        deltas = tuple(
+            Delta(path, self.held(before.get(path)), self.held(after.get(path)))
+            for path in sorted(before.keys() | after.keys())
+            if before.get(path) != after.get(path)
+        )
+        made = tuple(sorted(self.folders() - folders))
+        action = Action(f"a{len(self.chain.links()) + 1}", "call", "", "s", deltas=deltas, folders=made)
+        return self.chain.append(action).action
+
+    def held(self, thing: Thing | None) -> Held | None:
+        return None if thing is None else Held(self.blobs.put(thing.content), thing.mode)
+
+    def act(self, operation: tuple[str, ...]) -> Action:
+        before, folders = self.files(), self.folders()
+        self.change(operation)
+        return self.recorded(before, folders)
+
+    def change(self, operation: tuple[str, ...]) -> None:
+        kind, name, *more = operation
+        place = self.root / name
+        if not place.parent.is_dir() or place.parent.is_symlink():
+            shutil.rmtree(place.parent, ignore_errors=True) if place.parent.is_dir() else None
+            for above in reversed(place.relative_to(self.root).parents):
+                one = self.root / above
+                if one.is_symlink() or one.is_file():
+                    one.unlink()
+            place.parent.mkdir(parents=True, exist_ok=True)
+        if kind == "remove" or (place.is_dir() and not place.is_symlink()):
+            if place.is_dir() and not place.is_symlink():
+                shutil.rmtree(place)
+            else:
+                place.unlink(missing_ok=True)
+        if kind == "write":
+            place.unlink(missing_ok=True)
+            place.write_text(more[0])
+        elif kind == "replace" and place.is_file() and not place.is_symlink():
+            lines = place.read_text().split("\n")
+            lines[len(lines) // 2 : len(lines) // 2 + 1] = [more[0]]
+            place.write_text("\n".join(lines))
+        elif kind == "insert" and place.is_file() and not place.is_symlink():
+            place.write_text(more[0] + "\n" + place.read_text())
+        elif kind == "mode" and place.is_file() and not place.is_symlink():
+            place.chmod(int(more[0], 8))
+        elif kind == "link":
+            place.unlink(missing_ok=True)
+            place.symlink_to(more[0])
+
+    async def take_back(self, *actions: Action, **more: Any) -> Plan:
+        plan = await self.undo.plan(actions, **more)
+        if not plan.conflicts:
+            await self.undo.carry_out(plan, Action(f"u{len(self.chain.links()) + 1}", "undo", "", "s"))
+        return plan
+
+
+@contextmanager
+def world() -> Iterator[World]:
+    with tempfile.TemporaryDirectory() as folder:
+        yield World(Path(folder))
+
+
+TEXT = "".join(f"line {number}\n" for number in range(20))
+NAMES = st.sampled_from(["a", "b", "d", "d/a", "d/e/b"])
+OPERATIONS = st.one_of(
+    st.tuples(st.just("write"), NAMES, st.sampled_from([TEXT, "short\n", "no end", ""])),
+    st.tuples(st.just("replace"), NAMES, st.sampled_from(["one", "two"])),
+    st.tuples(st.just("insert"), NAMES, st.sampled_from(["top", "above"])),
+    st.tuples(st.just("remove"), NAMES),
+    st.tuples(st.just("mode"), NAMES, st.sampled_from(["600", "755", "644"])),
+    st.tuples(st.just("link"), NAMES, st.sampled_from(["a", "/etc/passwd", "nowhere"])),
+)
+
+
+@given(st.lists(OPERATIONS, min_size=1, max_size=8))
+@settings(max_examples=60, deadline=None)
+def test_all_taken_back_is_as_it_was_to_the_byte_and_the_mode(operations: list[tuple[str, ...]]) -> None:
+    with world() as one:
+        one.change(("write", "a", TEXT))
+        before, folders = one.files(), one.folders()
+        actions = [one.act(operation) for operation in operations]
+        plan = asyncio.run(one.take_back(*reversed(actions)))
+        assert plan.conflicts == ()
+        assert one.files() == before
+        assert one.folders() == folders
+        assert undone(one.chain.links()) >= {action.id for action in actions}
+
+
+@given(st.lists(OPERATIONS, min_size=2, max_size=6), st.integers(0, 5))
+@settings(max_examples=100, deadline=None)
+def test_one_in_the_middle_is_taken_out_alone_or_nothing_is_changed(operations: list[tuple[str, ...]], which: int) -> None:
+    with world() as one:
+        one.change(("write", "a", TEXT))
+        one.change(("write", "b", TEXT))
+        history = [one.files()]
+        actions = []
+        for operation in operations:
+            actions.append(one.act(operation))
+            history.append(one.files())
+        chosen = which % len(actions)
+        before, after, now = history[chosen], history[chosen + 1], history[-1]
+        plan = asyncio.run(one.take_back(actions[chosen]))
+        then = one.files()
+        if plan.conflicts:
+            assert then == now
+            assert {conflict.path for conflict in plan.conflicts} <= {delta.path for delta in actions[chosen].deltas}
+            return
+        for path in now.keys() | then.keys():
+            if path not in {delta.path for delta in actions[chosen].deltas}:
+                assert then.get(path) == now.get(path)
+            elif now.get(path) == after.get(path):
+                assert then.get(path) == before.get(path)
+            elif now.get(path) == before.get(path):
+                assert then.get(path) == now.get(path)
+        again = asyncio.run(one.take_back(one.chain.links()[-1].action))
+        assert again.conflicts == ()
+        assert one.files() == now
+
+
+@given(st.lists(OPERATIONS, min_size=1, max_size=5), st.lists(st.tuples(st.integers(0, 5), NAMES), max_size=4), st.integers(0, 5))
+@settings(max_examples=100, deadline=None)
+def test_no_byte_of_a_person_is_lost(operations: list[tuple[str, ...]], edits: list[tuple[int, str]], which: int) -> None:
+    with world() as one:
+        one.change(("write", "a", TEXT))
+        actions = []
+        for number, operation in enumerate(operations):
+            actions.append(one.act(operation))
+            for when, name in edits:
+                place = one.root / name
+                if when == number and place.parent.is_dir() and not place.is_dir() and not place.is_symlink():
+                    old = place.read_text() if place.exists() else ""
+                    place.write_text(f"{old}\nthe person's {number}\n")
+        marked = {path: thing.content.count(b"the person's") for path, thing in one.files().items() if not thing.is_link}
+        for chosen in (actions[which % len(actions)], *reversed(actions)):
+            asyncio.run(one.take_back(chosen))
+            now = one.files()
+            for path, times in marked.items():
+                if times:
+                    assert now[path].content.count(b"the person's") == times
+
+
+async def test_a_merge_keeps_what_a_person_wrote_elsewhere_in_the_file() -> None:
+    with world() as one:
+        one.change(("write", "a", TEXT))
+        action = one.act(("insert", "a", "the model's"))
+        (one.root / "a").write_text((one.root / "a").read_text() + "the person's\n")
+        plan = await one.take_back(action)
+        assert [(step.path, step.merged) for step in plan.steps] == [("a", True)]
+        assert (one.root / "a").read_text() == TEXT + "the person's\n"
+
+
+@pytest.mark.parametrize(
+    ("preference", "text"), [("ours", "person\n"), ("theirs", "before\n"), ("markers", "<<<<<<< now\nperson\n")]
+)
+async def test_a_conflict_is_told_with_its_lines_and_settled_as_the_person_says(preference: str, text: str) -> None:
+    with world() as one:
+        one.change(("write", "a", "before\n"))
+        action = one.act(("write", "a", "model\n"))
+        later = one.act(("write", "a", "person\n"))
+        [conflict] = (await one.take_back(action)).conflicts
+        assert conflict == Conflict("a", "the same lines were changed since", conflict.lines, (later.id,))
+        for line in ("<<<<<<< now", "person", "model", "before", ">>>>>>> before the action"):
+            assert line in conflict.lines.split("\n")
+        assert (one.root / "a").read_text() == "person\n"
+        assert not (await one.take_back(action, preference=preference)).conflicts
+        assert (one.root / "a").read_text().startswith(text)
+
+
+async def test_one_file_of_several_can_be_taken_back_alone() -> None:
+    with world() as one:
+        before, folders = one.files(), one.folders()
+        for name in ("a", "b"):
+            one.change(("write", name, "x"))
+        action = one.recorded(before, folders)
+        await one.take_back(action, only=("a",))
+        assert set(one.files()) == {"b"}
+
+
+async def test_nothing_is_written_through_a_link_that_came_in_the_way() -> None:
+    with world() as one:
+        action = one.act(("write", "d/a", "x"))
+        outside = one.store / "outside"
+        outside.mkdir()
+        (outside / "a").write_text("x")
+        shutil.rmtree(one.root / "d")
+        (one.root / "d").symlink_to(outside)
+        [conflict] = (await one.take_back(action)).conflicts
+        assert conflict.why == "d/a lies beyond a link now"
+        assert (outside / "a").read_text() == "x"
+
+
+async def test_what_changes_between_the_plan_and_its_carrying_out_is_kept_and_nothing_is_half_done() -> None:
+    with world() as one:
+        for name in ("a", "b"):
+            one.change(("write", name, "before"))
+        before, folders = one.files(), one.folders()
+        for name in ("a", "b"):
+            one.change(("write", name, "model"))
+        action = one.recorded(before, folders)
+        plan = await one.undo.plan([action])
+        (one.root / "b").write_text("person")
+        with pytest.raises(Moved, match="b has changed"):
+            await one.undo.carry_out(plan, Action("u", "undo", "", "s"))
+        assert ((one.root / "a").read_text(), (one.root / "b").read_text()) == ("model", "person")
+        assert [link.action.id for link in one.chain.links()] == [action.id]
+        assert await one.undo.recover() is None
+
+
+class Stopped(BaseException):
+    """As if the process had been killed."""
+
+
+class Dying(Tree):
+    """Is killed before the given change of a file."""
+
+    def __init__(self, root: Path, left: int) -> None:
+        super().__init__(root)
+        self.left = left
+
+    def replace(self, path: str, expected: Thing | None, wanted: Thing | None) -> list[str]:
+        if not self.left:
+            raise Stopped
+        self.left -= 1
+        return super().replace(path, expected, wanted)
+
+
+@pytest.mark.parametrize("person", [False, True])
+@pytest.mark.parametrize("left", range(5))
+async def test_a_crash_at_any_step_is_ended_at_the_next_start(left: int, person: bool) -> None:
+    with world() as one:
+        for name in ("a", "b", "d/e/b"):
+            one.change(("write", name, "before"))
+        before, folders = one.files(), one.folders()
+        for operation in (("write", "a", "m"), ("write", "b", "m"), ("remove", "d/e"), ("write", "d/n", "m")):
+            one.change(operation)
+        action = one.recorded(before, folders)
+        plan = await one.undo.plan([action])
+        undo = Undo(Dying(one.root, left), one.blobs, one.chain, Merging(Git(one.root, one.store), one.store), one.store)
+        try:
+            await undo.carry_out(plan, Action("u", "undo", "", "s"))
+        except Stopped:
+            assert left < 4
+        if person:
+            (one.root / "b").write_text("person")
+        ended = await one.undo.recover()
+        assert (ended is None) == (left == 4)
+        assert one.files() == (before | {"b": Thing(b"person", before["b"].mode)} if person else before)
+        assert [link.action.id for link in one.chain.links()] == [action.id, "u"]
+        assert await one.undo.recover() is None
+        assert not (one.store / "undo.json").exists()
+
+
+def test_lines_are_counted_where_there_are_any() -> None:
+    mode = stat.S_IFREG | 0o644
+    assert counts(Thing(b"a\nb\n", mode), Thing(b"a\nc\nd\n", mode)) == (2, 1)
+    assert counts(None, Thing(b"a\n", mode)) == (1, 0)
+    assert counts(Thing(b"\0", mode), None) == (0, 0)
+
+
+async def test_a_plan_with_conflicts_is_not_carried_out() -> None:
+    with world() as one:
+        action = one.act(("write", "a", "model"))
+        (one.root / "a").write_text("person")
+        plan = await one.undo.plan([action])
+        with pytest.raises(JumarError, match="a: it was changed since"):
+            await one.undo.carry_out(plan, Action("u", "undo", "", "s"))
+        assert (one.root / "a").read_text() == "person"
