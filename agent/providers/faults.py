@@ -10,19 +10,21 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from agent.config import Connection
+from agent.endpoints import server_at
 from agent.errors import Fault, ModelError
-from agent.providers.dialects import MOONSHOT, server_at
+from agent.providers.dialects import MOONSHOT
 
 _LONGEST = 300  # characters of a server's own words
 _KEY = re.compile(r"\b(?:sk-|Bearer )[A-Za-z0-9*._-]{8,}")
 _CONTEXT = re.compile(
-    r"context.?(length|window|size)|exceeds? the (available |model'?s? )?context|maximum context|input token length too long"
-    r"|exceeds? the model specification|exceeded model token limit|prompt is too long|input is too long|too many (input )?tokens",
+    r"context.?(length|window|size|limit)|exceeds? the (available |model'?s? )?context|maximum context"
+    r"|input token length too long|exceeds? the model specification|exceeded model token limit"
+    r"|prompt is too long|input is too long|too many (input )?tokens",
     re.IGNORECASE,
 )
 _QUOTA = re.compile(
     r"insufficient.?(balance|quota|funds|credit)|recharge|in arrears|exceeded.{0,6}current.?quota|quota exceeded|out of credits"
-    r"|billing|account.{0,20}suspended",
+    r"|billing|account.{0,20}suspended|credit balance|usage limits?\b",
     re.IGNORECASE,
 )
 _DAILY = re.compile(r"\b(TPD|RPD)\b|(tokens|requests) per day|daily", re.IGNORECASE)
@@ -31,6 +33,15 @@ _RATE = re.compile(r"rate.?limit|too many requests", re.IGNORECASE)
 _KEY_FAULT = re.compile(r"authentication|api.?key|unauthorized|permission.?denied", re.IGNORECASE)
 _MODEL = re.compile(r"\bmodel\b|resource_not_found", re.IGNORECASE)
 _PLACE = re.compile(r"unexpected endpoint", re.IGNORECASE)  # LM Studio, with a status of success
+_KINDS = {  # of Anthropic's errors, as the status that each comes with where it comes with one
+    "invalid_request_error": 400,
+    "billing_error": 402,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "overloaded_error": 529,
+}
 _VERSION = re.compile(r"/v\d+/*\Z")
 _HTML = re.compile(rb"\s*<(!doctype|html|head|body|\?xml)", re.IGNORECASE)
 
@@ -67,7 +78,7 @@ class Faults:
         """Return the fault of an error that came in place of an answer, where the status said success."""
         told = self._told(error)
         if _PLACE.search(told.all):
-            return self._missing_place("/chat/completions", 0, told)
+            return self._missing_place(self._path(), 0, told)
         return self._classified(told.code, told, None)
 
     def of_list(self, listed: object) -> ModelError:
@@ -80,7 +91,7 @@ class Faults:
         fault = self._classified(told.code, told, None)
         # Of an error without a reason, that the place is wrong is the likeliest: nothing but the list was asked for.
         unclear = fault.fault is Fault.OVERLOADED and not told.code and not _LOAD.search(told.all)
-        return self._missing_place("/models", 0, told) if unclear or _PLACE.search(told.all) else fault
+        return self._missing_place(self._list(), 0, told) if unclear or _PLACE.search(told.all) else fault
 
     def of_page(self) -> ModelError:
         """Return the fault of an answer that is a web page."""
@@ -130,14 +141,22 @@ class Faults:
 
     def _missing_place(self, path: str, status: int, told: _Told) -> ModelError:
         said = f": {told.words}" if told.words else ""
-        if path != "/models" and status == 404 and told.words and _MODEL.search(told.all):
+        if path != self._list() and status == 404 and told.words and _MODEL.search(told.all):
             name = repr(self._connection.model) if self._connection.model else "a model of its own choice"
-            how = f"choose one with -m or JUMAR_MODEL, {self._shown()}/models lists them"
+            how = f"choose one with -m or JUMAR_MODEL, {self._shown()}{self._list()} lists them"
             return ModelError(f"{self._where} has no model {name} for this key; {how}{said}", Fault.REFUSED)
         number = f" ({status})" if status else ""
         return ModelError(f"{self._shown()}{path} is not there{number}{said}{self._missing()}", Fault.REFUSED)
 
+    def _path(self) -> str:
+        return "/v1/messages" if self._connection.protocol == "anthropic" else "/chat/completions"
+
+    def _list(self) -> str:
+        return "/v1/models" if self._connection.protocol == "anthropic" else "/models"
+
     def _missing(self) -> str:
+        if self._connection.protocol == "anthropic":
+            return "; is it a server of Anthropic's Messages API, and its address whole, as in https://api.moonshot.ai/anthropic?"
         versioned = _VERSION.search(urlsplit(self._connection.base_url).path)
         return "" if versioned else "; does the base URL miss /v1 at its end?"
 
@@ -185,7 +204,7 @@ def _code(error: dict[str, Any]) -> int:
             value = int(value)
         if isinstance(value, int) and 400 <= value < 600:
             return value
-    return 0
+    return _KINDS.get(str(error.get("type")), 0)
 
 
 def _wait(headers: Mapping[str, str]) -> float | None:

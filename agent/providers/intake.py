@@ -19,6 +19,7 @@ SECONDS_OF_REFUSAL = 10.0
 _LARGEST_WHOLE = 64 << 20  # bytes of an answer that is not streamed
 _SECONDS_AFTER_FINISH = 5.0  # for the usage, once the answer itself is whole
 _SECONDS_AFTER_DONE = 0.5  # for the last bytes, without which the connection cannot serve again
+_LAST = (b'{"type":"message_stop"', b'{"type": "message_stop"')
 
 
 class Folding(Protocol):
@@ -110,7 +111,7 @@ class _Intake:
 
     def _take_events(self, payloads: Iterable[bytes]) -> None:
         for payload in payloads:
-            if payload == b"[DONE]":
+            if payload == b"[DONE]" or payload.startswith(_LAST):
                 self._done = True
             if self._done:
                 return

@@ -1,0 +1,114 @@
+"""Owns the Messages protocol: a request out, an answer's stream in."""
+
+import json
+import re
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import replace
+
+from agent.config import Connection
+from agent.endpoints import server_at
+from agent.errors import Fault, ModelError
+from agent.messages import Answer
+from agent.model import Capabilities, Chunk, Failed, Finished, Repair, Request
+from agent.providers.anthropic_body import MessagesBody
+from agent.providers.anthropic_dialect import messages_dialect
+from agent.providers.anthropic_merge import BlockMerge
+from agent.providers.families import family_of
+from agent.providers.faults import Faults
+from agent.providers.http import Http
+from agent.providers.intake import LARGEST_REFUSAL, SECONDS_OF_REFUSAL, taken_in
+
+_ANSWERS = "/v1/messages"
+_COUNTS = "/v1/messages/count_tokens"
+_VERSION = "2023-06-01"
+_KEYS = ("content", "choices", "error")  # of an answer that is not streamed
+_OF_THINKING = re.compile(r"thinking|signature", re.IGNORECASE)
+_LEFT_OUT = Repair("history", "the server refused thinking of its own in the history; it was asked again without that")
+
+
+class AnthropicModel:
+    """A model behind a server that speaks the Messages API. `connect` and `silence` are seconds."""
+
+    def __init__(
+        self, connection: Connection, *, connect: float = 10.0, silence: float = 300.0, user_agent: str = "jumar"
+    ) -> None:
+        base_url = _normal(connection.base_url)
+        connection = replace(connection, base_url=base_url, protocol="anthropic")
+        self.name = connection.model or "the server's model"
+        headers = {**connection.headers, "anthropic-version": _VERSION, "user-agent": user_agent}
+        self._http = Http(base_url, headers, connect=connect, silence=silence)
+        self._faults = Faults(connection, self._http.where)
+        server = connection.server or server_at(base_url)
+        self._key = connection.key
+        self._bare = server == "anthropic" and connection.key_source != "ANTHROPIC_AUTH_TOKEN"
+        family = family_of(connection.model)
+        self._by = f"{self._http.where} {connection.model}"
+        dialect = messages_dialect(server, connection.model, family, images=family.images)
+        self._body = MessagesBody(connection.model, dialect, self._by)
+        self.capabilities = Capabilities()
+
+    async def stream(self, request: Request) -> AsyncGenerator[Chunk, None]:
+        """Answer once. Closing the stream or cancelling ends the connection at once."""
+        try:
+            async with aclosing(self._answers(request)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+        except ModelError as error:
+            yield Failed(error)
+
+    async def count(self, request: Request) -> int | None:
+        """Return how many tokens the request's prompt is; None where the server does not tell."""
+        try:
+            async with self._http.send("POST", _COUNTS, self._headers(), self._body.encode_count(request)) as response:
+                body = await response.read(LARGEST_REFUSAL, SECONDS_OF_REFUSAL)
+                told = json.loads(body) if response.status == 200 else None
+        except (ModelError, ValueError, RecursionError):
+            return None
+        tokens = told.get("input_tokens") if isinstance(told, dict) else None
+        return tokens if isinstance(tokens, int) and tokens > 0 else None
+
+    async def close(self) -> None:
+        """Give back connections."""
+        await self._http.close()
+
+    def _headers(self) -> dict[str, str]:
+        if fault := self._faults.of_key():
+            raise fault
+        if not self._key:
+            return {}
+        return {"x-api-key": self._key} if self._bare else {"authorization": f"Bearer {self._key}"}
+
+    async def _answers(self, request: Request) -> AsyncGenerator[Chunk, None]:
+        """Answer; where the thinking in the history is refused, as when it stood in a longer one, once more without it."""
+        repairs: tuple[Repair, ...] = ()
+        while True:
+            try:
+                async with aclosing(self._answer(request)) as chunks:
+                    async for chunk in chunks:
+                        yield replace(chunk, repairs=(*repairs, *chunk.repairs)) if isinstance(chunk, Finished) else chunk
+            except ModelError as error:
+                refused = error.fault is Fault.REFUSED and _OF_THINKING.search(str(error))
+                if not refused or not self._body.forget(request.messages):
+                    raise
+                repairs = (_LEFT_OUT,)
+            else:
+                return
+
+    async def _answer(self, request: Request) -> AsyncGenerator[Chunk, None]:
+        merge = BlockMerge(self._faults.of_event)
+        async with self._http.send("POST", _ANSWERS, self._headers(), self._body.encode(request)) as response:
+            if not 200 <= response.status < 300:
+                body = await response.read(LARGEST_REFUSAL, SECONDS_OF_REFUSAL)
+                raise self._faults.of_response(_ANSWERS, response.status, response.headers, body)
+            async with aclosing(taken_in(response, merge, _KEYS, self._faults)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+        names = {tool.name for tool in request.tools}
+        taken = {call.id for message in request.messages if isinstance(message, Answer) for call in message.calls}
+        yield merge.finished(names, taken, self.name, self._by)
+
+
+def _normal(base_url: str) -> str:
+    """Return the address without what stands at the end of some; documents disagree on it."""
+    return base_url.rstrip("/").removesuffix("/messages").rstrip("/").removesuffix("/v1").rstrip("/")
