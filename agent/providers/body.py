@@ -6,7 +6,8 @@ from typing import Any
 from agent.errors import Fault, ModelError
 from agent.model import Request, ToolOffer
 from agent.providers.dialects import OFF, Dialect, Fields
-from agent.providers.turns import Turns, dump
+from agent.providers.plain import plain_json
+from agent.providers.turns import Turns
 
 
 class Body:
@@ -67,12 +68,12 @@ class Body:
         if request.tools:
             whole["tools"] = [_offer(tool) for tool in request.tools]
         system = [{"role": "system", "content": request.system}] if request.system.strip() else []
-        return dump({**whole, "messages": system}).removesuffix(b"]}")
+        return plain_json({**whole, "messages": system}).removesuffix(b"]}")
 
 
 def _joined(head: bytes, turns: list[bytes], tail: Mapping[str, Any]) -> bytes:
     comma = b"," if turns and not head.endswith(b"[") else b""
-    rest = b"," + dump(tail).removeprefix(b"{") if tail else b"}"
+    rest = b"," + plain_json(tail).removeprefix(b"{") if tail else b"}"
     return head + comma + b",".join(turns) + b"]" + rest
 
 

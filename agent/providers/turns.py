@@ -1,6 +1,5 @@
 """Owns a history in Chat Completions form: each message once, in an order and with ids that its server takes."""
 
-import json
 import re
 from collections.abc import Sequence
 from typing import Any, assert_never
@@ -8,11 +7,9 @@ from typing import Any, assert_never
 from agent.blocks import Image
 from agent.messages import Answer, Call, Message, Prompt, Reply
 from agent.providers.dialects import Dialect
-from agent.safe import mended
+from agent.providers.plain import plain_arguments, plain_json, plain_name
 
-_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]")
 _NOT_IN_IDS = re.compile(r"[^\x21-\x7e]")
-_HALF_CHARACTER = re.compile(r"\\u[dD][89a-fA-F]")
 _NOT_SHOWN = "(an image that this model cannot be shown)"
 
 
@@ -51,7 +48,7 @@ class Turns:
     def _message(self, message: Message) -> bytes:
         match message:
             case Prompt():
-                return dump({"role": "user", "content": self._content(message.text, message.images, "(nothing)")})
+                return plain_json({"role": "user", "content": self._content(message.text, message.images, "(nothing)")})
             case Reply():
                 return self._reply(message)
             case Answer():
@@ -70,18 +67,23 @@ class Turns:
     def _reply(self, reply: Reply) -> bytes:
         images = reply.images
         if images and self._dialect.images == "prompts" and not self._plain:
-            self._pictures += [{"type": "text", "text": f"(what {_name(reply.name)} returned)"}, *map(_picture, images)]
+            self._pictures += [{"type": "text", "text": f"(what {plain_name(reply.name)} returned)"}, *map(_picture, images)]
             content: object = self._content(reply.text, (), "(an image, see below)")
         else:
             content = self._content(reply.text, images, "(no output)")
-        whole = {"role": "tool", "tool_call_id": self._answered(reply.call_id), "name": _name(reply.name), "content": content}
+        whole = {
+            "role": "tool",
+            "tool_call_id": self._answered(reply.call_id),
+            "name": plain_name(reply.name),
+            "content": content,
+        }
         if self._plain:
             del whole["name"]
-        return dump(whole)
+        return plain_json(whole)
 
     def _shown(self) -> list[bytes]:
         """Return the message that shows the pictures of replies, where these themselves cannot hold any."""
-        return [dump({"role": "user", "content": self._pictures})] if self._pictures else []
+        return [plain_json({"role": "user", "content": self._pictures})] if self._pictures else []
 
     def _answer(self, answer: Answer) -> bytes:
         """Encode an answer; one of neither words nor calls is left out, since servers refuse it."""
@@ -102,11 +104,11 @@ class Turns:
                 {
                     "id": call_id,
                     "type": "function",
-                    "function": {"name": _name(call.name), "arguments": _arguments(call.arguments)},
+                    "function": {"name": plain_name(call.name), "arguments": plain_arguments(call.arguments)},
                 }
                 for call, (_, call_id) in zip(answer.calls, self._waiting, strict=True)
             ]
-        return dump(whole)
+        return plain_json(whole)
 
     def _reasoning(self, answer: Answer) -> dict[str, str]:
         dialect = self._dialect
@@ -122,7 +124,7 @@ class Turns:
         if self._plain:
             made = f"call_{count}"
         elif self._dialect.numbered_ids:
-            made = f"functions.{_name(call.name)}:{count}"
+            made = f"functions.{plain_name(call.name)}:{count}"
         else:
             longest = self._dialect.longest_id
             legal = made = _NOT_IN_IDS.sub("_", call.id)[:longest] or f"call_{count}"
@@ -143,37 +145,5 @@ class Turns:
         return self._ids.get(call_id) or _NOT_IN_IDS.sub("_", call_id)[: self._dialect.longest_id] or "call"
 
 
-def dump(value: object) -> bytes:
-    """Return the value as compact JSON."""
-    return _compact(value).encode()
-
-
 def _picture(image: Image) -> dict[str, Any]:
     return {"type": "image_url", "image_url": {"url": f"data:{image.media_type};base64,{image.content}"}}
-
-
-def _name(name: str) -> str:
-    return _NOT_IN_NAMES.sub("_", name)[:64] or "unknown"
-
-
-def _arguments(text: str) -> str:
-    """Return arguments that every server takes: as they came where they are a JSON object, else mended, else `{}`."""
-    try:
-        value = json.loads(text, parse_constant=_refuse)
-        if isinstance(value, dict):
-            return _compact(value) if _HALF_CHARACTER.search(text) else text
-    except (ValueError, RecursionError):
-        pass
-    try:
-        value = json.loads(text, strict=False, parse_constant=_refuse)
-        return _compact(value) if isinstance(value, dict) else "{}"
-    except (ValueError, RecursionError):
-        return "{}"
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(constant)
-
-
-def _compact(value: object) -> str:
-    return mended(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
