@@ -3,13 +3,14 @@
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
 from agent.errors import Fault, ModelError
 from agent.events import CallStreamed, Event, ModelAnswered, ReasoningStreamed, RequestRetried, StepStarted, TextStreamed
-from agent.model import CallDelta, Failed, Finish, Finished, Model, ReasoningDelta, Repair, Request, TextDelta
+from agent.messages import Message
+from agent.model import CallDelta, Failed, Finish, Finished, Model, ReasoningDelta, Repair, Request, TextDelta, ToolOffer
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,43 @@ class Patience:
 
 
 @dataclass(frozen=True, slots=True)
+class Words:
+    """What is said to the model in every request, byte for byte the same."""
+
+    system: str
+    tools: tuple[ToolOffer, ...]
+    session_id: str
+    effort: str = ""
+
+    def request(self, messages: Sequence[Message], max_tokens: int | None = None) -> Request:
+        """Return a request that says them, and then the messages."""
+        return Request(self.system, tuple(messages), self.tools, self.session_id, max_tokens, self.effort)
+
+
+class Pause:
+    """The wait before a request is tried again, which can be cut short."""
+
+    def __init__(self, patience: Patience) -> None:
+        self.patience = patience
+        self._sleeping: asyncio.Future[None] | None = None
+
+    async def wait(self, seconds: float) -> None:
+        """Wait, or until hurried."""
+        self._sleeping = sleeping = asyncio.ensure_future(self.patience.sleep(seconds))
+        try:
+            await asyncio.wait({sleeping})
+            if not sleeping.cancelled():
+                sleeping.result()
+        finally:
+            self._sleeping = None
+            sleeping.cancel()
+
+    def hurry(self) -> bool:
+        """Cut the wait short; False where nothing waits."""
+        return self._sleeping is not None and self._sleeping.cancel()
+
+
+@dataclass(frozen=True, slots=True)
 class Asked:
     """What a step's request came to."""
 
@@ -40,7 +78,7 @@ class Asked:
     repairs: tuple[Repair, ...]
 
 
-async def ask(model: Model, request: Request, step: int, tell: Callable[[Event], None], patience: Patience) -> Asked:
+async def ask(model: Model, request: Request, step: int, tell: Callable[[Event], None], pause: Pause) -> Asked:
     """Ask until an answer is whole. Raises ModelError when patience is at its end."""
     attempt = 0
     while True:
@@ -59,11 +97,11 @@ async def ask(model: Model, request: Request, step: int, tell: Callable[[Event],
                 cost=price.of(outcome.usage) if price else None,
             )
             return Asked(event, outcome.finish, outcome.repairs)
-        seconds = patience.wait(attempt, outcome)
+        seconds = pause.patience.wait(attempt, outcome)
         if seconds is None:
             raise outcome
         tell(RequestRetried(step=step, attempt=attempt, seconds=round(seconds, 3), reason=str(outcome)))
-        await patience.sleep(seconds)
+        await pause.wait(seconds)
 
 
 async def _stream(model: Model, request: Request, tell: Callable[[Event], None]) -> Finished | ModelError:

@@ -152,17 +152,22 @@ class ModelSwitched:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compacted:
-    """The history was shortened for the model: a note in place of its beginning. The log keeps everything.
+    """The history was shortened for the model: the person's words, a note and a record in place of its beginning.
 
-    `kept` is how many of the last messages stay; `dropped` are calls among these whose replies are left out.
+    The log keeps everything. `kept` is how many of the last messages stay; `dropped` are calls among these whose replies are
+    left out, and `pictures` whether their pictures stay. `words` is how many characters of the person's words are told at
+    most, None where all are.
     """
 
     settled: ClassVar[bool] = True
     type: Literal["history.compacted"] = "history.compacted"
     reason: str
     note: str
+    record: str = ""
     kept: int
     dropped: tuple[str, ...] = ()
+    pictures: bool = True
+    words: int | None = None
     tokens_before: int = 0
     tokens_after: int = 0
     usage: Usage = field(default_factory=Usage)

@@ -1,21 +1,60 @@
 """Owns the fold from events to what the model is told: valid however a turn ended."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from agent.events import Event, ModelAnswered, Repaired, Steered, ToolFinished, ToolStarted, TurnFinished, TurnStarted
+from agent.deeds import Deeds
+from agent.events import (
+    Compacted,
+    Event,
+    ModelAnswered,
+    Repaired,
+    Steered,
+    ToolFinished,
+    ToolStarted,
+    TurnFinished,
+    TurnStarted,
+    Uncompacted,
+)
 from agent.messages import Answer, Call, Message, Prompt, Reply
+from agent.recap import recap
+
+LEFT_OUT = "(output left out; run it again if you need it)"
+PICTURE_LEFT_OUT = "(a picture was left out)"
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """Where the person, or their check, said something: in which message, the words, and what was told before them."""
+
+    index: int
+    words: str
+    preface: str = ""
+    by_check: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """What stands in place of the messages before `start`; from there to `end`, some are told without what they held."""
+
+    start: int
+    end: int
+    event: Compacted
 
 
 @dataclass(slots=True)
 class History:
     """The messages so far. Replies stand in the order of their calls, whatever order they came in."""
 
-    messages: list[Message] = field(default_factory=list)
+    messages: list[Message] = field(default_factory=list)  # what the model is told
+    whole: list[Message] = field(default_factory=list)  # the same, as if it had never been shortened
     step: int = 0
     turn: int = 0
     started: set[str] = field(default_factory=set)
     open_turn: bool = False
+    deeds: Deeds = field(default_factory=Deeds)
+    said: list[Said] = field(default_factory=list)
+    _beginnings: list[Beginning] = field(default_factory=list)
     _open: dict[str, Call] = field(default_factory=dict)
     _replies: dict[str, Reply] = field(default_factory=dict)
     _steered: list[Steered] = field(default_factory=list)
@@ -28,30 +67,93 @@ class History:
                 self._deliver(None)
                 self.turn, self.open_turn = event.turn, True
                 prompt = f"{event.preface}\n\n{event.prompt}" if event.preface else event.prompt
-                self.messages.append(Prompt(prompt, event.images))
+                self.said.append(Said(len(self.whole), event.prompt, event.preface, event.by == "check"))
+                self._add(Prompt(prompt, event.images))
             case Steered():
                 self._steered.append(event)
             case ModelAnswered():
                 self._close()
                 self._deliver(event.step)
                 self.step = event.step
-                self.messages.append(event.answer)
+                self._add(event.answer)
                 self._open = {call.id: call for call in event.answer.calls}
                 self._replies, self.started = {}, set()
             case ToolStarted():
                 self.started.add(event.call_id)
+                self.deeds.apply(event)
             case ToolFinished():
-                if event.call_id in self._open and event.call_id not in self._replies:
-                    self._replies[event.call_id] = Reply(event.call_id, event.tool, event.reply, event.images)
-                    if len(self._replies) == len(self._open):
-                        self.messages.extend(self._replies[call_id] for call_id in self._open)
+                self.deeds.apply(event)
+                self._reply(event)
             case Repaired(told=told) if told:
                 self._close()
-                self.messages.append(Prompt(told))
+                self._add(Prompt(told))
+            case Compacted():
+                self._close()
+                self.deliver()
+                self._beginnings.append(Beginning(self._cut(event.kept), len(self.whole), event))
+                self._tell_again()
+            case Uncompacted() if self._beginnings:
+                self._close()
+                self._beginnings.pop()
+                self._tell_again()
             case TurnFinished():
                 self.open_turn = False
             case _:
                 pass
+
+    @property
+    def note(self) -> str:
+        """The note that the model is told in place of the beginning; empty where there is none."""
+        return self._beginnings[-1].event.note if self._beginnings else ""
+
+    @property
+    def start(self) -> int:
+        """How many of the whole messages something else stands in place of."""
+        return self._beginnings[-1].start if self._beginnings else 0
+
+    @property
+    def compacted(self) -> bool:
+        """Whether something stands in place of the beginning."""
+        return bool(self._beginnings)
+
+    def after(self, event: Compacted) -> list[Message]:
+        """Return what the model would be told after this; all that was steered must be delivered."""
+        return self._told(Beginning(self._cut(event.kept), len(self.whole), event))
+
+    def _cut(self, kept: int) -> int:
+        """Return where the last `kept` messages begin, never between a call and its replies."""
+        start = max(0, len(self.whole) - max(0, kept))
+        while 0 < start < len(self.whole) and isinstance(self.whole[start], Reply):
+            start -= 1
+        return start
+
+    def _tell_again(self) -> None:
+        self.messages[:] = self._told(self._beginnings[-1]) if self._beginnings else self.whole
+        _separate(self.messages)
+
+    def _told(self, beginning: Beginning) -> list[Message]:
+        event, start = beginning.event, beginning.start
+        said = [one for one in self.said if one.index < start]
+        words = [one.words for one in said if not one.by_check or one is said[-1]]  # a check counts while it is to be met
+        preface = "\n\n".join(one.preface for one in said if one.preface)
+        text = recap(preface, words, event.note, event.record, event.words)
+        head: list[Message] = [Prompt(text)] if text else []
+        kept = thinned(self.whole[start : beginning.end], frozenset(event.dropped), pictures=event.pictures)
+        return [*head, *kept, *self.whole[beginning.end :]]
+
+    def _add(self, message: Message) -> None:
+        self.whole.append(message)
+        self.messages.append(message)
+
+    def _reply(self, event: ToolFinished) -> None:
+        if event.call_id in self._open and event.call_id not in self._replies:
+            self._replies[event.call_id] = Reply(event.call_id, event.tool, event.reply, event.images)
+            if len(self._replies) == len(self._open):
+                self._add_replies()
+
+    def _add_replies(self) -> None:
+        for call_id in self._open:
+            self._add(self._replies[call_id])
 
     def _close(self) -> None:
         """Give calls a reply whose record is lost, so that the next request is valid whatever the log holds."""
@@ -59,7 +161,7 @@ class History:
         if lost:
             words = "Unknown: the record of how this call ended is lost. Look at the state before you go on."
             self._replies |= {call.id: Reply(call.id, call.name, words) for call in lost}
-            self.messages.extend(self._replies[call_id] for call_id in self._open)
+            self._add_replies()
 
     def unanswered(self) -> tuple[Call, ...]:
         """Return the calls of the last answer that have no reply yet."""
@@ -71,12 +173,49 @@ class History:
 
     def deliver(self) -> None:
         """Put what the person said meanwhile before the next request."""
-        self._deliver(None)
+        self._deliver(self.step + 1)
 
     def _deliver(self, step: int | None) -> None:
         due = [event for event in self._steered if step is None or event.step <= step]
         self._steered = [event for event in self._steered if event not in due]
-        self.messages.extend(Prompt(event.text, event.images) for event in due)
+        for event in due:
+            self.said.append(Said(len(self.whole), event.text))
+            self._add(Prompt(event.text, event.images))
+
+
+def thinned(messages: Iterable[Message], dropped: frozenset[str], *, pictures: bool) -> list[Message]:
+    """Return the messages without the replies to some calls, and without the pictures unless these stay. Calls stay."""
+    told: list[Message] = []
+    for message in messages:
+        if isinstance(message, Reply) and message.call_id in dropped:
+            told.append(Reply(message.call_id, message.name, LEFT_OUT))
+        elif not pictures and isinstance(message, Prompt | Reply) and message.images:
+            told.append(replace(message, text=f"{message.text}\n\n{PICTURE_LEFT_OUT}".lstrip(), images=()))
+        else:
+            told.append(message)
+    return told
+
+
+def _separate(messages: list[Message]) -> None:
+    """Give calls other ids where an id stands there twice: one may be used again once its first call is out of sight."""
+    taken: set[str] = set()
+    renamed: dict[str, str] = {}
+    for index, message in enumerate(messages):
+        if isinstance(message, Answer):
+            renamed = {}
+            for call in message.calls:
+                number, new = 1, call.id
+                while new in taken:
+                    number += 1
+                    new = f"{call.id}-{number}"
+                taken.add(new)
+                if new != call.id:
+                    renamed[call.id] = new
+            if renamed:
+                calls = tuple(replace(call, id=renamed.get(call.id, call.id)) for call in message.calls)
+                messages[index] = replace(message, calls=calls, sealed=None)
+        elif isinstance(message, Reply) and message.call_id in renamed:
+            messages[index] = replace(message, call_id=renamed[message.call_id])
 
 
 def fold(events: Iterable[Event]) -> History:

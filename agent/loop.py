@@ -5,17 +5,19 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from agent.ask import Asked, Patience, ask
+from agent.ask import Asked, Patience, Pause, Words, ask
+from agent.compact import Compact
 from agent.errors import Fault, ModelError
 from agent.events import Event, ModelSwitched, Repaired, ToolFinished, TurnFinished, TurnStatus
 from agent.execute import Execute
 from agent.history import History
 from agent.messages import Answer, Usage
-from agent.model import Model, Request, ToolOffer
+from agent.model import Model
 from agent.repetition import STOPPED_AT, Repetition
 
 _NUDGES = 2  # times that a model which answers nothing is asked to go on
 _MALFORMED = 5  # steps in a row of which no call could be read
+_REFUSED = 2  # times that a request is shortened because the server says that it is too long
 _GO_ON = "Your last message held neither words nor a tool call. Go on: call a tool, or say how the task ended."
 
 
@@ -26,16 +28,6 @@ class Limits:
     steps: int | None = None
     tokens: int | None = None
     seconds: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Words:
-    """What is said to the model in every request, byte for byte the same."""
-
-    system: str
-    tools: tuple[ToolOffer, ...]
-    session_id: str
-    effort: str = ""
 
 
 class Loop:
@@ -52,11 +44,11 @@ class Loop:
     ) -> None:
         self._models = models
         self._left = list(models)  # that may still be asked in this turn, the one that is asked first
-        self._words = words
         self._execute = execute
         self._history = history
         self._tell = tell
-        self._patience = patience
+        self._pause = Pause(patience)
+        self._compact = Compact(words, history, tell, self._pause)
         self.asking = False
 
     async def turn(self, limits: Limits) -> TurnFinished:
@@ -102,8 +94,8 @@ class Loop:
             if limits.tokens is not None and spent.usage.prompt + spent.usage.completion >= limits.tokens:
                 return "limit", _last_words(history), "the limit of tokens was reached"
             history.deliver()
-            asked = await self._ask()
-            spent.add(asked)
+            asked = await self._ask(spent)
+            spent.add(asked.event.usage, asked.event.cost)
             self._tell(asked.event)
             for repair in asked.repairs:
                 self._tell(Repaired(step=history.step, kind=repair.kind, words=repair.words))
@@ -132,21 +124,43 @@ class Loop:
                 return "done", answer.text, ""
             empty = 0
 
-    async def _ask(self) -> Asked:
+    async def compact(self, hint: str) -> str:
+        """Shorten the history between turns; return why not, where there is nothing to. Raises ModelError."""
+        await self._models[0].ready()
+        return await self._compact.by_hand(self._models[0], hint, _Spent().add)
+
+    def hurry(self) -> bool:
+        """Try at once what waits to be tried again; False where nothing waits."""
+        return self._pause.hurry()
+
+    async def _ask(self, spent: "_Spent") -> Asked:
         """Ask the first model that is left; where it fails for good, the next one. Raises ModelError where none is left."""
+        refused = 0  # times that the server said that the request is too long
         while True:
             model = self._left[0]
             await model.ready()
-            words = self._words
-            messages = tuple(self._history.messages)
-            request = Request(words.system, messages, words.tools, words.session_id, effort=words.effort)
-            self.asking = True
             try:
-                return await ask(model, request, self._history.step + 1, self._tell, self._patience)
+                await self._compact.fit(model, spent.add)
+                try:
+                    return await self._ask_once(model)
+                except ModelError as error:
+                    if error.fault is not Fault.CONTEXT or refused >= _REFUSED:
+                        raise
+                    refused += 1
+                    await self._compact.overflow(model, error, refused, spent.add)
             except ModelError as error:
                 self._switch(error)
-            finally:
-                self.asking = False
+                refused = 0
+
+    async def _ask_once(self, model: Model) -> Asked:
+        request = self._compact.request(model)
+        self.asking = True
+        try:
+            asked = await ask(model, request, self._history.step + 1, self._tell, self._pause)
+        finally:
+            self.asking = False
+        self._compact.learn(model, request, asked.event.usage)
+        return asked
 
     def _switch(self, error: ModelError) -> None:
         """Go on with the next model of the person's list. Raises the error where there is none."""
@@ -188,9 +202,9 @@ class _Spent:
         known = [cost for cost in self._costs if cost is not None]
         return sum(known) if known and len(known) == len(self._costs) else None
 
-    def add(self, asked: Asked) -> None:
-        self.usage += asked.event.usage
-        self._costs.append(asked.event.cost)
+    def add(self, usage: Usage, cost: float | None) -> None:
+        self.usage += usage
+        self._costs.append(cost)
 
 
 def _last_words(history: History) -> str:

@@ -4,13 +4,24 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
-from agent.ask import Patience
-from agent.events import Event, QuestionAsked, SessionStarted, Steered, ToolFinished, TurnFinished, TurnStarted, Warned
+from agent.ask import Patience, Words
+from agent.errors import ModelError
+from agent.events import (
+    Event,
+    QuestionAsked,
+    SessionStarted,
+    Steered,
+    ToolFinished,
+    TurnFinished,
+    TurnStarted,
+    Uncompacted,
+    Warned,
+)
 from agent.execute import Execute, offered
 from agent.gate import Answered, Gate
 from agent.history import History
 from agent.log import Log, Opened
-from agent.loop import Limits, Loop, Words
+from agent.loop import Limits, Loop
 from agent.model import Model, ToolOffer
 from agent.policy import Mode, Rule
 from agent.schema import parameters
@@ -53,6 +64,7 @@ class Session:
         self._listen = listen
         self._history = History()
         self._running: asyncio.Task[TurnFinished] | None = None
+        self._compacting: asyncio.Task[str] | None = None
         self._questions: dict[str, asyncio.Future[str]] = {}
         self._left = False
         self._gate = Gate(setting.mode, setting.rules, self.tell, person=setting.person)
@@ -103,7 +115,7 @@ class Session:
 
     async def turn(self, prompt: str, limits: Limits | None = None, *, by_check: bool = False) -> TurnFinished:
         """Run one turn to its end. A cancelled one ends as such; an outer cancellation is passed on when it has."""
-        if self._running is not None:
+        if self._running is not None or self._compacting is not None:
             raise RuntimeError("a turn is running; steer it instead")
         preface = "" if self._history.turn else self._setting.preface
         self.tell(TurnStarted(turn=self._history.turn + 1, prompt=prompt, preface=preface, by="check" if by_check else "person"))
@@ -139,6 +151,34 @@ class Session:
         """Stop the running turn: no child is left, and every call has its reply."""
         if self._running is not None:
             self._running.cancel()
+        if self._compacting is not None:
+            self._compacting.cancel()
+
+    def hurry(self) -> bool:
+        """Try the request again at once that waits to be; False where none waits."""
+        return self._loop.hurry()
+
+    async def compact(self, hint: str = "") -> str:
+        """Shorten what the model is told, between turns; return why not, where it cannot be. `hint` is for the note."""
+        if self._running is not None or self._compacting is not None:
+            return "a turn is running; compact when it is over"
+        self._compacting = compacting = asyncio.create_task(self._loop.compact(hint))
+        try:
+            return await compacting
+        except ModelError as error:
+            return str(error)
+        finally:
+            compacting.cancel()
+            self._compacting = None
+
+    def uncompact(self) -> str:
+        """Take the last shortening back, between turns; return why not, where it cannot be."""
+        if self._running is not None or self._compacting is not None:
+            return "a turn is running; uncompact when it is over"
+        if not self._history.compacted:
+            return "nothing is compacted"
+        self.tell(Uncompacted())
+        return ""
 
     def leave(self) -> None:
         """Nobody can answer any more: what waits for a person is refused, or answered so."""

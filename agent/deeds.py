@@ -1,0 +1,96 @@
+"""Owns what a session did, as its events have it: files changed, commands run, the plan."""
+
+from collections import deque
+from dataclasses import dataclass, field, replace
+
+from agent.blocks import PlanBlock, PlanItem
+from agent.events import ToolFinished, ToolStarted
+from agent.tool import Change, Effect
+
+_MOST_COMMANDS = 60  # that are remembered
+_MOST_FILES = 1000
+_LONGEST = 160  # characters of a command or a path that are told
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command that ran, and how it ended."""
+
+    line: str
+    ended: str
+
+
+@dataclass(slots=True)
+class Deeds:
+    """What was done so far."""
+
+    files: dict[str, Change] = field(default_factory=dict)
+    commands: deque[Command] = field(default_factory=lambda: deque(maxlen=_MOST_COMMANDS))
+    ran: int = 0
+    plan: tuple[PlanItem, ...] = ()
+    _started: dict[str, ToolStarted] = field(default_factory=dict)
+
+    def apply(self, event: ToolStarted | ToolFinished) -> None:
+        """Take one event in."""
+        if isinstance(event, ToolStarted):
+            self._started[event.call_id] = event
+            return
+        started = self._started.pop(event.call_id, None)
+        for change in event.changes:
+            self._change(change)
+        for block in event.blocks:
+            if isinstance(block, PlanBlock):
+                self.plan = block.items
+        if event.exit_code is not None:
+            self._command(event.subject, f"exit {event.exit_code}")
+        elif started is not None and started.effect is Effect.EXEC and event.status in {"cancelled", "unknown"}:
+            self._command(started.subject, event.status)
+
+    def _change(self, change: Change) -> None:
+        before = self.files.pop(change.path, None)
+        if before is not None:
+            kind = "created" if before.kind == "created" and change.kind == "modified" else change.kind
+            change = replace(change, kind=kind, added=before.added + change.added, removed=before.removed + change.removed)
+        self.files[change.path] = change
+        if len(self.files) > _MOST_FILES:
+            del self.files[next(iter(self.files))]
+
+    def _command(self, line: str, ended: str) -> None:
+        self.ran += 1
+        self.commands.append(Command(line, ended))
+
+    def told_files(self, most: int) -> str:
+        """Return the files changed, one a line, in at most about so many characters; the last ones where not all fit."""
+        lines = [f"- {_clip(change.path)}: {change.kind}, +{change.added} -{change.removed}" for change in self.files.values()]
+        return _last(lines, most, len(lines)) or "none"
+
+    def told_commands(self, most: int) -> str:
+        """Return the commands run and how they ended, one a line; the last ones where not all fit."""
+        return _last([f"- {_clip(one.line)}: {one.ended}" for one in self.commands], most, self.ran) or "none"
+
+    def told_plan(self, most: int) -> str:
+        """Return the plan, one item a line."""
+        return _last([f"- [{item.state}] {_clip(item.text)}" for item in self.plan], most, len(self.plan)) or "none was made"
+
+    def told(self, most: int) -> str:
+        """Return the record, in at most about so many characters."""
+        third = most // 3
+        plan = f"\n\nPlan:\n{self.told_plan(third)}" if self.plan else ""
+        files, commands = self.told_files(third), self.told_commands(third)
+        return f"Files changed:\n{files}\n\nCommands run, in order:\n{commands}{plan}"
+
+
+def _clip(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…"
+
+
+def _last(lines: list[str], most: int, total: int) -> str:
+    kept: list[str] = []
+    for line in reversed(lines):
+        most -= len(line) + 1
+        if kept and most < 0:
+            break
+        kept.append(line)
+    earlier = [f"- ({total - len(kept)} earlier ones are not listed)"] if total > len(kept) else []
+    return "\n".join([*earlier, *reversed(kept)])

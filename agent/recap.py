@@ -1,0 +1,47 @@
+"""Owns what a model is told in place of the beginning of a history: the preface, the person's words, a note and a record."""
+
+from collections.abc import Sequence
+
+_LEAST = 240  # characters that are left of a text that is cut
+
+
+def recap(preface: str, said: Sequence[str], note: str, record: str, most: int | None) -> str:
+    """Return it as one text. `most` is how many characters the person's words may be; None: as many as they are."""
+    told = shortened(said, most)
+    cut = " Some were too long and are cut where [...] stands." if told != list(said) else ""
+    words = "\n\n".join(f'<message n="{number}">\n{text}\n</message>' for number, text in enumerate(told, 1))
+    parts = [
+        preface,
+        f"# What the person said so far\nTheir own words, in order.{cut}\n\n{words}" if told else "",
+        "# Handoff note\nThe conversation before this point was taken out, to fit. This is the note that you wrote for yourself "
+        f"then; what came after it follows.\n\n{note}"
+        if note
+        else "",
+        f"# Record\nWhat jumar itself logged up to then. It is so, whatever the note says.\n\n{record}" if record else "",
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def shortened(said: Sequence[str], most: int | None) -> list[str]:
+    """Return the texts, cut in the middle where they are too long together: the oldest first, the first and the last at last."""
+    told = list(said)
+    if most is None:
+        return told
+    over = sum(map(len, told)) - most
+    order = [*range(1, len(told) - 1), *([0] if len(told) > 1 else []), len(told) - 1] if told else []
+    for index in order:
+        if over <= 0:
+            break
+        before = len(told[index])
+        told[index] = cut(told[index], max(_LEAST, before - over))
+        over -= before - len(told[index])
+    return told
+
+
+def cut(text: str, most: int) -> str:
+    """Return a text with its middle cut out where it is longer than so many characters."""
+    if len(text) <= most:
+        return text
+    mark = f"\n[... {len(text) - most} characters cut ...]\n"
+    room = max(0, most - len(mark))
+    return f"{text[: room - room // 2]}{mark}{text[len(text) - room // 2 :]}"

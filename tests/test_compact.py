@@ -1,0 +1,568 @@
+"""A history that always fits the model's window: shortened in time, with nothing lost that the person or the work needs."""
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.ask import Patience
+from agent.blocks import Image
+from agent.config import Connection
+from agent.errors import Fault
+from agent.estimate import tokens
+from agent.events import (
+    Compacted,
+    Event,
+    ModelAnswered,
+    ModelSwitched,
+    Repaired,
+    RequestRetried,
+    Steered,
+    ToolFinished,
+    ToolStarted,
+    TurnFinished,
+    TurnStarted,
+    Uncompacted,
+    Warned,
+)
+from agent.handoff import FIELDS, carried, lacking
+from agent.history import LEFT_OUT, PICTURE_LEFT_OUT, History, fold, is_valid
+from agent.log import Log
+from agent.messages import Answer, Call, Message, Prompt, Reply, Usage
+from agent.model import Capabilities
+from agent.policy import Mode
+from agent.providers.openai import OpenAIModel
+from agent.recap import shortened
+from agent.session import Session, Setting
+from agent.tool import Effect
+from agent.workspace.local import LocalWorkspace
+from jumar.wiring import find_tools
+from tests.fakes import Response, ScriptedServer, answer, failure, recorded
+
+CAPTURES = Path(__file__).parent / "captures"
+HANDOFF = "Write a handoff note"
+WINDOW = 32_768
+
+
+def note(goal: str = "mend it", decisions: str = "none", **more: str) -> str:
+    told = {"Goal": goal, "Decisions": decisions, **more}
+    return "\n".join(f"## {field}\n{told.get(field, 'as it was')}" for field in FIELDS)
+
+
+def asks_for_note(body: dict[str, Any]) -> bool:
+    return any(HANDOFF in str(message["content"]) for message in body["messages"][-3:] if message["role"] == "user")
+
+
+def shared(one: bytes, following: bytes) -> float:
+    """Return the part of a request that the next one begins with."""
+    least = next(
+        (index for index, (a, b) in enumerate(zip(one, following, strict=False)) if a != b), min(len(one), len(following))
+    )
+    return least / len(one)
+
+
+def size(body: dict[str, Any]) -> int:
+    return tokens(json.dumps(body, ensure_ascii=False))
+
+
+class Bench:
+    """A session with all tools that really run, against a server that answers by what it is asked."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.root = folder / "ws"
+        self.root.mkdir()
+        self.events: list[Event] = []
+        self.when: Callable[[Event], object] = lambda event: None
+        self.sessions: list[Session] = []
+
+    def open(self, *servers: ScriptedServer, windows: tuple[int, ...] = (WINDOW,), patience: Patience | None = None) -> Session:
+        models = []
+        for number, (server, window) in enumerate(zip(servers, windows, strict=True), 1):
+            model = OpenAIModel(Connection(server.base_url, "k", "K", f"model-{number}", window=window))
+            model.capabilities = Capabilities(window=window)
+            models.append(model)
+        setting = Setting(
+            models=tuple(models),
+            workspace=LocalWorkspace(self.root, self.root, spill=self.folder / "sessions", environment=os.environ),
+            tools=find_tools(),
+            system="system",
+            preface="# Environment\nThe rules of AGENTS.md: never push.",
+            version="0",
+            mode=Mode.YOLO,
+            patience=patience or Patience(tries=2, base=0.0),
+        )
+
+        def listen(event: Event, line: bytes) -> None:
+            self.events.append(event)
+            self.when(event)
+
+        path = self.folder / "sessions" / "s.jsonl"
+        if path.exists():
+            log, found = Log.open(path)
+            session = Session(setting, log, listen, found)
+        else:
+            session = Session(setting, Log.create(path.parent, "s"), listen)
+        self.sessions.append(session)
+        return session
+
+    def of(self, kind: type[Event]) -> list[Any]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+    def told(self) -> list[Message]:
+        """Return the model's history as the log tells it."""
+        return fold(event for event in self.events if event.settled).messages
+
+
+@pytest.fixture
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    bench = Bench(tmp_path)
+    yield bench
+    for session in bench.sessions:
+        await session.close()
+    assert is_valid(bench.told())
+
+
+@asynccontextmanager
+async def answering(script: Callable[[dict[str, Any]], Response]) -> AsyncIterator[ScriptedServer]:
+    async with ScriptedServer(answering=script) as server:
+        yield server
+
+
+async def go(session: Session, prompt: str = "go") -> TurnFinished:
+    return await asyncio.wait_for(session.turn(prompt), 120)
+
+
+class Worker:
+    """A scripted model of many steps that prints a lot, writes files, keeps a plan, and writes notes that repeat nothing."""
+
+    def __init__(self, steps: int, *, printing: int = 900, factor: float = 1.0) -> None:
+        self.steps = steps
+        self.printing = printing
+        self.factor = factor
+        self.done = 0
+        self.notes = 0
+        self.files: list[str] = []
+        self.known_at: list[tuple[int, int]] = []  # at each request: notes and files that there were
+
+    def __call__(self, body: dict[str, Any]) -> Response:
+        self.known_at.append((self.notes, len(self.files)))
+        usage = Usage(int(size(body) * self.factor), 50)
+        if asks_for_note(body):
+            self.notes += 1
+            told = note(f"GOAL-{self.notes} stays", f"- DECISION-{self.notes}: use method {self.notes}, not the other")
+            return answer(told, usage=usage)
+        self.done += 1
+        if self.done >= self.steps:
+            return answer("All done.", usage=usage)
+        calls: list[tuple[str, dict[str, Any]]] = [
+            ("shell", {"command": f"seq {self.done * 1000} {self.done * 1000 + self.printing}"})
+        ]
+        if self.done % 3 == 0:
+            self.files.append(f"made-{self.done}.txt")
+            calls.append(("write", {"path": self.files[-1], "content": "x\n"}))
+        if self.done % 10 == 1:
+            calls.append(("plan", {"items": [{"text": f"PLAN-{self.done}", "state": "doing"}]}))
+        return answer("", calls, usage=usage)
+
+
+async def test_sixty_steps_fit_a_window_of_32k_and_every_pinned_fact_stays(bench: Bench) -> None:
+    worker = Worker(60, factor=1.15)
+    async with answering(worker) as server:
+        session = bench.open(server)
+        bench.when = lambda event: (
+            session.steer("STEERED: and keep the tests green") if isinstance(event, ModelAnswered) and event.step == 25 else None
+        )
+        ended = await go(session, "PROMPT: mend all of it\nand say so")
+        assert (ended.status, ended.text) == ("done", "All done.")
+        compacted = bench.of(Compacted)
+        assert len(compacted) >= 3
+        assert worker.notes == len(compacted)
+        assert ended.usage.completion == 50 * (60 + worker.notes)  # what the notes cost is counted
+        bodies = server.bodies()
+    steered = False
+    for body, (notes, files) in zip(bodies, worker.known_at, strict=True):
+        assert size(body) * 1.15 <= WINDOW
+        text = json.dumps(body["messages"])
+        steered = steered or "STEERED" in text
+        facts = ["PROMPT: mend all of it\\nand say so", "never push"]
+        facts += ["STEERED: and keep the tests green"] if steered else []
+        facts += [f"{kind}-{number}" for kind in ("GOAL", "DECISION") for number in range(1, notes + 1)]
+        facts += worker.files[:files]
+        assert [fact for fact in facts if fact not in text] == []
+        assert "PLAN-" in text or len(body["messages"]) < 4
+    last = json.dumps(bodies[-1]["messages"])
+    assert "PLAN-51" in last
+    head = bench.told()[0]
+    assert isinstance(head, Prompt)
+    assert head.text.count("PROMPT: mend all of it") == 1
+    # A resumed session tells the model the same, byte for byte.
+    before = bench.told()
+    await bench.sessions.pop().close()
+    async with answering(Worker(1)) as server:
+        resumed = bench.open(server)
+        await go(resumed, "more")
+        assert bench.told()[: len(before)] == before
+
+
+async def test_from_step_to_step_a_request_is_a_prefix_of_the_next(bench: Bench) -> None:
+    async with answering(Worker(50, printing=60)) as server:
+        await go(bench.open(server, windows=(262_144,)))
+        requests = server.requests
+    assert len(requests) == 50
+    assert not bench.of(Compacted)
+    shares = []
+    for one, following in pairwise(requests):
+        shares.append(shared(one, following))
+    assert min(shares) >= 0.97
+
+
+async def test_between_shortenings_too_a_request_is_a_prefix_of_the_next(bench: Bench) -> None:
+    async with answering(Worker(30)) as server:
+        await go(bench.open(server))
+        requests = server.requests
+    breaks = 0
+    for one, following in pairwise(requests):
+        if not asks_for_note(json.loads(following)):  # which may leave old outputs out already, to fit
+            one = one if not asks_for_note(json.loads(one)) else b"{}"
+            breaks += shared(one, following) < 0.97
+    assert breaks == len(bench.of(Compacted)) > 0
+
+
+@pytest.mark.parametrize("capture", ["vllm0.32-k2-error-context.sse", "llamacpp-error-context.sse"])
+async def test_what_the_server_says_is_too_long_is_shortened_once(bench: Bench, capture: str) -> None:
+    refusals = [recorded((CAPTURES / capture).read_bytes())]
+
+    def script(body: dict[str, Any]) -> Response:
+        if asks_for_note(body):
+            return answer(note())
+        if len(body["messages"]) > 6 and refusals:
+            return refusals.pop()
+        return answer("Done.") if not refusals else answer("", [("shell", {"command": "seq 1 300"})])
+
+    async with answering(script) as server:
+        ended = await go(bench.open(server, windows=(131_072,)))
+        asked = len(server.requests)
+    assert (ended.status, ended.text) == ("done", "Done.")
+    assert len(bench.of(Compacted)) == 1
+    assert asked <= 6
+
+
+async def test_a_server_that_says_so_again_and_again_ends_the_turn_with_clear_words(bench: Bench) -> None:
+    refusal = recorded((CAPTURES / "vllm0.32-k2-error-context.sse").read_bytes())
+    steps = [answer("", [("shell", {"command": "seq 1 300"})]) for _ in range(4)]
+
+    def script(body: dict[str, Any]) -> Response:
+        return steps.pop() if steps else refusal
+
+    async with answering(script) as server:
+        ended = await go(bench.open(server, windows=(131_072,)))
+        asked = len(server.requests)
+    assert (ended.status, ended.fault) == ("failed", Fault.CONTEXT)
+    assert "no longer fits" in ended.reason or "--context" in ended.reason
+    assert asked <= 12
+
+
+async def test_one_huge_output_is_left_out_before_the_note_is_asked_for(bench: Bench) -> None:
+    def script(body: dict[str, Any]) -> Response:
+        if asks_for_note(body):
+            return answer(note())
+        count = sum(message["role"] == "assistant" for message in body["messages"])
+        if count < 4 and not bench.of(Compacted):
+            return answer("", [("read", {"path": "big.txt"})] * (3 if count == 3 else 1))
+        return answer("Done.")
+
+    (bench.root / "big.txt").write_text("".join(f"{number} " * 8 + "\n" for number in range(300)))
+    async with answering(script) as server:
+        ended = await go(bench.open(server, windows=(16_384,)))
+        bodies = server.bodies()
+    assert ended.status == "done"
+    assert bench.of(Compacted)
+    assert all(size(body) <= 16_384 for body in bodies)
+    assert LEFT_OUT in json.dumps(bodies)
+
+
+async def test_a_prompt_that_alone_does_not_fit_is_cut_in_the_middle_and_that_is_said(bench: Bench) -> None:
+    prompt = "FIRST " + "word after word " * 60_000 + " LAST"
+    async with answering(lambda body: answer("Done.")) as server:
+        ended = await go(bench.open(server), prompt)
+        [body] = server.bodies()
+    assert ended.status == "done"
+    assert size(body) <= WINDOW
+    text = body["messages"][-1]["content"]
+    assert "FIRST" in text
+    assert "LAST" in text
+    assert "never push" in text
+    assert any("too long for the model's window" in event.text for event in bench.of(Warned))
+
+
+def test_the_oldest_words_are_cut_first_and_the_first_and_last_as_the_last() -> None:
+    said = ["a" * 1000, "b" * 1000, "c" * 1000, "d" * 1000]
+    assert shortened(said, None) == shortened(said, 4000) == said
+    one = shortened(said, 3500)
+    assert [len(text) for text in one] == [1000, 500, 1000, 1000]
+    two = shortened(said, 2600)
+    assert (two[0], two[3]) == (said[0], said[3])
+    assert len("".join(two)) == 2600
+    assert [len(text) for text in shortened(said, 100)] == [240] * 4
+
+
+@pytest.mark.parametrize("useless", ["ACK", "## Goal\nmend it\n## Decisions\n\n## Plan\n", "<|tool_calls_section_begin|>"])
+async def test_a_note_that_lacks_a_field_is_asked_for_again_and_then_filled_in(bench: Bench, useless: str) -> None:
+    async with answering(lambda body: answer("", [("shell", {"command": "seq 1 5; exit 3"})])) as server:
+        server.script += [answer("", [("write", {"path": "made.txt", "content": "x"})]), answer("Made.")]
+        session = bench.open(server)
+        await go(session, "Make the file")
+        server.script += [answer(useless), answer(useless)]
+        assert await session.compact("mind the gap") == ""
+        asked = server.bodies()[-2:]
+    assert "mind the gap" in asked[0]["messages"][-1]["content"]
+    assert "Open work" in asked[1]["messages"][-1]["content"]
+    [event] = bench.of(Compacted)
+    assert lacking(event.note) == []
+    assert "made.txt: created" in event.note
+    assert "Make the file" in event.note or "mend it" in event.note
+    assert any("lacks" in warned.text for warned in bench.of(Warned))
+
+
+async def test_a_whole_note_is_asked_for_once_with_the_same_prefix_and_calls_in_it_are_ignored(bench: Bench) -> None:
+    async with answering(lambda body: answer(note(), [("shell", {"command": "touch ran"})])) as server:
+        server.script += [answer("", [("shell", {"command": "exit 7"})]), answer("Made.")]
+        session = bench.open(server)
+        await go(session)
+        assert await session.compact() == ""
+        before, asked = server.requests[-2:]
+    assert not (bench.root / "ran").exists()
+    assert asked.startswith(before.removesuffix(b"]}"))
+    [event] = bench.of(Compacted)
+    assert "exit 7: exit 7" in event.record
+    assert not bench.of(Warned)
+    assert [type(message) for message in bench.told()] == [Prompt]
+
+
+async def test_compacting_and_taking_it_back_are_refused_with_a_word_where_they_cannot_be(bench: Bench) -> None:
+    hold = asyncio.Event()
+    async with answering(lambda body: answer(note())) as server:
+        session = bench.open(server)
+        assert await session.compact() == "there is nothing to compact"
+        assert session.uncompact() == "nothing is compacted"
+        server.script.append(answer("Done.", hold=hold))
+        running = asyncio.create_task(session.turn("go"))
+        await server.asked.wait()
+        assert "a turn is running" in await session.compact()
+        assert "a turn is running" in session.uncompact()
+        hold.set()
+        await running
+        before = bench.told()
+        assert await session.compact() == ""
+        assert bench.told() != before
+        assert await session.compact() == "there is nothing to compact"
+        assert session.uncompact() == ""
+        assert bench.told() == before
+        assert session.uncompact() == "nothing is compacted"
+
+
+async def test_a_compaction_that_fails_says_why_and_leaves_the_history(bench: Bench) -> None:
+    async with answering(lambda body: failure(401, {"error": {"message": "no"}})) as server:
+        server.script.append(answer("Done."))
+        session = bench.open(server)
+        await go(session)
+        before = bench.told()
+        assert "key" in await session.compact()
+        assert bench.told() == before
+
+
+async def test_cancelling_a_compaction_leaves_the_history(bench: Bench) -> None:
+    async with ScriptedServer([answer("Done."), answer(note(), hold=asyncio.Event())]) as server:
+        session = bench.open(server)
+        await go(session)
+        before = bench.told()
+        server.asked.clear()
+        compacting = asyncio.create_task(session.compact())
+        await server.asked.wait()
+        session.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await compacting
+        assert bench.told() == before
+        server.script.append(answer("And on."))
+        assert (await go(session)).text == "And on."
+
+
+async def test_what_is_said_while_a_note_is_written_reaches_the_model_at_once_and_stays_in_order(bench: Bench) -> None:
+    said: list[bool] = []
+
+    def script(body: dict[str, Any]) -> Response:
+        if asks_for_note(body):
+            said.append(session.steer("SAID MEANWHILE"))
+            return answer(note())
+        return answer("Done.") if bench.of(Compacted) else answer("", [("shell", {"command": "seq 1 3000"})])
+
+    async with answering(script) as server:
+        session = bench.open(server)
+        ended = await go(session)
+        body = server.bodies()[-1]
+    assert (ended.status, said) == ("done", [True])
+    assert json.dumps(body["messages"]).count("SAID MEANWHILE") == 1
+    assert len(bench.told()) == len(body["messages"])
+
+
+async def test_another_model_with_a_smaller_window_is_given_what_fits_it(bench: Bench) -> None:
+    calls = [answer("", [("shell", {"command": "seq 1 6000"})]) for _ in range(4)]
+    async with (
+        answering(lambda body: failure(401, {"error": {"message": "no"}})) as large,
+        answering(lambda body: answer(note() if asks_for_note(body) else "From the small one.")) as small,
+    ):
+        large.script += calls
+        ended = await go(bench.open(large, small, windows=(131_072, 16_384)))
+        bodies = small.bodies()
+    assert ended.text == "From the small one."
+    assert len(bench.of(ModelSwitched)) == len(bench.of(Compacted)) == 1
+    assert all(size(body) <= 16_384 for body in bodies)
+
+
+async def test_a_wait_before_the_next_try_can_be_cut_short(bench: Bench) -> None:
+    async with ScriptedServer([failure(429, {"error": {"message": "slow"}}, {"retry-after": "59"}), answer("Done.")]) as server:
+        waiting = asyncio.Event()
+
+        async def sleep(seconds: float) -> None:
+            waiting.set()
+            await asyncio.sleep(seconds)
+
+        session = bench.open(server, patience=Patience(sleep=sleep))
+        assert not session.hurry()
+        running = asyncio.create_task(session.turn("go"))
+        async with asyncio.timeout(30):
+            await waiting.wait()
+            assert session.hurry()
+            assert (await running).text == "Done."
+        assert not session.hurry()
+        assert len(bench.of(RequestRetried)) == 1
+
+
+def test_no_line_of_goal_and_decisions_is_lost_from_note_to_note() -> None:
+    first = note("reach the top", "- take the north side\n- none")
+    second = carried(first, note("reach the top", "- take more rope"), 3000)
+    third = carried(second, note("come back down", "none"), 3000)
+    assert second.count("reach the top") == 1
+    for line in ("reach the top", "take the north side", "take more rope", "come back down"):
+        assert line in third
+    assert carried(third, third, 3000) == third
+    assert lacking(third) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "lacks"),
+    [
+        (note(), []),
+        (note().replace("## ", "# 1. "), []),
+        ("\n".join(f"**{field}:** something" for field in FIELDS), []),
+        ("", list(FIELDS)),
+        (note().replace("## Plan\nas it was", "## Plan\n"), ["Plan"]),
+        (note().replace("## Open work", "## Things"), ["Open work"]),
+    ],
+)
+def test_a_field_counts_only_with_something_under_it(text: str, lacks: list[str]) -> None:
+    assert lacking(text) == lacks
+
+
+def test_pictures_are_left_out_of_what_stays_where_it_is_said_so() -> None:
+    picture = Image("image/png", "aGVsbG8=")
+    history = History()
+    history.apply(TurnStarted(turn=1, prompt="look", images=(picture,)))
+    history.apply(ModelAnswered(step=1, answer=Answer("", (Call("1", "read", "{}"),)), usage=Usage(), model="m", seconds=0))
+    history.apply(ToolFinished(call_id="1", tool="read", status="done", reply="a picture", images=(picture,)))
+    history.apply(Compacted(reason="", note="NOTE", kept=2, pictures=False))
+    head, _, reply = history.messages
+    assert isinstance(head, Prompt)
+    assert not head.images
+    assert isinstance(reply, Reply)
+    assert (reply.images, reply.text) == ((), f"a picture\n\n{PICTURE_LEFT_OUT}")
+
+
+def _answered(step: int, ids: tuple[str, ...]) -> ModelAnswered:
+    calls = tuple(Call(call_id, "shell", "{}") for call_id in ids)
+    return ModelAnswered(step=step, answer=Answer(f"step {step}", calls), usage=Usage(), model="m", seconds=0)
+
+
+@st.composite
+def happenings(draw: st.DrawFn) -> list[Event]:
+    """Draw what may stand in a log: turns with steps, steering, nudges and lost records; and shortenings anywhere."""
+    events: list[Event] = []
+    step, open_ids, used = 0, list[str](), 0
+    kinds = ("turn", "answer", "reply", "steer", "nudge", "end", "compact", "uncompact")
+    for kind in draw(st.lists(st.sampled_from(kinds), min_size=1, max_size=40)):
+        match kind:
+            case "turn":
+                first = draw(st.booleans())
+                by = "check" if draw(st.integers(0, 4)) == 0 else "person"
+                preface = "preface" if not events and first else ""
+                events.append(TurnStarted(turn=len(events), prompt=f"prompt {len(events)}", preface=preface, by=by))  # type: ignore[arg-type]
+                open_ids = []
+            case "answer":
+                step += 1
+                # A server may give an id again that stands in no message it sees.
+                open_ids = [f"c{(used := used + 1) % 5}-{index}" for index in range(draw(st.integers(0, 3)))]
+                events.append(_answered(step, tuple(open_ids)))
+            case "reply" if open_ids:
+                call_id = open_ids.pop(draw(st.integers(0, len(open_ids) - 1)))
+                events.append(ToolStarted(call_id=call_id, tool="shell", subject="x", effect=Effect.EXEC))
+                events.append(ToolFinished(call_id=call_id, tool="shell", status="done", reply="out " * 20, exit_code=0))
+            case "steer":
+                events.append(Steered(text=f"steered {len(events)}", step=step + draw(st.integers(1, 2))))
+            case "nudge":
+                events.append(Repaired(step=step, kind="empty", words="w", told="go on"))
+            case "end":
+                events.append(TurnFinished(turn=1, status="done", text=""))
+            case "compact":
+                dropped = draw(st.sets(st.sampled_from([f"c{number}-0" for number in range(5)])))
+                words = draw(st.none() | st.integers(0, 2000))
+                kept = draw(st.integers(-1, 12))
+                events.append(Compacted(reason="", note=f"NOTE {len(events)}", kept=kept, dropped=tuple(dropped), words=words))
+            case "uncompact":
+                events.append(Uncompacted())
+            case _:
+                pass
+    return [*events, TurnStarted(turn=99, prompt="the end")]
+
+
+@given(happenings())
+def test_whatever_is_shortened_and_taken_back_the_history_is_valid_and_keeps_what_was_said(events: list[Event]) -> None:
+    history = History()
+    for event in events:
+        history.apply(event)
+        if not history.unanswered():
+            assert is_valid(history.messages)
+            ids = [call.id for message in history.messages if isinstance(message, Answer) for call in message.calls]
+            if isinstance(event, Compacted | Uncompacted):
+                assert len(ids) == len(set(ids))
+    assert is_valid(history.messages)
+    assert fold(events).messages == history.messages
+    text = "\n".join(message.text for message in history.messages)
+    for event in events:
+        if isinstance(event, TurnStarted) and event.by == "person":
+            assert event.prompt in text
+
+
+@given(happenings(), st.integers(0, 12))
+def test_taking_a_shortening_back_restores_exactly(events: list[Event], kept: int) -> None:
+    shortening = Compacted(reason="", note="NOTE", kept=kept)
+    for position in range(len(events)):
+        if isinstance(events[position], TurnStarted):
+            before, after = events[:position], events[position:]
+            assert fold([*before, shortening, Uncompacted(), *after]).messages == fold(events).messages
+    without = [event for event in events if not isinstance(event, Compacted | Uncompacted)]
+    late = [*without[:-1], shortening, without[-1], Uncompacted()]
+    plain = fold(without).messages
+    restored = fold(late).messages
+    assert [replace(message, calls=()) if isinstance(message, Answer) else type(message) for message in restored] == [
+        replace(message, calls=()) if isinstance(message, Answer) else type(message) for message in plain
+    ]
