@@ -9,6 +9,7 @@ from jumar.options import OutputFormat, RunOptions
 
 COMMANDS = {
     "demo": "see it build a game from a recording, without a key",
+    "doctor": "ask a model twenty short questions: how well it works with jumar, and what mends it",
     "endpoints": "list the servers that are known, and where their keys are",
     "login": "store the key of an endpoint",
     "logout": "remove it",

@@ -1,4 +1,4 @@
-"""Owns the commands beside a run: sessions, schema, trust, record, replay, demo, endpoints, login, logout."""
+"""Owns the commands beside a run: sessions, schema, trust, record, replay, demo, endpoints, login, logout, doctor."""
 
 import json
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from agent.errors import UsageError
 from agent.safe import safe_line
-from jumar.arguments import Parser
+from jumar.arguments import Parser, seconds
 from jumar.home import home
 from jumar.trust import distrust, tree_root, trust, trusted_roots
 
@@ -18,6 +18,7 @@ def run(name: str, arguments: Sequence[str]) -> int:
     """Carry out one command and return its exit code."""
     commands: dict[str, Callable[[Sequence[str]], int]] = {
         "demo": _demo,
+        "doctor": _doctor,
         "endpoints": _endpoints,
         "login": _login,
         "logout": _logout,
@@ -166,3 +167,22 @@ def _logout(arguments: Sequence[str]) -> int:
     where = asyncio.run(Stored(home(os.environ).state).forget(given.endpoint))
     print(f"the key of {safe_line(given.endpoint)} is removed from {safe_line(where)}")
     return 0
+
+
+def _doctor(arguments: Sequence[str]) -> int:
+    parser = Parser(
+        prog="jumar doctor",
+        description="Ask a model twenty short questions: how well it and its server work with jumar, and what mends it. "
+        "It says first how many tokens that may take. Exit codes: 0 it works, 1 it does not or was refused, "
+        "75 no connection, 77 no key, 130 interrupted.",
+    )
+    parser.add_argument("-m", "--model", default="", metavar="NAME", help="the model; without it the one that a run would ask")
+    parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    parser.add_argument("--timeout", type=seconds, metavar="SECONDS", help="for each answer; 180 without it")
+    given = parser.parse_args(arguments)
+    import asyncio
+
+    from jumar.doctor import SECONDS, Doctor
+
+    patience = given.timeout or SECONDS
+    return asyncio.run(Doctor(os.environ, given.model, patience, sys.stdout, sys.stderr, as_json=given.json).run())

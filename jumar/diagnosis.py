@@ -18,6 +18,7 @@ from jumar.printers import Line, Style, painted
 _VERSION = 1  # of the JSON object
 _MARKS: dict[Status, Line] = {"good": ("good", "✓"), "weak": ("warning", "!"), "broken": ("bad", "✗")}
 _NARROWEST, _WIDEST = 40, 120  # columns
+_OF_A_FILE = 10_000  # columns: a line for each fact, whole
 _BESIDE = 90  # columns from which on what jumar does stands beside the fault
 _INDENT = 12  # columns before the words of a row
 
@@ -140,8 +141,8 @@ class Screen:
         self._coloured = coloured
         self._live = live
         self._shown = False
-        self._cuts = out.isatty()  # what has no room on a line; a file has room for all
-        self._columns = max(_NARROWEST, min(_WIDEST, shutil.get_terminal_size().columns)) - 1
+        columns = max(_NARROWEST, min(_WIDEST, shutil.get_terminal_size().columns)) if out.isatty() else _OF_A_FILE
+        self._columns = columns - 1
 
     def begin(self, detected: Detected, budget: Budget) -> None:
         """Say what was detected, and what it may cost."""
@@ -230,7 +231,7 @@ class Screen:
 
     def _cut(self, text: str, columns: int) -> str:
         """Return as much of a line as a terminal has room for."""
-        if not self._cuts or sum(map(_width, text)) <= columns:
+        if sum(map(_width, text)) <= columns:
             return text
         kept, left = "", columns - 1
         for character in text:

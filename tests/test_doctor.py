@@ -1,0 +1,376 @@
+"""The doctor: three servers scored apart, and what is said where there is nothing to examine."""
+
+import asyncio
+import json
+import os
+import pty
+import re
+import signal
+import socket
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.messages import Answer, Call, Usage
+from agent.model import Finished
+from jumar.findings import CHECKS, Outcome
+from jumar.probes import PROBES, Probe
+from tests.fakes import Response, ScriptedServer, answer, event, failure
+from tests.runs import JUMAR, Ended, Person
+from tests.test_terminal import read_all
+
+Answering = Callable[[dict[str, Any]], Response]
+
+_SAID = {
+    "words": "January 31\nFebruary 28\nMarch 31\n",
+    "cache-first": "119",
+    "cache-again": "119",
+    "port-told": "It is port 48213.",
+    "towns-told": "Lima has QX71, Oslo has VB40.",
+    "sum": "42.",
+    "list": "Nodes, each with a link to the next.",
+    "ready": "ready",
+    "thanks": "You are welcome.",
+}
+_CALLED: dict[str, list[tuple[str, dict[str, Any]]]] = {
+    "port": [("read_file", {"path": "config/server.toml"})],
+    "word": [("search_code", {"word": "legacy_login"})],
+    "tests": [("run_tests", {})],
+    "towns": [("station", {"town": "Lima"}), ("station", {"town": "Oslo"})],
+    "files": [("read_file", {"path": f"{name}.toml"}) for name in "abc"],
+    "issue": [("file_issue", {"title": "Crash on empty input", "labels": ["docs", "bug"], "priority": 2})],
+    "contact": [("add_contact", {"name": "Zoë Łukasz-Çelik", "town": "東京", "motto": "naïve – 不怕慢 🙂"})],
+}
+_APART = b":" + b" " * (68 << 10) + b"\n\n"  # a comment that no reader takes in at once, so that what it parts comes apart
+
+
+def asked(body: dict[str, Any]) -> Probe:
+    """Return the probe that a request is."""
+    system, user, *more = [message["content"] for message in body["messages"]]
+    first = next(probe for probe in PROBES if (probe.system, probe.text) == (system, user))
+    return next(probe for probe in PROBES if probe.follows == first.name) if more else first
+
+
+def called(probe: Probe) -> list[tuple[str, dict[str, Any]]]:
+    """Return the calls that a model in its right mind answers with."""
+    if probe.calls != "must":
+        return []
+    return _CALLED.get(probe.name) or [(probe.tools[0].name, dict(probe.expected))]
+
+
+class Good:
+    """A server that does all as it should, and wants its own reasoning back."""
+
+    def __init__(self) -> None:
+        self.seen: set[str] = set()
+
+    def __call__(self, body: dict[str, Any]) -> Response:
+        probe = asked(body)
+        made = [message for message in body["messages"] if message["role"] == "assistant"]
+        if any(message.get("reasoning_content") != "Let me look." for message in made):
+            return failure(400, {"error": {"message": "reasoning_content is missing in assistant tool call message"}})
+        told = [message["tool_call_id"] for message in body["messages"] if message["role"] == "tool"]
+        if told != [call["id"] for message in made for call in message["tool_calls"]]:
+            return failure(400, {"error": {"message": "tool_call_id is not found"}})
+        length = len(json.dumps(body)) // 4
+        usage = Usage(length, 40, length - 10 if probe.name in self.seen else 0)
+        self.seen.add(probe.name)
+        whole = answer(_SAID.get(probe.name, ""), called(probe), reasoning="Let me look.", usage=usage)
+        if probe.name == "words" or probe.name.startswith("long"):
+            return Response(tuple(part for piece in whole.pieces for part in (piece, _APART)))
+        return whole
+
+
+def sloppy(body: dict[str, Any]) -> Response:
+    """Answer as a server whose parser is loose: leaks, double encoding, the same id twice, one piece, no usage."""
+    probe = asked(body)
+    calls = called(probe)
+    if probe.name in {"port", "word", "tests"}:
+        [(name, arguments)] = calls
+        text = f"<|tool_call_begin|>functions.{name}:0<|tool_call_argument_begin|>{json.dumps(arguments)}<|tool_call_end|>"
+        return in_one(f"<|tool_calls_section_begin|>{text}<|tool_calls_section_end|>")
+    if probe.name in {"issue", "deploy"}:
+        return in_one("", [Call("call_1", name, json.dumps(json.dumps(arguments))) for name, arguments in calls])
+    if probe.name == "towns":
+        calls = calls[:1]
+    return in_one(_SAID.get(probe.name, ""), [Call("call_1", name, json.dumps(arguments)) for name, arguments in calls])
+
+
+def broken(body: dict[str, Any]) -> Response:
+    """Answer as a server that no agent can work with."""
+    probe = asked(body)
+    match probe.name:
+        case "port-told" | "towns-told":
+            return failure(400, {"error": {"message": "unexpected role: \x1b[31mtool", "type": "invalid_request_error"}})
+        case "port" | "word" | "tests" | "towns" | "files":
+            return in_one("I would have to look at that.")
+        case "issue" | "deploy" | "contact" | "meeting":
+            return in_one("", [Call("call_1", probe.tools[0].name, '{"title": "Crash on')])
+        case "long-code" | "long-world":
+            text = str(probe.expected["text"]).replace("\\", "").encode("ascii", "replace").decode()
+            return in_one("", [Call("call_1", "write_note", json.dumps({"text": text}))])
+        case "words":
+            return in_one(_SAID["words"])
+    return Response((event({"role": "assistant", "content": ""}), event({}, "stop"), b"data: [DONE]\n\n"))
+
+
+def in_one(text: str, calls: Iterable[Call] = ()) -> Response:
+    """Return an answer as one delta, and no usage."""
+    made = [
+        {"index": index, "id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+        for index, call in enumerate(calls)
+    ]
+    delta: dict[str, Any] = {"role": "assistant", "content": text, **({"tool_calls": made} if made else {})}
+    return Response((event(delta), event({}, "tool_calls" if made else "stop"), b"data: [DONE]\n\n"))
+
+
+class Holding:
+    """A server that holds back one answer until its client leaves."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._good = Good()
+        self.held = asyncio.Event()
+
+    def __call__(self, body: dict[str, Any]) -> Response:
+        if asked(body).name == self._name:
+            self.held.set()
+            return Response((event({"role": "assistant", "content": "Jan"}),), hold=asyncio.Event())
+        return self._good(body)
+
+
+def refusing(status: int, message: str, *, before: int = 0, headers: dict[str, str] | None = None) -> Answering:
+    """Answer well for a while, and then no more."""
+    good = Good()
+    count = iter(range(1000))
+
+    def answering(body: dict[str, Any]) -> Response:
+        told = {"error": {"message": message, "type": "of_the_test"}}
+        return good(body) if next(count) < before else failure(status, told, headers)
+
+    return answering
+
+
+async def examined(folder: Path, answering: Answering, *arguments: str, owner: str = "", config: str = "") -> Ended:
+    """Run the doctor against a server; `owner` is what its list of models says."""
+    folder.mkdir(exist_ok=True)
+    models = failure(200, {"object": "list", "data": [{"id": "test-model", "object": "model", "owned_by": owner}]})
+    async with ScriptedServer(answering=answering, models=models) as server:
+        person = Person(folder, server.base_url)
+        if config:
+            (person.home / ".config" / "jumar").mkdir(parents=True)
+            (person.home / ".config" / "jumar" / "config.toml").write_text(config)
+            person.environment["JUMAR_HOME"] = str(person.home / ".config" / "jumar")
+        run = await person.run("doctor", *arguments)
+        assert server.connections <= 4  # of them two at a time ask, the others what it is
+        assert not list(person.root.iterdir())
+        assert not list(person.home.rglob("*.jsonl"))
+        return run
+
+
+def faults(told: dict[str, Any]) -> dict[str, set[str]]:
+    """Return the faults that were named, by check."""
+    return {check["name"]: {fault["kind"] for fault in check["faults"]} for check in told["checks"]}
+
+
+def scores(told: dict[str, Any]) -> dict[str, float]:
+    """Return the score of each check."""
+    return {check["name"]: check["score"] for check in told["checks"]}
+
+
+async def test_three_servers_are_scored_apart_and_their_faults_named(tmp_path: Path) -> None:
+    good, weak, bad = runs = [
+        await examined(tmp_path / name, answering, "--json")
+        for name, answering in (("good", Good()), ("sloppy", sloppy), ("broken", broken))
+    ]
+    assert [(run.code, run.result["grade"]) for run in runs] == [(0, "good"), (0, "weak"), (1, "broken")]
+    assert good.result["score"] == 1.0
+    assert 0.5 < weak.result["score"] < 0.85
+    assert bad.result["score"] < 0.4
+    assert set(scores(good.result).values()) == {1.0}
+    assert not set().union(*faults(good.result).values())
+    named = faults(weak.result)
+    assert {"arguments", "identity"} <= named["calls"]
+    assert named["usage"] == {"no_usage"}
+    assert named["parallel"] == {"one_at_a_time"}
+    assert named["stream"] == {"one_piece", "one_piece_call"}
+    named = faults(bad.result)
+    assert "missed_call" in named["trigger"]
+    assert "no_json" in named["schema"]
+    assert named["echo"] == {"refused"}
+    assert named["long"] == {"mangled"}
+    assert named["answers"] & {"empty", "garbled"}
+    spent = good.result["spent"]
+    assert (spent["calls"], spent["requests"]) == (20, 20)
+    assert spent["prompt_tokens"] + spent["completion_tokens"] < good.result["budget"]["tokens"]
+
+
+async def test_the_words_say_the_budget_first_and_the_verdict_last(tmp_path: Path) -> None:
+    run = await examined(tmp_path, sloppy)
+    lines = run.out.splitlines()
+    assert run.code == 0
+    assert run.err == ""
+    assert "\x1b" not in run.out
+    budget = next(number for number, line in enumerate(lines) if line.startswith("  budget    20 calls, at most about "))
+    assert budget < next(number for number, line in enumerate(lines) if line.startswith(("✓", "!", "✗")))
+    assert lines[-1].startswith("! weak, ")
+    assert "two calls in one answer" in run.out
+    assert "1× one call at a time" in run.out
+    assert "tokens are not counted" in run.out.partition("What jumar does about it")[2]
+    for flag in ("--enable-auto-tool-choice --tool-call-parser PARSER", "--enable-cache-report", "--jinja"):
+        assert flag in " ".join(run.out.split())
+
+
+async def test_only_the_flags_of_the_server_that_runs_are_told(tmp_path: Path) -> None:
+    def without_tools(body: dict[str, Any]) -> Response:
+        words = '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set'
+        return failure(400, {"error": {"message": words}}) if body.get("tools") else Good()(body)
+
+    run = await examined(tmp_path, without_tools, "--json", "-m", "moonshotai/Kimi-K2.6", owner="vllm")
+    told = run.result
+    assert (run.code, told["grade"]) == (1, "broken")
+    assert told["detected"]["server"] == "vllm"
+    assert set(told["launch"]) == {"vllm"}
+    assert "--enable-auto-tool-choice --tool-call-parser kimi_k2" in told["launch"]["vllm"]
+    advice = [one for check in told["checks"] for one in check["advice"] if one["fault"] == "refused"]
+    assert advice[0]["flags"]["vllm"][0] == "--enable-auto-tool-choice"
+
+
+@pytest.mark.parametrize(
+    ("answering", "code", "words"),
+    [
+        (refusing(401, "no such key"), 77, "does not accept the key in JUMAR_API_KEY"),
+        (refusing(404, "no such model"), 1, "has no model 'test-model'"),
+        (refusing(503, "starting", headers={"retry-after": "0"}), 75, "could not answer (503): starting"),
+        (Holding("words"), 75, "gave no whole answer within 0.3 s"),
+    ],
+)
+async def test_what_cannot_be_reached_is_told_in_a_line(tmp_path: Path, answering: Answering, code: int, words: str) -> None:
+    for arguments in ((), ("--json",)):
+        folder = tmp_path / "-".join(("run", *arguments))
+        run = await examined(folder, answering, "--timeout", "0.3", *arguments)
+        assert run.code == code
+        if arguments:
+            assert run.result["grade"] == "unreachable"
+            assert words in run.result["error"]
+            assert run.result["checks"] == []
+        else:
+            assert words in run.out.splitlines()[-1]
+
+
+async def test_where_no_server_is_it_says_so(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        person = Person(tmp_path, f"http://127.0.0.1:{free.getsockname()[1]}/v1")
+        run = await person.run("doctor", "--json")
+    assert run.code == 75
+    assert run.result["grade"] == "unreachable"
+    assert "is the server running" in run.result["error"]
+
+
+async def test_without_a_key_it_is_told_what_to_set(tmp_path: Path) -> None:
+    run = await Person(tmp_path).run("doctor")
+    assert run.code == 77
+    assert run.out == ""
+    assert "MOONSHOT_API_KEY" in run.err
+
+
+async def test_a_request_that_fails_once_is_sent_again(tmp_path: Path) -> None:
+    good = Good()
+    failed: list[bool] = []
+
+    def failing_once(body: dict[str, Any]) -> Response:
+        if asked(body).name == "sum" and not failed:
+            failed.append(True)
+            return failure(503, {"error": {"message": "busy"}}, {"retry-after": "0"})
+        return good(body)
+
+    run = await examined(tmp_path, failing_once, "--json")
+    assert (run.code, run.result["grade"], run.result["score"]) == (0, "good", 1.0)
+    assert run.result["spent"]["requests"] == 21
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "code"), [(503, "out of memory", 75), (401, "revoked", 77), (402, "insufficient balance", 1)]
+)
+async def test_where_the_server_gives_up_no_more_is_asked(tmp_path: Path, status: int, message: str, code: int) -> None:
+    run = await examined(tmp_path, refusing(status, message, before=5, headers={"retry-after": "0"}), "--json")
+    assert (run.code, run.result["grade"]) == (code, "unknown")
+    assert run.result["error"]
+    assert run.result["spent"]["calls"] <= 10
+    assert {"stream", "cache"} & scores(run.result).keys() == {"cache", "stream"}
+
+
+@pytest.mark.parametrize("form", ["words", "json"])
+async def test_an_interrupt_tells_what_is_known_so_far(tmp_path: Path, form: str) -> None:
+    holding = Holding("list")
+    async with ScriptedServer(answering=holding) as server:
+        person = Person(tmp_path, server.base_url)
+        program = await person.start("doctor", *(["--json"] if form == "json" else []))
+        await asyncio.wait_for(holding.held.wait(), 30)
+        program.send_signal(signal.SIGINT)
+        out, err = await asyncio.wait_for(program.communicate(), 30)
+        await asyncio.wait_for(server.left.wait(), 30)
+    assert program.returncode == 130
+    assert b"Traceback" not in err
+    if form == "json":
+        told = json.loads(out)
+        assert told["interrupted"]
+        assert scores(told)["cache"] == 1.0
+        assert told["grade"] == "unknown"
+    else:
+        assert "✓ cache " in out.decode()
+        assert out.decode().splitlines()[-1].startswith("■ interrupted · ")
+
+
+@pytest.mark.parametrize(
+    ("environment", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)], ids=["", "plain", "dumb"]
+)
+async def test_a_terminal_gets_colours_and_how_far_it_is(tmp_path: Path, environment: dict[str, str], coloured: bool) -> None:
+    async with ScriptedServer(answering=broken) as server:
+        person = Person(tmp_path, server.base_url)
+        primary, secondary = pty.openpty()
+        program = await asyncio.create_subprocess_exec(
+            str(JUMAR),
+            "doctor",
+            env={**person.environment, "TERM": "xterm-256color", "COLUMNS": "60", **environment},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=secondary,
+            stderr=secondary,
+        )
+        os.close(secondary)
+        told = (await asyncio.to_thread(read_all, primary)).decode()
+        assert await program.wait() == 1
+    assert ("\x1b[31m✗ schema" in told) == coloured
+    assert ("of 20 calls" in told) == coloured
+    assert ("\x1b" in told) == coloured
+    shown = [line.rpartition("\x1b[2K")[2] for line in told.splitlines()]
+    assert max(len(re.sub("\x1b\\[[0-9;]*m", "", line)) for line in shown) < 60
+
+
+@pytest.mark.parametrize(
+    ("change", "score"),
+    [
+        (lambda text: text, 1.0),
+        (lambda text: text.replace("rule_11", "rule_1l"), 0.5),
+        (lambda text: text.replace("\\", ""), 0.0),
+    ],
+)
+def test_a_slip_in_a_long_text_is_not_as_bad_as_a_text_that_is_changed_all_over(
+    change: Callable[[str], str], score: float
+) -> None:
+    check = next(check for check in CHECKS if check.name == "long")
+    probe = next(probe for probe in PROBES if probe.name == "long-code")
+    call = Call("1", "write_note", json.dumps({"text": change(str(probe.expected["text"]))}))
+    ended = Finished(Answer("", (call,)), "calls", Usage(10, 10), "m")
+    finding = check.find({probe.name: Outcome(probe, probe.request(), ended, 1.0)})
+    assert finding is not None
+    assert finding.score == score
+
+
+def test_there_are_twenty_probes_and_each_has_a_place_in_a_check() -> None:
+    assert len(PROBES) == 20
+    judged = {name for check in CHECKS for name in check.probes if check.name not in {"answers", "usage", "calls"}}
+    assert judged == {probe.name for probe in PROBES}
