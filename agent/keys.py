@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import stat
+import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -19,6 +20,7 @@ SERVICE = "jumar"  # under which the system's keyring has them
 _AUTHENTICATION = 77
 _LARGEST = 16 << 10  # bytes of a key
 _SECONDS_OF_COMMAND = 10.0
+_SECONDS_AFTER_END = 0.2  # for what is still in the pipe
 _SECONDS_OF_KEYRING = 60.0  # a person may have to unlock it
 _FILE = "keys.json"
 _T = TypeVar("_T")
@@ -246,10 +248,12 @@ class Keys:
                 code, line = await _first_line((path, *endpoint.key_command[1:]), self._environment)
         except TimeoutError:
             raise UsageError(f"{what} took more than {self._seconds:g} s; run it by hand to see why", _AUTHENTICATION) from None
-        except (OSError, ValueError) as error:
-            raise UsageError(f"{what} cannot be run: {getattr(error, 'strerror', None) or error}", _AUTHENTICATION) from None
+        except OSError as error:
+            raise UsageError(f"{what} cannot be run: {error.strerror}", _AUTHENTICATION) from None
         if code:
             raise UsageError(f"{what} ended with {code}; run it by hand to see why", _AUTHENTICATION)
+        if len(line) > _LARGEST:
+            raise UsageError(f"{what} said a first line that is too long for a key", _AUTHENTICATION)
         if not line:
             raise UsageError(f"{what} said nothing; its first line must be the key", _AUTHENTICATION)
         return Found(line, what)
@@ -274,25 +278,39 @@ def _same(address: str, base_url: str) -> bool:
 
 async def _first_line(command: tuple[str, ...], environment: Mapping[str, str]) -> tuple[int, str]:
     """Run a command without a shell; return its exit code and the first line of what it said."""
-    program = await asyncio.create_subprocess_exec(
+    said = _Said()
+    transport, _ = await asyncio.get_running_loop().subprocess_exec(
+        lambda: said,
         *command,
         cwd="/",
         env=dict(environment),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,  # it may say anything, the key too
-        limit=_LARGEST,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,  # it may say anything, the key too
     )
-    said = program.stdout
     try:
-        line = await said.readline() if said else b""
-        while said and await said.read(_LARGEST):
-            pass
-        return await program.wait(), line.decode("utf-8", "replace").strip()
+        await said.over.wait()
+        line = bytes(said.held).split(b"\n", 1)[0].decode("utf-8", "replace").strip()
+        return transport.get_returncode() or 0, line
     finally:
-        if program.returncode is None:
-            with suppress(ProcessLookupError):
-                program.kill()
+        transport.close()  # ends it, too
+
+
+class _Said(asyncio.SubprocessProtocol):
+    """Takes in what a command says, until it has ended: what it left running may hold its stdout for long."""
+
+    def __init__(self) -> None:
+        self.held = bytearray()
+        self.over = asyncio.Event()
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        self.held += data[: max(0, _LARGEST + 1 - len(self.held))]
+
+    def process_exited(self) -> None:
+        asyncio.get_running_loop().call_later(_SECONDS_AFTER_END, self.over.set)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.over.set()
 
 
 async def _patiently(question: Callable[[], _T]) -> _T:
