@@ -112,7 +112,9 @@ def provider(connection: Connection) -> OpenAIModel:
 
 
 def _in_file(route: LocalRoute) -> Model:
-    raise UsageError(f"{route.path}: models in files cannot be run yet")
+    from agent.providers.local import LocalModel  # for those who have one
+
+    return LocalModel(route.path, route.window)
 
 
 def _first_time(mark: Path) -> bool:
