@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import TextIO
 
 from agent import config
@@ -36,8 +37,9 @@ _ENDS_IT = frozenset({Fault.AUTHENTICATION, Fault.QUOTA})
 class Examination:
     """Asks the probes of a model and keeps what came. Hears each outcome once."""
 
-    def __init__(self, model: Model, seconds: float, heard: Callable[[], None]) -> None:
+    def __init__(self, model: Model, effort: str, seconds: float, heard: Callable[[], None]) -> None:
         self._model = model
+        self._effort = effort
         self._seconds = seconds
         self._heard = heard
         self.outcomes: dict[str, Outcome] = {}
@@ -47,6 +49,7 @@ class Examination:
         self.too_slow = False  # the server is there, but too many of its answers never came: that is a finding
         self._held = _most(PROBES)  # tokens of the budget that nothing has used yet
         self._in_a_row = 0
+        self._limited = False
 
     async def run(self) -> None:
         """Ask all, or until nothing more can come of it."""
@@ -55,12 +58,16 @@ class Examination:
             if self.ended_by:
                 return
         queue = chains()
-        async with asyncio.TaskGroup() as group:
-            for _ in range(_AT_ONCE):
-                group.create_task(self._work(queue))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for number in range(_AT_ONCE):
+                    group.create_task(self._work(queue, only=number == 0))
+        except BaseExceptionGroup as errors:  # of which one is the reason for the others
+            raise errors.exceptions[0] from None
 
-    async def _work(self, queue: list[tuple[Probe, ...]]) -> None:
-        while queue:
+    async def _work(self, queue: list[tuple[Probe, ...]], *, only: bool) -> None:
+        """Ask what is in the queue; where the server limits requests, one alone goes on."""
+        while queue and (only or not self._limited):
             for probe in queue.pop(0):
                 if self.ended_by:
                     return
@@ -69,7 +76,7 @@ class Examination:
     async def _probe(self, probe: Probe) -> None:
         first = self.outcomes.get(probe.follows)
         answer = first.finished.answer if first and first.finished else None
-        request = probe.request(BY_NAME[probe.follows] if probe.follows else None, answer)
+        request = replace(probe.request(BY_NAME[probe.follows] if probe.follows else None, answer), effort=self._effort)
         outcome = await self._ask(probe, request)
         if (wait := self._wait(outcome)) is not None:
             await asyncio.sleep(wait)
@@ -95,6 +102,7 @@ class Examination:
         error = outcome.ended
         if not isinstance(error, ModelError) or not error.retryable or outcome.late:
             return None
+        self._limited = self._limited or error.fault is Fault.RATE
         left = _most(probe for probe in PROBES if probe.name not in self.outcomes)
         if self._held < left or (error.retry_after or 0.0) > _LONGEST_WAIT:
             return None
@@ -234,7 +242,7 @@ class Doctor:
             stderr_line(f"the doctor takes {budget_line(self._budget)}")
         else:
             self._screen.begin(self._detected, self._budget)
-        self._examination = examination = Examination(model, self._seconds, self._hear)
+        self._examination = examination = Examination(model, settings.effort or "", self._seconds, self._hear)
         ticking = asyncio.create_task(self._tick())
         try:
             await examination.run()

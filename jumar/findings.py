@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from agent.errors import Fault, ModelError
-from agent.messages import Call, Reply
+from agent.messages import Answer, Call, Reply
 from agent.model import Finished, Request
 from agent.safe import safe_line
 from jumar.probes import PROBES, Probe
@@ -237,6 +237,8 @@ def _parallel(tally: _Tally, outcomes: list[Outcome]) -> None:
 
 
 def _echo(tally: _Tally, outcomes: list[Outcome]) -> None:
+    keys = {message.reasoning_key for outcome in outcomes for message in outcome.request.messages if isinstance(message, Answer)}
+    tally.note = f"reasoning goes back as {', '.join(sorted(keys - {''}))}" if keys - {""} else ""
     for outcome in outcomes:
         kind, example = outcome.flaw()
         told = sum(isinstance(message, Reply) for message in outcome.request.messages)
@@ -283,6 +285,8 @@ def _calls(tally: _Tally, outcomes: list[Outcome]) -> None:
             found.append(("markup", finished.answer.text[leaked.start() :]))
         for kind, example in dict(found).items():
             tally.seen(kind, example)
+        if outcome.calls and not tally.note:
+            tally.note = f"ids such as {safe_line(ids[0][:40])}"
         if found:
             tally.total += 1
         elif outcome.calls:

@@ -303,6 +303,30 @@ async def test_where_the_server_gives_up_no_more_is_asked(tmp_path: Path, status
     assert {"stream", "cache"} & scores(run.result).keys() == {"cache", "stream"}
 
 
+async def test_where_requests_are_limited_one_alone_is_asked(tmp_path: Path) -> None:
+    good = Good()
+    limited: list[bool] = []
+
+    def limiting(body: dict[str, Any]) -> Response:
+        if asked(body).calls and not limited:
+            limited.append(True)
+            return failure(429, {"error": {"message": "too many requests at once"}}, {"retry-after": "0"})
+        return good(body)
+
+    run = await examined(tmp_path, limiting, "--json")
+    assert (run.code, run.result["score"]) == (0, 1.0)
+    assert run.result["spent"]["requests"] == 21
+
+
+async def test_who_reads_no_further_ends_it_quietly(tmp_path: Path) -> None:
+    async with ScriptedServer(answering=Good()) as server:
+        run = await Person(tmp_path, server.base_url).shell("$JUMAR doctor | head -1; echo ${PIPESTATUS[0]}")
+    first, code = run.out.splitlines()
+    assert first.startswith("jumar doctor · test-model at 127.0.0.1:")
+    assert code == "141"
+    assert run.err == ""
+
+
 @pytest.mark.parametrize("form", ["words", "json"])
 async def test_an_interrupt_tells_what_is_known_so_far(tmp_path: Path, form: str) -> None:
     holding = Holding("list")
