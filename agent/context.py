@@ -63,10 +63,10 @@ def environment(root: Path, cwd: Path, *, person: bool, git: str, today: date, p
     return "\n".join(lines)
 
 
-def instructions(root: Path, cwd: Path) -> str:
-    """Return AGENTS.md of every folder from the root down to `cwd`; CLAUDE.md where a folder has none."""
+def instructions(root: Path, cwd: Path, most: int = _ALL_INSTRUCTIONS) -> str:
+    """Return AGENTS.md of every folder from the root down to `cwd`, CLAUDE.md where a folder has none; `most` in bytes."""
     folders = [folder for folder in (cwd, *cwd.parents) if folder.is_relative_to(root)] or [root]
-    left = _ALL_INSTRUCTIONS
+    left = most
     told: list[str] = []
     for folder in folders:  # the deepest first: they count most when room is short
         for name in ("AGENTS.md", "CLAUDE.md"):

@@ -62,6 +62,7 @@ class Execute:
         tell: Callable[[Event], None],
         ask: Callable[[str, str, tuple[str, ...]], Awaitable[str]],
         before_change: Callable[[], Awaitable[None]],
+        longest: int = _LARGEST_REPLY,
     ) -> None:
         self._tools = tools
         self._offered = offered(tools, attended=gate.attended)
@@ -70,6 +71,7 @@ class Execute:
         self._tell = tell
         self._ask = ask
         self._before_change = before_change
+        self._longest = longest  # characters of a reply
 
     async def run(self, calls: tuple[Call, ...], remarks: Mapping[str, str], *, pictures: bool) -> list[CallStatus]:
         """Give every call its reply, as an event, and return how they ended; `remarks` are added to the replies.
@@ -139,7 +141,7 @@ class Execute:
         if isinstance(item, Invalid):
             return ToolFinished(call_id=item.call.id, tool=item.call.name, status="invalid", reply=item.fault)
         began = time.monotonic()
-        finish = partial(_finish, item, began)
+        finish = partial(_finish, item, began, self._longest)
         if item.tool.needs_person and not self._gate.attended:
             return finish("failed", Result("Nobody can answer here: decide yourself, and say what you chose."))
         # Only now, for the calls before it in this step may have changed where its paths lead.
@@ -250,10 +252,11 @@ def _skipped(item: Parsed | Invalid, failed: Parsed | Invalid) -> ToolFinished:
     return ToolFinished(call_id=item.call.id, tool=item.call.name, status="skipped", reply=words, subject=subject)
 
 
-def _finish(item: Parsed, began: float, status: CallStatus, result: Result) -> ToolFinished:
+def _finish(item: Parsed, began: float, longest: int, status: CallStatus, result: Result) -> ToolFinished:
     reply = result.text or "(no output)"
-    if len(reply) > _LARGEST_REPLY:
-        reply = f"{reply[:_LARGEST_REPLY]}\n[{len(reply) - _LARGEST_REPLY} more characters were left out]"
+    if len(reply) > longest:
+        start, end = reply[: longest * 3 // 4], reply[-longest // 4 :]
+        reply = f"{start}\n[{len(reply) - longest} characters were left out here; ask for less at a time]\n{end}"
     return ToolFinished(
         call_id=item.call.id,
         tool=item.call.name,

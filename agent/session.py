@@ -1,10 +1,13 @@
 """Owns what a front end holds: one conversation with its log, and the verbs on it."""
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from agent.ask import Patience, Words
+from agent.blocks import Image
 from agent.errors import ModelError
 from agent.events import (
     Event,
@@ -36,6 +39,11 @@ async def _nothing() -> None:
     """Capture nothing before a change."""
 
 
+def _described(tool: AnyTool, *, brief: bool) -> str:
+    whole = tool.__doc__ or ""
+    return re.split(r"(?<=\.)\s", whole, maxsplit=1)[0] if brief else whole
+
+
 @dataclass(frozen=True, slots=True)
 class Setting:
     """All that a session runs with. `preface` is what the model is told before the first prompt."""
@@ -50,6 +58,8 @@ class Setting:
     rules: tuple[Rule, ...] = ()
     person: bool = False
     effort: str = ""
+    brief: bool = False  # tools are described in one sentence each
+    longest: int = 100_000  # characters of a reply to a call
     patience: Patience = field(default_factory=Patience)
     before_change: Callable[[], Awaitable[None]] = _nothing
 
@@ -68,9 +78,13 @@ class Session:
         self._questions: dict[str, asyncio.Future[str]] = {}
         self._left = False
         self._gate = Gate(setting.mode, setting.rules, self.tell, person=setting.person)
-        execute = Execute(setting.tools, setting.workspace, self._gate, self.tell, self._ask, setting.before_change)
+        execute = Execute(
+            setting.tools, setting.workspace, self._gate, self.tell, self._ask, setting.before_change, setting.longest
+        )
         tools = offered(setting.tools, attended=setting.person)
-        offers = tuple(ToolOffer(name, tool.__doc__ or "", parameters(tool.arguments)) for name, tool in tools.items())
+        offers = tuple(
+            ToolOffer(name, _described(tool, brief=setting.brief), parameters(tool.arguments)) for name, tool in tools.items()
+        )
         words = Words(setting.system, offers, log.id, setting.effort)
         self._loop = Loop(setting.models, words, execute, self._history, self.tell, setting.patience)
         for event in found.events if found else ():
@@ -113,12 +127,25 @@ class Session:
         if self._history.open_turn:
             self.tell(TurnFinished(turn=self._history.turn, status="interrupted", text="", reason="jumar was killed"))
 
-    async def turn(self, prompt: str, limits: Limits | None = None, *, by_check: bool = False) -> TurnFinished:
+    @property
+    def model(self) -> str:
+        """The name of the model that is asked first."""
+        return self._setting.models[0].name
+
+    @property
+    def sees(self) -> bool:
+        """Whether that model can be shown pictures."""
+        return self._setting.models[0].capabilities.images
+
+    async def turn(
+        self, prompt: str, limits: Limits | None = None, *, by_check: bool = False, images: tuple[Image, ...] = ()
+    ) -> TurnFinished:
         """Run one turn to its end. A cancelled one ends as such; an outer cancellation is passed on when it has."""
         if self._running is not None or self._compacting is not None:
             raise RuntimeError("a turn is running; steer it instead")
         preface = "" if self._history.turn else self._setting.preface
-        self.tell(TurnStarted(turn=self._history.turn + 1, prompt=prompt, preface=preface, by="check" if by_check else "person"))
+        by: Literal["person", "check"] = "check" if by_check else "person"
+        self.tell(TurnStarted(turn=self._history.turn + 1, prompt=prompt, preface=preface, by=by, images=images))
         self._running = running = asyncio.create_task(self._loop.turn(limits or Limits()))
         outer: asyncio.CancelledError | None = None
         while not running.done():
@@ -136,11 +163,11 @@ class Session:
             raise outer
         return stopped if running.cancelled() else running.result()
 
-    def steer(self, text: str) -> bool:
+    def steer(self, text: str, images: tuple[Image, ...] = ()) -> bool:
         """Say more while a turn runs; it reaches the model with the next step. False where no turn runs."""
         if self._running is None or self._running.done():
             return False
-        self.tell(Steered(text=text, step=self._history.step + (2 if self._loop.asking else 1)))
+        self.tell(Steered(text=text, step=self._history.step + (2 if self._loop.asking else 1), images=images))
         return True
 
     def decide(self, call_id: str, answered: Answered) -> bool:

@@ -52,6 +52,13 @@ def run_parser(prog: str = "jumar", usage: str = _USAGE, description: str = _DES
     )
     top.add_argument("--version", action="version", version=f"jumar {__version__}")
     top.add_argument("-p", "--prompt", metavar="TEXT", help="what to do; - reads it from stdin; piped stdin is appended")
+    top.add_argument(
+        "--image",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a picture that the model is shown with the prompt; again for more",
+    )
     add = top.add_argument_group("what it may do").add_argument
     add(
         "--mode",
@@ -126,6 +133,8 @@ def options_of(parser: Parser, given: argparse.Namespace) -> RunOptions:
         parser.error("say what to do: jumar -p TEXT; or see it work without a key: jumar demo")
     if streamed and given.prompt is not None:
         parser.error("--input-format stream-json takes its prompts from stdin, not from -p")
+    if streamed and given.image:
+        parser.error("--input-format stream-json takes pictures with its messages, not from --image")
     if streamed and given.output_format != "stream-json":
         parser.error("--input-format stream-json needs --output-format stream-json")
     if given.deltas and given.output_format != "stream-json":
@@ -148,6 +157,7 @@ def options_of(parser: Parser, given: argparse.Namespace) -> RunOptions:
     return RunOptions(
         prompts=None if streamed else (given.prompt,),
         cwd=cwd.resolve(),
+        images=tuple(Path(name) for name in given.image),
         add_dirs=tuple(Path(folder).resolve() for folder in given.add_dir),
         output_format=cast("OutputFormat", given.output_format),
         deltas=given.deltas,

@@ -7,7 +7,19 @@ from typing import Any
 from agent.events import Warned
 from agent.gate import Answered
 from agent.session import Session
-from jumar.inputs import AnswerMessage, AnyMessage, CancelMessage, DecideMessage, PromptMessage, SteerMessage, read_messages
+from jumar.inputs import (
+    AnswerMessage,
+    AnyMessage,
+    CancelMessage,
+    CompactMessage,
+    DecideMessage,
+    HurryMessage,
+    PromptMessage,
+    SteerMessage,
+    UncompactMessage,
+    read_messages,
+)
+from jumar.pictures import blind
 from jumar.run import Run
 
 
@@ -17,7 +29,7 @@ class Conversation:
     def __init__(self, session: Session, run: Run) -> None:
         self._session = session
         self._run = run
-        self._prompts: deque[str] = deque()
+        self._prompts: deque[PromptMessage | SteerMessage] = deque()
         self._turn: asyncio.Task[None] | None = None
 
     async def lead(self) -> None:
@@ -28,7 +40,8 @@ class Conversation:
         try:
             while getting is not None or self._turn is not None or self._prompts:
                 if self._turn is None and self._prompts:
-                    self._turn = asyncio.create_task(self._run.prompt(self._session, self._prompts.popleft()))
+                    said = self._prompts.popleft()
+                    self._turn = asyncio.create_task(self._run.prompt(self._session, said.text, said.images))
                 waiting: list[asyncio.Task[Any]] = [task for task in (getting, self._turn) if task is not None]
                 await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
                 if self._turn is not None and self._turn.done():
@@ -55,28 +68,53 @@ class Conversation:
         else:
             turn.result()
 
+    def _reshape(self, message: CompactMessage | UncompactMessage) -> str:
+        if self._turn is not None or self._prompts:
+            return f"a turn is running; {message.type} when it is over"
+        if isinstance(message, UncompactMessage):
+            return self._session.uncompact()
+        self._turn = asyncio.create_task(self._compact(message.hint))
+        return ""
+
+    async def _compact(self, hint: str) -> None:
+        if fault := await self._session.compact(hint):
+            self._session.tell(Warned(text=fault))
+
+    def _say(self, message: PromptMessage | SteerMessage) -> str:
+        if message.images and not self._session.sees:
+            return f"a message was passed over: {blind(self._session.model)}"
+        if isinstance(message, PromptMessage) or not self._session.steer(message.text, message.images):
+            self._prompts.append(message)
+        return ""
+
     def _carry_out(self, message: AnyMessage | str) -> str:
         """Carry out one message; return what is wrong with it, if anything is."""
         match message:
             case str():
                 return message
-            case PromptMessage():
-                self._prompts.append(message.text)
-            case SteerMessage():
-                if not self._session.steer(message.text):
-                    self._prompts.append(message.text)
+            case PromptMessage() | SteerMessage():
+                return self._say(message)
             case DecideMessage():
                 if not self._session.decide(message.call_id, Answered(message.allow, message.words)):
                     return f"no approval waits under the id {message.call_id!r}"
             case AnswerMessage():
                 if not self._session.answer(message.call_id, message.text):
                     return f"no question waits under the id {message.call_id!r}"
+            case HurryMessage():
+                if not self._session.hurry():
+                    return "no request waits to be tried again"
+            case CompactMessage() | UncompactMessage():
+                return self._reshape(message)
             case CancelMessage():
-                if self._turn is None and not self._prompts:
-                    return "nothing runs that could be cancelled"
-                if self._turn is not None:
-                    self._turn.cancel()
-                else:
-                    self._prompts.clear()
-                    self._run.stopped()
+                return self._cancel()
+        return ""
+
+    def _cancel(self) -> str:
+        if self._turn is not None:
+            self._turn.cancel()
+        elif self._prompts:
+            self._prompts.clear()
+            self._run.stopped()
+        else:
+            return "nothing runs that could be cancelled"
         return ""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from agent import config
+from agent.blocks import Image
 from agent.context import environment as surroundings
 from agent.context import instructions
 from agent.errors import UsageError
@@ -35,11 +36,12 @@ from jumar import __version__
 from jumar.home import Home, home
 from jumar.options import RunOptions
 from jumar.output_schema import OutputSchema
+from jumar.pictures import blind, shown
 from jumar.printers import JsonPrinter, Printer, StreamPrinter, TextPrinter, stderr_line
+from jumar.profile import profile_of
 from jumar.run import Expected, Run, Wanted
 from jumar.trust import demand, tree_root
 from jumar.wiring import choose, connected_models, find_tools
-from prompts import words
 
 SIGNAL_CODES = {signal.SIGHUP: 129, signal.SIGINT: 130, signal.SIGTERM: 143}
 BROKEN_PIPE_CODE = 141
@@ -59,6 +61,7 @@ class Headless:
         self._stopped: asyncio.Task[Any] | None = None  # what one has ended, and is left to end in peace
         self._ended_by = 0  # the exit code of the signal that ended the run
         self._told = False  # whether the result was
+        self._images: tuple[Image, ...] = ()  # that go with the prompt
 
     async def run(self, model: Model | None = None, expected: Expected | None = None) -> int:
         """Run to the end and return the exit code. Raises JumarError where nothing was asked of a model yet.
@@ -93,6 +96,7 @@ class Headless:
         settings = config.load(place.config / "config.toml")
         schema = OutputSchema.load(options.output_schema) if options.output_schema else None
         tools = find_tools()
+        self._images = await shown(options.images)
         rules = _rules(options, settings, tools)
         mode = Mode(options.mode or settings.mode)
         folder, ledger = place.sessions, place.ledger
@@ -105,6 +109,11 @@ class Headless:
         models, warnings, keys = ((model,), (), ()) if model else await self._connect(settings, place)
         for one in models:
             given_back.push_async_callback(one.close)
+        if self._images or options.prompts is None:
+            await models[0].ready()
+        if self._images and not models[0].capabilities.images:
+            raise UsageError(blind(models[0].name))
+        profile = await profile_of(models[0], tools)
         hidden = key_variables(settings)
         if unusual := [name for name in hidden if name in self._environment and not is_secret(name)]:
             seal(unusual)
@@ -125,12 +134,14 @@ class Headless:
             today = datetime.now().astimezone().date()
             may = permits(mode, rules, person=person)
             around = surroundings(root, options.cwd, person=person, git=told, today=today, permits=may)
-            preface = f"{around}\n\n{instructions(root, options.cwd)}".rstrip()
+            preface = f"{around}\n\n{instructions(root, options.cwd, profile.instructions)}".rstrip()
         setting = Setting(
             models=models,
             workspace=workspace,
-            tools=tools,
-            system=words("system"),
+            tools=profile.tools,
+            system=profile.system,
+            brief=profile.brief,
+            longest=profile.reply,
             preface=preface,
             version=__version__,
             mode=mode,
@@ -174,6 +185,7 @@ class Headless:
             async with asyncio.timeout(options.seconds):
                 chosen = await choose(settings, self._environment, place.state, options.models, options.context)
                 models, warnings = await connected_models(chosen)
+                await models[0].ready()
                 return models, (*chosen.warnings, *warnings), chosen.keys
         except TimeoutError:
             raise UsageError("the time was up before the server said which models it has; name one with -m", 5) from None
@@ -186,7 +198,7 @@ class Headless:
 
             await self._see_to(Conversation(session, run).lead())
         else:
-            await self._see_to(run.prompts(session, self._options.prompts))
+            await self._see_to(run.prompts(session, self._options.prompts, self._images))
         run.interrupt(self._ended_by)
         await self._see_to(run.settle())
         run.interrupt(self._ended_by)

@@ -8,13 +8,19 @@ import sys
 import threading
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
+from agent.blocks import Image
 from agent.errors import UsageError
+from agent.pictures import MOST
+from jumar.pictures import from_message
 
 _PATIENCE = 1.0  # seconds that a silent pipe is waited for
 _LARGEST = 4 << 20  # bytes that are appended to a prompt
 _LONGEST = 16 << 20  # bytes of one message
+
+
+Pictures = Annotated[tuple[Annotated[Image, BeforeValidator(from_message)], ...], Field(max_length=MOST)]
 
 
 class Message(BaseModel):
@@ -28,6 +34,7 @@ class PromptMessage(Message):
 
     type: Literal["prompt"]
     text: str = Field(min_length=1)
+    images: Pictures = ()
 
 
 class SteerMessage(Message):
@@ -35,6 +42,7 @@ class SteerMessage(Message):
 
     type: Literal["steer"]
     text: str = Field(min_length=1)
+    images: Pictures = ()
 
 
 class DecideMessage(Message):
@@ -60,7 +68,35 @@ class CancelMessage(Message):
     type: Literal["cancel"]
 
 
-AnyMessage = PromptMessage | SteerMessage | DecideMessage | AnswerMessage | CancelMessage
+class HurryMessage(Message):
+    """Try at once what waits to be tried again."""
+
+    type: Literal["hurry"]
+
+
+class CompactMessage(Message):
+    """Shorten what the model is told; `hint` is for the note that stands in its place."""
+
+    type: Literal["compact"]
+    hint: str = ""
+
+
+class UncompactMessage(Message):
+    """Take the last shortening back."""
+
+    type: Literal["uncompact"]
+
+
+AnyMessage = (
+    PromptMessage
+    | SteerMessage
+    | DecideMessage
+    | AnswerMessage
+    | CancelMessage
+    | HurryMessage
+    | CompactMessage
+    | UncompactMessage
+)
 
 
 def read_messages(queue: "asyncio.Queue[AnyMessage | str | None]") -> None:

@@ -13,6 +13,7 @@ class RunOptions:
 
     prompts: tuple[str, ...] | None
     cwd: Path
+    images: tuple[Path, ...] = ()  # that go with the prompt
     add_dirs: tuple[Path, ...] = ()
     output_format: OutputFormat = "text"
     deltas: bool = False

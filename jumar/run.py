@@ -9,8 +9,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from agent.blocks import Image
 from agent.errors import RETRYABLE, Fault, JumarError
-from agent.events import Denied, Event, FileChanged, Repaired, RunFinished, ToolFinished, TurnFinished, Verified, VerifyOutcome
+from agent.events import (
+    Compacted,
+    Denied,
+    Event,
+    FileChanged,
+    Repaired,
+    RunFinished,
+    ToolFinished,
+    TurnFinished,
+    TurnStarted,
+    Verified,
+    VerifyOutcome,
+)
 from agent.ledger.span import Span
 from agent.ledger.store import FileChange
 from agent.loop import Limits
@@ -55,6 +68,7 @@ class Run:
         self._costs: list[float | None] = []  # of the turns
         self._repairs: Counter[str] = Counter()
         self._steps = 0
+        self._in_turn = False
         self._denied: list[Denied] = []
         self._verify: VerifyOutcome | None = None
         self._structured: Any = None
@@ -78,7 +92,13 @@ class Run:
                 self._finished(event)
             case Repaired():
                 self._repairs[event.kind] += 1
+            case TurnStarted():
+                self._in_turn = True
+            case Compacted() if not self._in_turn:  # in a turn it counts with it
+                self._usage += event.usage
+                self._costs += [event.cost] if event.usage.prompt else []
             case TurnFinished():
+                self._in_turn = False
                 self._last = event
                 if event.usage.prompt or event.steps:
                     self._costs.append(event.cost)
@@ -97,20 +117,23 @@ class Run:
         if due is not None and came != due:
             self._different.append(f"{event.tool} {event.subject}: {_outcome(*came)}, in the recording {_outcome(*due)}")
 
-    async def prompts(self, session: Session, texts: Sequence[str]) -> None:
-        """Run prompts one after the other, as long as they end well; after the last, look at what else is wanted."""
+    async def prompts(self, session: Session, texts: Sequence[str], images: tuple[Image, ...]) -> None:
+        """Run prompts one after the other, as long as they end well; after the last, look at what else is wanted.
+
+        Pictures go with the last.
+        """
         for text in texts[:-1]:
             await session.turn(text, self._left())
             if self._last.status != "done":
                 return
-        await self.prompt(session, texts[-1])
+        await self.prompt(session, texts[-1], images)
 
-    async def prompt(self, session: Session, text: str) -> None:
+    async def prompt(self, session: Session, text: str, images: tuple[Image, ...]) -> None:
         """Run one prompt of the person, until the answer fits the schema and the check passes, or their rounds are over."""
         self._missed, self._structured, self._verify = "", None, None
         schema = self._wanted.schema
         tries = 0 if self._wanted.expected is not None else 1  # what is played cannot be asked to mend anything
-        await session.turn(schema.demand(text) if schema else text, self._left())
+        await session.turn(schema.demand(text) if schema else text, self._left(), images=images)
         unfit = failed = 0
         while self._last.status == "done":
             if fault := self._unfit():

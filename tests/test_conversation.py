@@ -6,7 +6,8 @@ import os
 import signal
 from typing import Any
 
-from tests.fakes import ScriptedServer, answer
+from agent.messages import Usage
+from tests.fakes import ScriptedServer, answer, failure
 from tests.runs import JUMAR, Person, alive, ended, until, valid
 
 
@@ -122,3 +123,43 @@ async def test_stdin_that_does_not_wait_is_waited_for(person: Person, server: Sc
     os.close(writing)
     run = await ended(program)
     assert (run.code, run.result["text"]) == (0, "done")
+
+
+async def test_a_program_can_shorten_what_is_told_take_that_back_and_hurry(person: Person, server: ScriptedServer) -> None:
+    fields = ("Goal", "Decisions", "Files touched", "Open work", "Commands run", "Plan")
+    note = "\n".join(f"## {field}\nNOTED" for field in fields)
+    slow = failure(429, {"error": {"message": "slow down"}}, {"retry-after": "59"})
+    server.script.extend([answer("one"), answer(note, usage=Usage(1000, 100)), answer("two"), slow, answer("three")])
+    program = await person.start("--input-format", "stream-json", "--output-format", "stream-json", "--trust")
+    assert program.stdin is not None
+    assert program.stdout is not None
+    read: list[dict[str, Any]] = []
+
+    async def say(until_told: str, **message: object) -> dict[str, Any]:
+        assert program.stdin is not None
+        assert program.stdout is not None
+        program.stdin.write(json.dumps(message).encode() + b"\n")
+        while True:
+            read.append(json.loads(await asyncio.wait_for(program.stdout.readline(), 30)))
+            if read[-1]["type"] == until_told:
+                return read[-1]
+
+    assert (await say("warned", type="compact"))["text"] == "there is nothing to compact"
+    assert (await say("warned", type="uncompact"))["text"] == "nothing is compacted"
+    assert (await say("warned", type="hurry"))["text"] == "no request waits to be tried again"
+    await say("turn.finished", type="prompt", text="first")
+    compacted = await say("history.compacted", type="compact", hint="the tests")
+    assert (compacted["reason"], compacted["note"]) == ("the person asked for it", note)
+    await say("turn.finished", type="prompt", text="second")
+    await say("history.uncompacted", type="uncompact")
+    await say("request.retried", type="prompt", text="third")
+    await say("turn.finished", type="hurry")
+    program.stdin.close()
+    rest = [json.loads(line) for line in (await program.stdout.read()).splitlines()]
+    valid([*read, *rest])
+    assert (rest[-1]["text"], rest[-1]["usage"]["prompt"]) == ("three", 1030)
+    second, third = (body["messages"] for body in (server.bodies()[2], server.bodies()[-1]))
+    assert [message["role"] for message in second] == ["system", "user", "user"]
+    assert "NOTED" in second[1]["content"]
+    assert [message["role"] for message in third] == ["system", "user", "assistant", "user", "assistant", "user"]
+    assert "the tests" in server.bodies()[1]["messages"][-1]["content"]
