@@ -165,6 +165,7 @@ class Stored:
         import tempfile
 
         told = {name: {"at": kept.at, **({} if kept.key is None else {"key": kept.key})} for name, kept in sorted(rows.items())}
+        name = ""
         try:
             handle, name = tempfile.mkstemp(dir=self._path.parent, prefix=".keys.")
             with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -173,6 +174,8 @@ class Stored:
                 os.fsync(handle)
             Path(name).replace(self._path)
         except OSError as error:
+            if name:
+                Path(name).unlink(missing_ok=True)
             raise UsageError(f"cannot store a key in {self._path}: {error.strerror}", 1) from error
 
     @contextmanager
@@ -294,6 +297,7 @@ async def _first_line(command: tuple[str, ...], environment: Mapping[str, str]) 
         return transport.get_returncode() or 0, line
     finally:
         transport.close()  # ends it, too
+        await said.ended.wait()
 
 
 class _Said(asyncio.SubprocessProtocol):
@@ -301,12 +305,14 @@ class _Said(asyncio.SubprocessProtocol):
 
     def __init__(self) -> None:
         self.held = bytearray()
+        self.ended = asyncio.Event()
         self.over = asyncio.Event()
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
         self.held += data[: max(0, _LARGEST + 1 - len(self.held))]
 
     def process_exited(self) -> None:
+        self.ended.set()
         asyncio.get_running_loop().call_later(_SECONDS_AFTER_END, self.over.set)
 
     def connection_lost(self, exc: Exception | None) -> None:

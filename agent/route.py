@@ -12,8 +12,8 @@ from agent.keys import Found
 LOCAL = "local"  # the endpoint of no server: what follows is a file
 _AUTHENTICATION = 77
 _NO_MODEL = (
-    "no model is set up: export MOONSHOT_API_KEY=…, or run jumar login ENDPOINT (jumar endpoints lists them), "
-    "or set JUMAR_BASE_URL for a server of your own; without any: jumar demo"
+    "no model is set up: export MOONSHOT_API_KEY=…, or run jumar login ENDPOINT, or set JUMAR_BASE_URL for a server of your own; "
+    "see jumar endpoints, or, without a model, jumar demo"
 )
 
 

@@ -147,12 +147,12 @@ def _login(arguments: Sequence[str]) -> int:
     import asyncio
 
     from agent.config import load
-    from agent.keys import Stored
+    from agent.keys import Keys, Stored
     from jumar.login import ask_for_key, log_in, named
 
     place = home(os.environ)
     endpoint = named(given.endpoint, load(place.config / "config.toml"))
-    asyncio.run(log_in(endpoint, ask_for_key(endpoint), Stored(place.state), sys.stdout))
+    asyncio.run(log_in(endpoint, ask_for_key(endpoint), Keys(os.environ, Stored(place.state)), sys.stdout))
     return 0
 
 

@@ -26,8 +26,9 @@ def named(name: str, settings: Config) -> Endpoint:
     return endpoint
 
 
-async def log_in(endpoint: Endpoint, key: str, stored: Stored, out: TextIO) -> None:
+async def log_in(endpoint: Endpoint, key: str, keys: Keys, out: TextIO) -> None:
     """Ask the endpoint what it thinks of the key, store it, and say both. Raises JumarError where it is refused."""
+    stored = keys.stored
     if not key:
         raise UsageError("no key was given; nothing is stored")
     if len(key) > _LONGEST or not key.isascii() or not key.isprintable() or " " in key:
@@ -37,6 +38,8 @@ async def log_in(endpoint: Endpoint, key: str, stored: Stored, out: TextIO) -> N
     if where == str(stored.path):
         out.write("no keyring is there to keep it, so it is in a file that only you can read (see docs/config.md)\n")
     out.write(f"the key of {endpoint.name} is stored in {where}; use it: jumar -p PROMPT -m {endpoint.name}:MODEL\n")
+    if earlier := keys.where(endpoint, {}):
+        out.write(f"but the key in {safe_line(earlier)} comes before it\n")
 
 
 async def _verdict(endpoint: Endpoint, key: str) -> str:
@@ -62,18 +65,23 @@ async def _verdict(endpoint: Endpoint, key: str) -> str:
 
 
 def ask_for_key(endpoint: Endpoint) -> str:
-    """Read a key from the terminal without showing it, or the first line of stdin where that is none."""
-    if not sys.stdin.isatty():
-        return sys.stdin.readline(_LONGEST + 2).strip()
-    import getpass
-
+    """Read a key from the terminal without showing it, or the first line of stdin where that is none. Raises UsageError."""
     if endpoint.terms:
         print(endpoint.terms, file=sys.stderr)
+    if not sys.stdin.isatty():
+        return sys.stdin.buffer.readline(_LONGEST + 2).decode("utf-8", "replace").strip()
+    import getpass
+    import signal
+
+    # Without this, Ctrl-C would leave the terminal as it is while nothing is to be shown.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         return getpass.getpass(f"key of {endpoint.name} ({shown(endpoint.base_url)}; it is not shown): ").strip()
     except (EOFError, KeyboardInterrupt):
         print(file=sys.stderr)
-        return ""
+        raise UsageError("nothing is stored", 130) from None
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def rows(settings: Config, environment: Mapping[str, str], stored: Stored) -> list[dict[str, str]]:

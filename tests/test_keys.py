@@ -6,6 +6,7 @@ import os
 import pty
 import stat
 import sys
+import termios
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from io import StringIO
@@ -377,8 +378,9 @@ async def test_a_key_that_is_not_refused_is_stored(
     server.models = models
     kept, out = stored(tmp_path), StringIO()
     endpoint = replace(LAB, base_url=server.base_url, lists_for_all=public)
-    await log_in(endpoint, KEY, kept, out)
+    await log_in(endpoint, KEY, Keys({"LAB": "k"}, kept), out)
     assert words in out.getvalue()
+    assert out.getvalue().endswith("but the key in LAB comes before it\n")
     assert KEY not in out.getvalue()
     assert await kept.find(endpoint) == Found(KEY, str(kept.path))
 
@@ -399,7 +401,7 @@ async def test_a_key_that_is_refused_or_none_is_not_stored(
     server.models = failure(401, {"error": {"message": f"wrong {KEY}"}})
     kept = stored(tmp_path)
     with pytest.raises(JumarError, match=words) as raised:
-        await log_in(replace(LAB, base_url=server.base_url), typed, kept, StringIO())
+        await log_in(replace(LAB, base_url=server.base_url), typed, Keys({}, kept), StringIO())
     assert not typed or typed not in str(raised.value)
     assert not kept.path.exists()
 
@@ -421,26 +423,38 @@ async def test_what_cannot_be_meant_is_told_in_one_line(person: Person, argument
     assert words in run.err
 
 
-async def test_a_terminal_does_not_show_the_key_that_is_typed(person: Person, server: ScriptedServer) -> None:
-    lab(person, server)
+async def typed(person: Person, keys: bytes) -> tuple[int, str, int]:
+    """Type at the prompt of a login; return its exit code, what the terminal showed, and its modes at the end."""
     primary, secondary = pty.openpty()
     program = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", f"import os, sys; os.login_tty(0); os.execv({str(JUMAR)!r}, ['jumar', 'login', 'lab'])"),
+        *(sys.executable, "-c", f"import os; os.login_tty(0); os.execv({str(JUMAR)!r}, ['jumar', 'login', 'lab'])"),
         cwd=person.root,
         env=person.environment,
         stdin=secondary,
         stdout=secondary,
         stderr=secondary,
     )
+    told = b""
+    while b"it is not shown" not in told:
+        told += await asyncio.to_thread(os.read, primary, 1 << 16)
+    os.write(primary, keys)
+    code = await program.wait()
+    modes = termios.tcgetattr(secondary)[3]
     os.close(secondary)
-    begun = b""
-    while b"it is not shown" not in begun:
-        begun += await asyncio.to_thread(os.read, primary, 1 << 16)
-    os.write(primary, f"{KEY}\n".encode())
-    told = (begun + await asyncio.to_thread(read_all, primary)).decode()
-    assert await program.wait() == 0
+    return code, (told + await asyncio.to_thread(read_all, primary)).decode(), modes
+
+
+async def test_a_terminal_does_not_show_the_key_that_is_typed(person: Person, server: ScriptedServer) -> None:
+    lab(person, server)
+    code, told, modes = await typed(person, f"{KEY}\n".encode())
+    assert code == 0
     assert KEY not in told
     assert "the key of lab is stored in" in told
+    assert modes & termios.ECHO
+    code, told, modes = await typed(person, b"half\x03")
+    assert code == 130
+    assert "nothing is stored" in told
+    assert modes & termios.ECHO
 
 
 async def test_the_list_tells_where_keys_are_and_never_one(person: Person, server: ScriptedServer) -> None:
