@@ -225,10 +225,11 @@ def test_how_it_finished_follows_from_what_came(reason: str | None, delta: dict[
 
 
 @pytest.mark.parametrize("delta", [{}, {"content": ""}, {"content": " \n"}, {"reasoning": "hm"}, {"tool_calls": [{}]}])
-def test_an_answer_of_nothing_is_garbled(delta: dict[str, Any]) -> None:
-    with pytest.raises(ModelError) as caught:
-        merged(delta, reason="tool_calls")
-    assert caught.value.fault is Fault.GARBLED
+def test_an_answer_of_nothing_is_an_empty_one(delta: dict[str, Any]) -> None:
+    last = merged(delta, reason="tool_calls")
+    assert last.finish == "stop"
+    assert not last.answer.text.strip()
+    assert last.answer.calls == ()
 
 
 def test_what_a_filter_stopped_is_refused() -> None:

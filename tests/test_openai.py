@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from agent.config import Connection
+from agent.endpoints import server_at
 from agent.errors import Fault
 from agent.messages import Answer, Call, Message, Prompt, Reply, Usage
-from agent.model import CallDelta, Failed, Finished, TextDelta
+from agent.model import CallDelta, Chunk, Failed, Finished, ReasoningDelta, Request, TextDelta
 from agent.providers.body import Body
-from agent.providers.dialects import dialect_of, server_at
+from agent.providers.dialects import dialect_of
 from agent.providers.families import Family
 from agent.providers.openai import OpenAIModel
 from tests.asking import KEY, asking, failed, finished, model_of, stream
@@ -42,10 +43,10 @@ PLAYED: dict[str, tuple[str, tuple[Call, ...], str, str, str, Usage]] = {
         (README,), "", "", "calls", Usage(189, 62, 0),
     ),
     "llamacpp-qwen1.5b-auto-leaked-call": (
-        '```json\n{\n  "name": "read_file",\n  "arguments": {\n    "path": "README.md"\n  }\n}\n```',
-        (), "", "", "stop", Usage(350, 30, 18),
+        "", (README,), "", "", "calls", Usage(350, 30, 18),
     ),
     "llamacpp-qwen1.5b-length": ("1, 2, 3, 4", (), "", "", "length", Usage(38, 10, 24)),
+    "llamacpp-qwen1.5b-required-call": ("", (README,), "", "", "calls", Usage(350, 64, 349)),
     "llamacpp-qwen1.5b-text": (
         "The moon is a celestial body that orbits Earth and is the only natural satellite of our planet.",
         (), "", "", "stop", Usage(37, 20, 5),
@@ -54,11 +55,16 @@ PLAYED: dict[str, tuple[str, tuple[Call, ...], str, str, str, Usage]] = {
         "", (Call("functions.read_file:0", "read_file", '{"path": "README.md'),), "", "", "calls", Usage(344, 17),
     ),
     "vllm0.32-k2-call-truncated": ("", (Call("functions.read_file:0", "read_file", '{"'),), "", "", "length", Usage(344, 9)),
+    "vllm0.32-k2-no-section": ("", (README,), "", "", "calls", Usage(344, 16)),
     "vllm0.32-k2-nonstream-call": ("I'll read it. ", (README,), "", "", "calls", Usage(344, 24)),
     "vllm0.32-k2-one-call": ("", (README,), "", "", "calls", Usage(344, 18)),
     "vllm0.32-k2-text-after-call": ("", (README,), "", "", "calls", Usage(344, 20)),
     "vllm0.32-k2-text-then-call": ("I'll read the README first. ", (README,), "", "", "calls", Usage(344, 26)),
     "vllm0.32-k2-text": ("Hello! The answer is 42.\n\n```python\nprint('hi')\n```\n", (), "", "", "stop", Usage(33, 19)),
+    "vllm0.32-k2-text-with-tools": ("Hello! The answer is 42.", (), "", "", "stop", Usage(344, 10)),
+    "vllm0.32-k2-think": (
+        "Let me look. ", (README,), "The user wants the README.", "", "calls", Usage(344, 31),
+    ),
     "vllm0.32-k2-two-calls": ("Reading and writing. ", (README, HELLO), "", "", "calls", Usage(344, 55)),
     "vllm0.32-k2-unclosed": ("", (README,), "", "", "calls", Usage(344, 16)),
     "vllm0.32-k2-unknown-tool": (
@@ -67,12 +73,16 @@ PLAYED: dict[str, tuple[str, tuple[Call, ...], str, str, str, Usage]] = {
     "vllm0.32-k2t-nonstream-think-call": ("Text. ", (README,), "Reason.", "reasoning", "calls", Usage(344, 24)),
     "vllm0.32-k2t-nothink": ("Hello!", (), "", "", "stop", Usage(344, 3)),
     "vllm0.32-k2t-si8-short-call": ("", (README,), "Ok.", "reasoning", "calls", Usage(344, 21)),
+    "vllm0.32-k2t-si8-text": (
+        "Hello! The answer is 42 and nothing else matters today.", (), "Hi.", "reasoning", "stop", Usage(33, 18),
+    ),
     "vllm0.32-k2t-si8-think-two-calls": (
         "Let me look. ", (README, HELLO), "The user wants the README.", "reasoning", "calls", Usage(344, 62),
     ),
     "vllm0.32-k2t-think-call": (
         "Let me look. ", (README,), "The user wants the README. I will read it.", "reasoning", "calls", Usage(344, 35),
     ),
+    "vllm0.32-k2t-think-unclosed-call": ("", (README,), "I should read it", "reasoning", "calls", Usage(344, 23)),
     "vllm0.32-k2t-think-only": ("", (), "I keep thinking and thinking", "reasoning", "length", Usage(344, 5)),
     "vllm0.32-k2t-think-text": ("Hello there!", (), "The user greets me.", "reasoning", "stop", Usage(33, 11)),
     "vllm0.32-qwen0.5b-free-text": (
@@ -82,17 +92,21 @@ PLAYED: dict[str, tuple[str, tuple[Call, ...], str, str, str, Usage]] = {
 
 
 REFUSED: dict[str, Fault] = {
+    "llamacpp-error-badbody": Fault.REFUSED,
     "llamacpp-error-context": Fault.CONTEXT,
+    "llamacpp-error-toolchoice": Fault.REFUSED,
     "vllm0.32-k2-error-badrole": Fault.REFUSED,
     "vllm0.32-k2-error-context": Fault.CONTEXT,
     "vllm0.32-k2-error-maxtokens": Fault.REFUSED,
     "vllm0.32-k2-error-model": Fault.REFUSED,
-    "vllm0.32-k2-odd-id": Fault.GARBLED,
 }
 
 
+EMPTY = "vllm0.32-k2-odd-id"  # its parser lost the call
+
+
 def test_every_capture_is_played() -> None:
-    assert {path.stem for path in CAPTURES.glob("*.sse")} == PLAYED.keys() | REFUSED.keys()
+    assert {path.stem for path in CAPTURES.glob("*.sse")} == PLAYED.keys() | REFUSED.keys() | {EMPTY}
 
 
 @pytest.mark.parametrize("size", [None, 7])
@@ -113,6 +127,127 @@ async def test_what_a_real_server_refused_is_the_right_fault(name: str) -> None:
 
 
 SHORT = capture("vllm0.32-k2t-si8-short-call")
+
+
+async def streamed(*script: Response, request: Request | None = None) -> tuple[list[Chunk], list[dict[str, Any]]]:
+    """Return what one request told, and the bodies that it took."""
+    async with ScriptedServer(script) as server, model_of(server) as model:
+        return [chunk async for chunk in model.stream(request or asking())], server.bodies()
+
+
+NOTHING = Response((event({"role": "assistant"}), event({}, "tool_calls"), b"data: [DONE]\n\n"))
+
+
+async def test_a_stream_that_held_nothing_is_asked_for_once_more_without_streaming() -> None:
+    whole = recorded(capture("vllm0.32-k2-nonstream-call"))
+    for empty in (recorded(capture(EMPTY)), NOTHING):
+        chunks, bodies = await streamed(empty, whole)
+        last = chunks[-1]
+        assert isinstance(last, Finished)
+        assert last.answer.calls == (README,)
+        assert "".join(chunk.text for chunk in chunks if isinstance(chunk, TextDelta)) == last.answer.text == "I'll read it. "
+        assert [repair.kind for repair in last.repairs] == ["resent"]
+        assert [body["stream"] for body in bodies] == [True, False]
+        assert "stream_options" not in bodies[1]
+        assert bodies[0]["messages"] == bodies[1]["messages"]
+        assert last.usage.prompt in {344, 688}
+
+
+async def test_thinking_that_was_shown_stays_and_both_requests_are_counted() -> None:
+    thought = Response(
+        (
+            event({"reasoning": "Hm."}),
+            event({"tool_calls": [{"index": 0}]}),
+            event({}, "tool_calls", usage={"prompt_tokens": 10, "completion_tokens": 1}),
+        )
+    )
+    chunks, _ = await streamed(thought, recorded(capture("vllm0.32-k2t-nonstream-think-call")))
+    last = chunks[-1]
+    assert isinstance(last, Finished)
+    assert "".join(chunk.text for chunk in chunks if isinstance(chunk, ReasoningDelta)) == last.answer.reasoning == "Hm."
+    assert last.answer.calls == (README,)
+    assert last.usage == Usage(354, 25)
+
+
+async def test_where_nothing_comes_again_the_answer_is_empty() -> None:
+    for second in (NOTHING, failure(400, {"error": {"message": "stream must be true"}})):
+        chunks, bodies = await streamed(NOTHING, second)
+        [last] = chunks
+        assert isinstance(last, Finished)
+        assert (last.answer.text, last.answer.calls, len(bodies)) == ("", (), 2)
+
+
+async def test_thinking_alone_is_not_asked_for_again() -> None:
+    chunks, bodies = await streamed(answer("", reasoning="Hm."))
+    assert isinstance(last := chunks[-1], Finished)
+    assert (last.answer.text, last.answer.reasoning, len(bodies)) == ("", "Hm.", 1)
+
+
+OF_FORM = failure(400, {"error": {"message": "Invalid request: unsupported field", "type": "invalid_request_error"}})
+
+
+async def test_what_is_refused_for_its_form_is_sent_once_more_in_a_plainer_one_and_so_from_then_on() -> None:
+    async with ScriptedServer([OF_FORM, answer("Hi"), answer("Again")]) as server, model_of(server) as model:
+        last = [chunk async for chunk in model.stream(asking())][-1]
+        assert isinstance(last, Finished)
+        assert last.answer.text == "Hi"
+        assert [repair.kind for repair in last.repairs] == ["history"]
+        assert "unsupported field" in last.repairs[0].words
+        last = [chunk async for chunk in model.stream(asking())][-1]
+        assert isinstance(last, Finished)
+        assert last.repairs == ()
+        first, plain, later = server.bodies()
+        assert "stream_options" in first
+        assert "stream_options" not in plain
+        assert plain == later
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "fault"),
+    [
+        (400, "This model's maximum context length is 10 tokens", Fault.CONTEXT),
+        (400, "The request was rejected because it was considered high risk", Fault.REFUSED),
+        (400, "content_filter: say it otherwise", Fault.REFUSED),
+        (400, "The model `x` does not exist", Fault.REFUSED),
+        (401, "Invalid Authentication", Fault.AUTHENTICATION),
+        (403, "not allowed", Fault.AUTHENTICATION),
+    ],
+)
+async def test_what_a_person_must_see_is_not_sent_again(status: int, message: str, fault: Fault) -> None:
+    chunks, bodies = await streamed(failure(status, {"error": {"message": message}}), answer("Hi"))
+    [last] = chunks
+    assert isinstance(last, Failed)
+    assert (last.error.fault, len(bodies)) == (fault, 1)
+
+
+async def test_what_is_refused_twice_fails_with_the_first_reason() -> None:
+    chunks, bodies = await streamed(OF_FORM, failure(400, {"error": {"message": "another"}}))
+    [last] = chunks
+    assert isinstance(last, Failed)
+    assert "unsupported field" in str(last.error)
+    assert len(bodies) == 2
+
+
+async def test_a_flood_ends_the_connection_at_once() -> None:
+    pieces = (event({"content": "So:"}), *[event({"content": "\n" * 100})] * 60)
+    async with ScriptedServer([Response(pieces, hold=asyncio.Event())]) as server, model_of(server) as model:
+        async with asyncio.timeout(4):
+            last = [chunk async for chunk in model.stream(asking())][-1]
+            await server.left.wait()
+    assert isinstance(last, Finished)
+    assert last.answer.text.strip() == "So:"
+    assert [repair.kind for repair in last.repairs] == ["flood"]
+
+
+async def test_a_server_whose_thinking_nothing_opens_is_known_from_its_first_answer_on() -> None:
+    script = [answer("Hm.</think>Hello."), answer("Ah.</think>Again."), answer("Plain."), answer("Plain.")]
+    async with ScriptedServer(script) as server, model_of(server) as model:
+        answers = []
+        for _ in script.copy():
+            last = [chunk async for chunk in model.stream(asking())][-1]
+            assert isinstance(last, Finished)
+            answers.append((last.answer.reasoning, last.answer.text))
+    assert answers == [("", "Hm.Hello."), ("Ah.", "Again."), ("Plain.", ""), ("", "Plain.")]
 
 
 async def test_a_stream_split_at_every_byte_is_the_same_answer() -> None:

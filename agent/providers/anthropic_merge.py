@@ -60,6 +60,15 @@ class BlockMerge:
         """Whether the server said why it stopped, or that it did."""
         return self._merge.ended
 
+    @property
+    def flooded(self) -> bool:
+        """Whether the answer was endless, and nothing more of it is wanted."""
+        return self._merge.flooded
+
+    def close(self) -> None:
+        """Decide on what was held back, as nothing more comes."""
+        self._merge.close()
+
     def told(self) -> list[Chunk]:
         """Return what came since the last time, each kind in one piece. Raises ModelError for an endless answer."""
         return self._merge.told()

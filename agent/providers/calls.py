@@ -6,20 +6,26 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 from agent.messages import Call
+from agent.providers.flood import ArgumentsFlood
+from agent.providers.offers import DECORATED
+from agent.providers.repair import Repairs, settled
 from agent.safe import mended
 
 _ID = re.compile(r"[\x21-\x7e]{1,200}")
-_LEAKED = re.compile(r"(?:functions\.)?(?P<name>.+?)(?::\d+)?")  # K2's own ids and names: functions.NAME:INDEX
 
 
 class _Draft:
     """A call that is being written."""
 
-    __slots__ = ("id", "name", "pieces", "size")
+    __slots__ = ("flood", "id", "late", "leaked", "name", "pieces", "size", "structured")
 
     def __init__(self) -> None:
         self.id = ""
         self.name = ""
+        self.late = False  # its name came after its arguments
+        self.leaked = False  # it stood in the words
+        self.structured = False  # its arguments came as an object in place of text
+        self.flood = ArgumentsFlood()
         self.pieces: list[str] = []  # of the arguments, also empty ones
         self.size = 0
 
@@ -27,11 +33,14 @@ class _Draft:
         if call_id and not self.id:
             self.id = call_id
         if name and name != self.name and not (self.name and self.size):
+            self.late = self.late or (self.size > 0 and not self.name)
             self.name = name if name.startswith(self.name) else self.name + name
         if isinstance(arguments, str):
+            arguments = self.flood.take(arguments)
             self.pieces.append(arguments)
             self.size += len(arguments)
         elif arguments is not None:  # an object is whole by nature, and may come again with each piece
+            self.structured = True
             self.pieces = [json.dumps(arguments, ensure_ascii=False, separators=(",", ":"))]
             self.size = len(self.pieces[0])
 
@@ -48,7 +57,7 @@ class _Draft:
 class Calls:
     """Collects the calls of one answer: by index, else by id, else by what can only be another call."""
 
-    __slots__ = ("_by_index", "_drafts", "_last", "_touched", "size")
+    __slots__ = ("_by_index", "_drafts", "_last", "_touched", "flooded", "size")
 
     def __init__(self) -> None:
         self._drafts: list[_Draft] = []
@@ -56,9 +65,21 @@ class Calls:
         self._last: _Draft | None = None
         self._touched: dict[int, _Draft] = {}
         self.size = 0  # characters of arguments that came, in all
+        self.flooded = False  # one of them was endless, and was cut
 
     def __bool__(self) -> bool:
         return bool(self._drafts)
+
+    @property
+    def real(self) -> bool:
+        """Whether there is one that says anything."""
+        return any(draft.name or _leaked(draft.id) or any(map(str.strip, draft.pieces)) for draft in self._drafts)
+
+    def add(self, name: str, arguments: str, call_id: str) -> None:
+        """Add a whole call that stood in the words."""
+        draft = _Draft()
+        draft.id, draft.name, draft.pieces, draft.size, draft.leaked = call_id, name, [arguments], len(arguments), True
+        self._drafts.append(draft)
 
     def take(self, parts: Any) -> None:
         """Take in the pieces of one delta: a list of them, or one."""
@@ -74,6 +95,7 @@ class Calls:
             before = draft.size
             draft.add(call_id, name, arguments)
             self.size += draft.size - before
+            self.flooded = self.flooded or draft.flood.over
             self._last = draft
             self._touched[id(draft)] = draft
 
@@ -83,13 +105,14 @@ class Calls:
         self._touched.clear()
         return grown
 
-    def settle(self, names: Collection[str], taken: Collection[str]) -> tuple[Call, ...]:
+    def settle(self, names: Collection[str], taken: Collection[str], repairs: Repairs) -> tuple[Call, ...]:
         """Return the calls; `names` are the tools on offer, `taken` the ids of the history, which no new call repeats."""
         used = set(taken)
         calls = []
         for draft in self._drafts:
             arguments = mended("".join(draft.pieces))
-            name = _named(mended(draft.name) or _leaked(draft.id), names)
+            said = mended(draft.name) or _leaked(draft.id)
+            name = _named(said, names)
             if not name and not arguments.strip():
                 continue
             call_id = draft.id
@@ -97,8 +120,12 @@ class Calls:
             while call_id in used or not _ID.fullmatch(call_id):
                 call_id = f"functions.{_plain(name)}:{number}"
                 number += 1
+            if not draft.leaked:
+                _tell_identity(draft, name, call_id, repairs)
             used.add(call_id)
-            calls.append(Call(call_id, name or "unknown", arguments if arguments.strip() else "{}"))
+            whole, wrong = settled(arguments)
+            repairs.count("arguments", "as an object in place of text" if draft.structured else wrong)
+            calls.append(Call(call_id, name or "unknown", whole))
         return tuple(calls)
 
     def _find(self, index: int | None, call_id: str, name: str, arguments: object) -> _Draft:
@@ -113,6 +140,20 @@ class Calls:
         if index is not None:
             self._by_index[index] = draft
         return draft
+
+
+def _tell_identity(draft: _Draft, name: str, call_id: str, repairs: Repairs) -> None:
+    if call_id != draft.id:
+        fit = _ID.fullmatch(draft.id)
+        repairs.count(
+            "identity", "with an id that was used before" if fit else "with an id that is none" if draft.id else "without an id"
+        )
+    if not draft.name:
+        repairs.count("identity", "without a name")
+    elif name != mended(draft.name):
+        repairs.count("identity", "with a decorated name")
+    elif draft.late:
+        repairs.count("identity", "with their name last")
 
 
 def _another(draft: _Draft, index: int | None, call_id: str, name: str, arguments: object) -> bool:
@@ -131,12 +172,12 @@ def _text(value: object) -> str:
 
 
 def _leaked(call_id: str) -> str:
-    found = _LEAKED.fullmatch(call_id) if ":" in call_id or "." in call_id else None
+    found = DECORATED.fullmatch(call_id) if ":" in call_id or "." in call_id else None
     return found["name"] if found else ""
 
 
 def _named(name: str, names: Collection[str]) -> str:
-    if name not in names and (found := _LEAKED.fullmatch(name.strip())) and found["name"] in names:
+    if name not in names and (found := DECORATED.fullmatch(name.strip())) and found["name"] in names:
         return found["name"]
     return name
 

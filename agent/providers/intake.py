@@ -30,8 +30,17 @@ class Folding(Protocol):
         """Whether the answer is whole, although more of the stream may come."""
         ...
 
+    @property
+    def flooded(self) -> bool:
+        """Whether the answer was endless, and nothing more of the stream is wanted."""
+        ...
+
     def take(self, event: Any) -> None:
         """Take in one event. Raises ModelError where it tells of an error."""
+        ...
+
+    def close(self) -> None:
+        """Decide on what was held back, as nothing more comes."""
         ...
 
     def told(self) -> list[Chunk]:
@@ -56,8 +65,10 @@ async def taken_in(response: Response, merge: Folding, keys: Collection[str], fa
                 intake.take(piece)
                 for chunk in merge.told():
                     yield chunk
-            await intake.take_rest(pieces)
+            if not merge.flooded:
+                await intake.take_rest(pieces)
     intake.end(response.where)
+    merge.close()
     for chunk in merge.told():
         yield chunk
 

@@ -1,18 +1,22 @@
 """Owns the merging of a streamed answer: whatever shape a server gives its deltas, one answer."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from agent.errors import Fault, ModelError
 from agent.messages import Answer, Usage
-from agent.model import CallDelta, Chunk, Finished, ReasoningDelta, TextDelta
+from agent.model import CallDelta, Chunk, Finish, Finished, ReasoningDelta, TextDelta, ToolOffer
 from agent.providers.calls import Calls
+from agent.providers.offers import Offers
+from agent.providers.repair import Repairs
+from agent.providers.sieve import Piece
 from agent.providers.words import Words
 from agent.safe import mended
 
 _LARGEST = 64 << 20  # characters of one answer
 _REASONING_KEYS = ("reasoning_content", "reasoning")
 _LENGTH = {"length", "max_tokens", "max_output_tokens"}
+_CALLED = {"tool_calls", "function_call"}
 _FAILED = {
     "content_filter": ("the provider's content filter stopped the answer; say it in other words", Fault.REFUSED),
     "error": ("the server broke off the answer with an error", Fault.GARBLED),
@@ -22,39 +26,68 @@ _FAILED = {
 
 
 class Merge:
-    """Takes in the events of one answer and makes chunks of them. `fault` reads an error that stands among them."""
+    """Takes in the events of one answer and makes chunks of them. `fault` reads an error that stands among them.
 
-    __slots__ = ("_calls", "_fault", "_reason", "_reasoning", "_reasoning_key", "_size", "_text", "_usage", "model")
+    Calls of `tools` are found in the words too. Where `thinking`, the words begin within thinking that nothing opens.
+    """
 
-    def __init__(self, fault: Callable[[object], ModelError]) -> None:
+    __slots__ = (
+        "_calls", "_chunks", "_closed", "_current", "_fault", "_leaked", "_over", "_reason", "_reasoning", "_reasoning_key",
+        "_repairs", "_said", "_text", "_thought", "_usage", "model",
+    )  # fmt: skip
+
+    def __init__(self, fault: Callable[[object], ModelError], tools: Sequence[ToolOffer] = (), *, thinking: bool = False) -> None:
         self._fault = fault
-        self._text = Words()
-        self._reasoning = Words()
+        offers = Offers(tools)
+        self._text = Words(offers, thinking=thinking)
+        self._reasoning = Words(offers, thinking=True)
+        self._current = self._text
         self._reasoning_key = ""
         self._calls = Calls()
+        self._repairs = Repairs()
+        self._chunks: list[Chunk] = []
+        self._said: list[str] = []
+        self._thought: list[str] = []
         self._reason = ""
         self._usage: object = None
-        self._size = 0
+        self._over = ""  # what there was too much of
+        self._closed = False
+        self._leaked = False
         self.model = ""
 
     @property
     def ended(self) -> bool:
         """Whether the server said why it stopped: from then on the answer is whole."""
-        return bool(self._reason)
+        return bool(self._reason or self._over)
+
+    @property
+    def flooded(self) -> bool:
+        """Whether the answer was endless, and nothing more of it is wanted."""
+        return bool(self._over)
+
+    @property
+    def nothing(self) -> bool:
+        """Whether a whole answer said and called nothing, for which thinking does not account."""
+        if self._reason in _FAILED or self._reason in _LENGTH or self._over or self._calls.real or "".join(self._said).strip():
+            return False
+        return not self._thought or bool(self._calls) or self._reason in _CALLED
+
+    @property
+    def thinks_unopened(self) -> bool:
+        """Whether the words began within thinking that nothing opened, and that came to its end."""
+        return self._text.sieve.ended and not self._text.sieve.opened
 
     def take(self, event: Any) -> None:
         """Take in one event. Raises ModelError where it tells of an error."""
-        if not isinstance(event, dict):
+        if not isinstance(event, dict) or self._over:
             return
         choices = event.get("choices")
         if choices and isinstance(choices, list) and isinstance(choice := choices[0], dict):
             delta = choice.get("delta")
             if isinstance(delta, dict):
                 content = delta.get("content")
-                if isinstance(content, str):
-                    self._text.fresh.append(content)
-                    if len(delta) > 1:
-                        self._take_rest(delta)
+                if len(delta) == 1 and isinstance(content, str):
+                    self._take_words(self._text, content)
                 else:
                     self._take_rest(delta, content)
             elif isinstance(message := choice.get("message"), dict) and not self._begun():
@@ -73,51 +106,97 @@ class Merge:
             raise self._fault(event)
 
     def told(self) -> list[Chunk]:
-        """Return what came since the last time, each kind in one piece. Raises ModelError for an endless answer."""
-        chunks: list[Chunk] = []
-        if reasoning := self._reasoning.tell():
-            chunks.append(ReasoningDelta(reasoning))
-            self._size += len(reasoning)
-        if text := self._text.tell():
-            chunks.append(TextDelta(text))
-            self._size += len(text)
+        """Return what came since the last time, adjacent words in one piece. Raises ModelError for an endless answer."""
+        self._tell(self._current.tell())
         if self._calls:
-            chunks += [CallDelta(name, size) for name, size in self._calls.told()]
-        if self._size + self._calls.size > _LARGEST:
+            self._chunks += [CallDelta(name, size) for name, size in self._calls.told()]
+        for words in (self._text, self._reasoning):
+            if words.sieve.caught and not self._calls and (name := words.sieve.writing()):
+                self._chunks.append(CallDelta(name, words.sieve.size))
+        if self._text.size + self._reasoning.size + self._calls.size > _LARGEST:
             raise ModelError(f"the answer is longer than {_LARGEST} characters", Fault.GARBLED)
+        chunks, self._chunks = self._chunks, []
         return chunks
+
+    def close(self) -> None:
+        """Decide on what was held, as nothing more comes: words, or calls that stood among them."""
+        if self._closed:
+            return
+        self._closed = True
+        self._tell(self._current.tell())
+        structured = self._calls.real
+        alone = self._text.sieve.blank
+        for words in (self._reasoning, self._text):
+            self._tell(words.close(structured=structured, alone=alone))
+        thought, text = self._reasoning.sieve, self._text.sieve
+        found = [*thought.found, *text.found]
+        self._leaked = bool(found)
+        for call in found:
+            self._calls.add(call.name, call.arguments, call.id)
+        plain = thought.plain + text.plain
+        if marked := len(found) - plain:
+            self._repairs.add("leaked_call", f"calls stood as markup in what the model said: {marked}")
+        if plain:
+            self._repairs.add("fenced_call", f"calls stood as JSON in what the model said: {plain}")
+        left_out = [*sorted(thought.left_out | text.left_out), *(["calls"] if thought.dropped or text.dropped else [])]
+        if left_out:
+            self._repairs.add("markup", f"what the model said held marks of {' and of '.join(left_out)}")
+        if self._over:
+            self._repairs.add("flood", f"the answer ran into {self._over}, and was cut there")
 
     def finished(self, names: Collection[str], taken: Collection[str], model: str) -> Finished:
         """Return the answer, whole. Raises ModelError where it is none."""
         if self._reason in _FAILED:
             raise ModelError(*_FAILED[self._reason])
-        text, reasoning = self._text.whole(), self._reasoning.whole()
-        calls = self._calls.settle(names, taken)
-        length = self._reason in _LENGTH
-        if not text.strip() and not calls and not length:
-            words = "the model thought, but answered nothing" if reasoning else "the model answered nothing"
-            raise ModelError(words, Fault.GARBLED)
-        answer = Answer(text, calls, reasoning, self._reasoning_key)
-        return Finished(answer, "length" if length else "calls" if calls else "stop", _usage(self._usage), self.model or model)
+        if not self._reason and not self._begun():
+            raise ModelError("the server ended its stream without a word", Fault.GARBLED)
+        self.close()
+        calls = self._calls.settle(names, taken, self._repairs)
+        answer = Answer("".join(self._said), calls, "".join(self._thought), self._reasoning_key)
+        cut = self._reason in _LENGTH or bool(self._over and calls)
+        if self._leaked and self._text.sieve.closed and self._reasoning.sieve.closed:
+            cut = False  # what came after the calls' ends was
+        finish: Finish = "length" if cut else "calls" if calls else "stop"
+        return Finished(answer, finish, _usage(self._usage), self.model or model, self._repairs.told())
 
     def _begun(self) -> bool:
-        return bool(self._calls or self._text or self._reasoning)
+        return bool(self._calls or self._text.size or self._reasoning.size)
+
+    def _tell(self, pieces: list[Piece]) -> None:
+        for thinking, text in pieces:
+            (self._thought if thinking else self._said).append(text)
+            kind = ReasoningDelta if thinking else TextDelta
+            if self._chunks and isinstance(before := self._chunks[-1], kind):
+                self._chunks[-1] = kind(before.text + text)
+            else:
+                self._chunks.append(kind(text))
+
+    def _take_words(self, words: Words, text: str) -> None:
+        if words is not self._current:
+            self._tell(self._current.tell())
+            self._current = words
+        words.take(text)
+        self._over = words.over
 
     def _take_rest(self, delta: dict[str, Any], content: object = None) -> None:
-        if content:
-            self._text.fresh.append(_joined(content))
         for key in _REASONING_KEYS:
             if isinstance(value := delta.get(key), str):
-                if not self._reasoning:  # a first, empty one does not yet say which key it will be
+                if not self._reasoning.size:  # a first, empty one does not yet say which key it will be
                     self._reasoning_key = key if value else self._reasoning_key or key
-                if value and key == self._reasoning_key:
-                    self._reasoning.fresh.append(value)
+                if value and key == self._reasoning_key and not self._over:
+                    self._take_words(self._reasoning, value)
+        if content and not self._over:
+            self._take_words(self._text, _joined(content))
+        if (refusal := delta.get("refusal")) and isinstance(refusal, str) and not self._over:
+            self._take_words(self._text, refusal)
+        if self._over:
+            return
         if calls := delta.get("tool_calls"):
             self._calls.take(calls)
         elif isinstance(call := delta.get("function_call"), dict):
             self._calls.take({"index": -1, "function": call})
-        if isinstance(refusal := delta.get("refusal"), str):
-            self._text.fresh.append(refusal)
+        if self._calls.flooded:
+            self._over = "endless white space"
 
 
 def _joined(content: object) -> str:

@@ -1,13 +1,15 @@
 """Owns the Chat Completions protocol: a request out, an answer's stream in."""
 
 import json
+import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
 
 from agent.config import Connection
-from agent.errors import ModelError
+from agent.errors import Fault, ModelError
 from agent.messages import Answer
-from agent.model import Capabilities, Chunk, Failed, Request
+from agent.model import Capabilities, Chunk, Failed, Finished, ReasoningDelta, Repair, Request
 from agent.providers.body import Body
 from agent.providers.dialects import dialect_of, server_at
 from agent.providers.families import family_of
@@ -19,6 +21,10 @@ from agent.providers.merge import Merge
 _ANSWERS = "/chat/completions"
 _MODELS = "/models"
 _KEYS = ("choices", "error")  # of an answer that is not streamed
+_OF_FORM = {400, 422}  # the statuses of a request that could be written otherwise
+_FOR_A_PERSON = re.compile(
+    rb"content.?filter|high.?risk|safety|sensitive|moderation|inappropriate|\bmodel\b[^.]{0,80}\b(not|unknown)\b", re.IGNORECASE
+)
 
 
 class OpenAIModel:
@@ -33,6 +39,8 @@ class OpenAIModel:
         self.capabilities = Capabilities()
         self._key = connection.key
         self._body = Body(connection.model, dialect_of(server_at(connection.base_url), family_of(connection.model)))
+        self._plain = False  # the server refused a request for its form
+        self._thinks = False  # its words begin within thinking that nothing opens
 
     async def ready(self) -> None:
         """Nothing is found out yet."""
@@ -78,14 +86,71 @@ class OpenAIModel:
         return {"authorization": f"Bearer {self._key}"} if self._key else {}
 
     async def _answer(self, request: Request) -> AsyncGenerator[Chunk, None]:
-        merge = Merge(self._faults.of_event)
-        async with self._http.send("POST", _ANSWERS, self._headers(), self._body.encode(request)) as response:
+        """Ask; once more in a plainer form where that was refused, once more without streaming where nothing came."""
+        names = {tool.name for tool in request.tools}
+        taken = {call.id for message in request.messages if isinstance(message, Answer) for call in message.calls}
+        repairs: tuple[Repair, ...] = ()
+        merge = self._merge(request)
+        try:
+            async with aclosing(self._ask(merge, self._body.encode(request, plain=self._plain))) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+        except _FormError as refusal:
+            if self._plain:
+                raise refusal.error from None
+            repairs = (
+                Repair("history", f"a request was refused for its form, and sent again in a plainer one: {refusal.error}"),
+            )
+            try:
+                async with aclosing(self._ask(merge, self._body.encode(request, plain=True))) as chunks:
+                    async for chunk in chunks:
+                        yield chunk
+            except _FormError:
+                raise refusal.error from None
+            self._plain = True  # what it would not take stays in the history
+        finished = merge.finished(names, taken, self.name)
+        if merge.nothing:
+            again = self._merge(request)
+            try:
+                async with aclosing(self._ask(again, self._body.encode(request, stream=False, plain=self._plain))) as chunks:
+                    async for chunk in chunks:
+                        if not (isinstance(chunk, ReasoningDelta) and finished.answer.reasoning):
+                            yield chunk
+                finished = _joined(finished, again.finished(names, taken, self.name))
+            except _FormError:
+                pass  # it can only stream: what came is what there is
+            merge = again
+        self._thinks = merge.thinks_unopened
+        yield replace(finished, repairs=(*repairs, *finished.repairs))
+
+    def _merge(self, request: Request) -> Merge:
+        return Merge(self._faults.of_event, request.tools, thinking=self._thinks)
+
+    async def _ask(self, merge: Merge, body: bytes) -> AsyncGenerator[Chunk, None]:
+        async with self._http.send("POST", _ANSWERS, self._headers(), body) as response:
             if not 200 <= response.status < 300:
-                body = await response.read(LARGEST_REFUSAL, SECONDS_OF_REFUSAL)
-                raise self._faults.of_response(_ANSWERS, response.status, response.headers, body)
+                refusal = await response.read(LARGEST_REFUSAL, SECONDS_OF_REFUSAL)
+                error = self._faults.of_response(_ANSWERS, response.status, response.headers, refusal)
+                if response.status in _OF_FORM and error.fault is Fault.REFUSED and not _FOR_A_PERSON.search(refusal):
+                    raise _FormError(error)
+                raise error
             async with aclosing(taken_in(response, merge, _KEYS, self._faults)) as chunks:
                 async for chunk in chunks:
                     yield chunk
-        names = {tool.name for tool in request.tools}
-        taken = {call.id for message in request.messages if isinstance(message, Answer) for call in message.calls}
-        yield merge.finished(names, taken, self.name)
+
+
+class _FormError(Exception):
+    """A refusal of how the request was written, which another way of writing it may avoid."""
+
+    def __init__(self, error: ModelError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+def _joined(first: Finished, second: Finished) -> Finished:
+    """Return the answer that came when nothing had come, with what was shown before it."""
+    before, after = first.answer, second.answer
+    key = before.reasoning_key if before.reasoning else after.reasoning_key
+    answer = replace(after, text=before.text + after.text, reasoning=before.reasoning or after.reasoning, reasoning_key=key)
+    told = Repair("resent", "the stream held no answer; it was asked for again without streaming")
+    return replace(second, answer=answer, usage=first.usage + second.usage, repairs=(*first.repairs, told, *second.repairs))
