@@ -78,8 +78,8 @@ def replay(arguments: Sequence[str]) -> int:
     parser = run_parser("jumar replay", "jumar replay FILE [OPTION ...]", _DESCRIPTION)
     parser.add_argument("file", metavar="FILE", help="what jumar record made")
     given = parser.parse_args(arguments)
-    if given.prompt is not None or given.input_format != "text" or given.go_on or given.resume:
-        parser.error("a recording has its own prompts, and goes on with no session")
+    if given.prompt is not None or given.input_format != "text" or given.go_on or given.resume or given.image:
+        parser.error("a recording has its own prompts, is shown no pictures, and goes on with no session")
     path = Path(given.file)
     try:
         with path.open("rb") as opened:

@@ -2,28 +2,36 @@
 
 import base64
 import io
+import json
 import os
 import struct
 import zlib
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image as Pixels
 from PIL import TiffImagePlugin, WebPImagePlugin
+from pydantic import TypeAdapter, ValidationError
 
 from agent.blocks import Image, TextBlock
-from agent.errors import ToolFailure
+from agent.errors import ToolFailure, UsageError
 from agent.events import Event, ToolFinished
 from agent.log import Log
-from agent.messages import Answer, Call, Reply, Usage
+from agent.messages import Answer, Call, Prompt, Reply, Usage
 from agent.model import Capabilities, Chunk, Finished, Request
 from agent.pictures import Picture, Unshowable, given, picture
 from agent.policy import Decision, Mode, Rule
-from agent.session import Session, Setting
+from agent.session import Listener, Session, Setting
 from agent.tool import Context, Result
 from agent.workspace.local import LocalWorkspace
+from jumar.headless import Headless
+from jumar.inputs import PromptMessage
+from jumar.options import RunOptions
 from jumar.wiring import find_tools
+from tests.fakes import ScriptedServer, answer
+from tests.runs import Person, valid
 from tools.read import Read, ReadArguments
 
 FORMS = ("PNG", "JPEG", "WebP", "GIF", "BMP", "TIFF")
@@ -307,6 +315,22 @@ class Looking:
         """Nothing is held."""
 
 
+def opened(folder: Path, model: Looking, listen: Listener, rules: tuple[Rule, ...] = ()) -> Session:
+    """Open a session with all tools in `ws` of the folder."""
+    root = folder / "ws"
+    setting = Setting(
+        models=(model,),
+        workspace=LocalWorkspace(root, root, spill=folder / "spill", environment={}),
+        tools=find_tools(),
+        system="system",
+        preface="",
+        version="0",
+        mode=Mode.ASK,
+        rules=rules,
+    )
+    return Session(setting, Log.create(folder / "sessions", "s"), listen)
+
+
 @pytest.mark.parametrize("images", [True, False])
 @pytest.mark.parametrize("denied", [True, False])
 async def test_a_reply_has_the_picture_where_the_model_sees_and_may(tmp_path: Path, images: bool, denied: bool) -> None:
@@ -314,17 +338,8 @@ async def test_a_reply_has_the_picture_where_the_model_sees_and_may(tmp_path: Pa
     root.mkdir()
     (root / "shot.png").write_bytes(drawn())
     model, events = Looking("shot.png", images=images), list[Event]()
-    setting = Setting(
-        models=(model,),
-        workspace=LocalWorkspace(root, root, spill=tmp_path / "spill", environment={}),
-        tools=find_tools(),
-        system="system",
-        preface="",
-        version="0",
-        mode=Mode.ASK,
-        rules=(Rule.read("read(shot.png)", Decision.DENY, "test"),) if denied else (),
-    )
-    session = Session(setting, Log.create(tmp_path / "sessions", "s"), lambda event, line: events.append(event))
+    rules = (Rule.read("read(shot.png)", Decision.DENY, "test"),) if denied else ()
+    session = opened(tmp_path, model, lambda event, line: events.append(event), rules)
     assert (await session.turn("look")).status == "done"
     await session.close()
     [finished] = [event for event in events if isinstance(event, ToolFinished)]
@@ -335,3 +350,131 @@ async def test_a_reply_has_the_picture_where_the_model_sees_and_may(tmp_path: Pa
     log, found = Log.open(tmp_path / "sessions" / "s.jsonl")
     log.close()
     assert finished in found.events
+
+
+def headless(person: Person, model: Looking, *images: Path, **more: Any) -> tuple[Headless, io.StringIO]:
+    out = io.StringIO()
+    options = RunOptions(("what is this?",), person.root, images=images, trust=True, **more)
+    return Headless(options, person.environment, out, io.StringIO()), out
+
+
+async def test_pictures_of_the_command_line_go_with_the_prompt(person: Person) -> None:
+    for name in ("one.png", "two.gif"):
+        (person.home / name).write_bytes(drawn("GIF" if name.endswith("gif") else "PNG"))
+    model = Looking("calc.py", images=True)
+    front_end, out = headless(person, model, person.home / "one.png", person.home / "two.gif")
+    assert await front_end.run(model) == 0
+    [said] = [message for message in model.asked[0].messages if isinstance(message, Prompt)]
+    assert said.text.endswith("what is this?")
+    assert [colours(seen(image)) for image in said.images] == [("red", "blue")] * 2
+    assert out.getvalue() == "done\n"
+    again = Looking("calc.py", images=True)  # a session that goes on still holds them
+    front_end, _ = headless(person, again, resume="-")
+    assert await front_end.run(again) == 0
+    assert again.asked[0].messages[0] == said
+
+
+async def test_a_model_that_cannot_see_is_not_asked(person: Person, server: ScriptedServer) -> None:
+    (person.root / "shot.png").write_bytes(drawn())
+    ended = await person.trusted("-p", "what is this?", "--image", "shot.png")
+    assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1)
+    assert "test-model cannot be shown pictures" in ended.err
+    assert "images = true" in ended.err
+    assert not server.requests
+    assert not person.logs
+
+
+@pytest.mark.parametrize(
+    ("name", "raw", "words"),
+    [
+        ("gone.png", None, "cannot be read: No such file"),
+        ("folder.png", "folder", "cannot be read: Is a directory"),
+        ("pipe.png", "pipe", "is no file with a picture"),
+        ("empty.png", b"", "is empty"),
+        ("cut.png", drawn()[:50], "is a broken PNG picture of 50 bytes"),
+        ("drawing.svg", b"<svg/>", "it is SVG, which is text"),
+        ("notes.png", b"words", "is no picture that can be shown: that is PNG, JPEG"),
+    ],
+)
+async def test_what_is_no_picture_is_told_in_one_line(person: Person, name: str, raw: bytes | str | None, words: str) -> None:
+    path = person.home / name
+    if raw == "folder":
+        path.mkdir()
+    elif raw == "pipe":
+        os.mkfifo(path)
+    elif isinstance(raw, bytes):
+        path.write_bytes(raw)
+    model = Looking("calc.py", images=True)
+    front_end, _ = headless(person, model, path)
+    with pytest.raises(UsageError, match=words) as error:
+        await front_end.run(model)
+    assert "\n" not in str(error.value)
+    assert not model.asked
+
+
+async def test_no_more_pictures_than_a_model_takes_go_with_a_prompt(person: Person) -> None:
+    model = Looking("calc.py", images=True)
+    front_end, _ = headless(person, model, *[person.root / "calc.py"] * 21)
+    with pytest.raises(UsageError, match="21 pictures are too many: 20 may go with one prompt"):
+        await front_end.run(model)
+
+
+def test_a_message_holds_pictures_as_files_or_base64(tmp_path: Path) -> None:
+    (tmp_path / "shot.gif").write_bytes(drawn("GIF"))
+    adapter = TypeAdapter(PromptMessage)
+    content = base64.b64encode(drawn()).decode()
+    images = [{"path": str(tmp_path / "shot.gif")}, {"base64": content}, {"base64": f"data:image/png;base64,{content}"}]
+    message = adapter.validate_json(json.dumps({"type": "prompt", "text": "look", "images": images}))
+    assert [colours(seen(image)) for image in message.images] == [("red", "blue")] * 3
+    for wrong, words in (
+        ({"base64": "%"}, "what came as base64 is no base64"),
+        ({"base64": base64.b64encode(b"words").decode()}, "is no picture that can be shown"),
+        ({"path": str(tmp_path / "gone.png")}, "cannot be read: No such file"),
+        ({"path": "a\0b"}, "cannot be read"),
+        ({"path": "a", "base64": "b"}, "a picture is "),
+        ({}, "a picture is "),
+        ("shot.png", "a picture is "),
+        (None, "a picture is "),
+    ):
+        with pytest.raises(ValidationError, match=words):
+            adapter.validate_json(json.dumps({"type": "prompt", "text": "look", "images": [wrong]}))
+    with pytest.raises(ValidationError, match="at most 20"):
+        adapter.validate_json(json.dumps({"type": "prompt", "text": "look", "images": [{"base64": content}] * 21}))
+
+
+async def test_a_program_hears_that_the_model_cannot_see_and_goes_on(person: Person, server: ScriptedServer) -> None:
+    server.script.append(answer("done"))
+    (person.root / "shot.png").write_bytes(drawn())
+    lines = (
+        {"type": "prompt", "text": "look", "images": [{"path": "shot.png"}]},
+        {"type": "prompt", "text": "look", "images": [{"path": "gone.png"}]},
+        {"type": "prompt", "text": "just answer"},
+    )
+    stdin = "".join(f"{json.dumps(line)}\n" for line in lines)
+    ended = await person.trusted("--input-format", "stream-json", "--output-format", "stream-json", stdin=stdin)
+    valid(ended.lines)
+    warned = [line["text"] for line in ended.lines if line["type"] == "warned"]
+    assert "cannot be shown pictures" in warned[0]
+    assert warned[1].startswith("line 2 of stdin is no message and was passed over: the picture gone.png cannot be read")
+    assert [line["prompt"] for line in ended.lines if line["type"] == "turn.started"] == ["just answer"]
+    assert (ended.code, len(server.requests)) == (0, 1)
+
+
+async def test_what_is_said_meanwhile_may_hold_a_picture(tmp_path: Path) -> None:
+    root = tmp_path / "ws"
+    root.mkdir()
+    (root / "shot.png").write_bytes(drawn())
+    image = picture(drawn(), shown=True).image
+    assert image is not None
+    model = Looking("shot.png", images=True)
+    steered: list[bool] = []
+
+    def listen(event: Event, line: bytes) -> None:
+        if isinstance(event, ToolFinished):
+            steered.append(session.steer("and this", (image,)))
+
+    session = opened(tmp_path, model, listen)
+    assert (await session.turn("look")).status == "done"
+    await session.close()
+    assert steered == [True]
+    assert model.asked[1].messages[-1] == Prompt("and this", (image,))
