@@ -47,15 +47,20 @@ class Bare:
     def __init__(self, folder: Path, root: Path) -> None:
         self._root = root
         self._parent = folder
-        self._folder = folder / hashlib.sha256(os.fsencode(root)).hexdigest()[:32]
-        self.git = Git(root, self._folder, _SETTINGS)
+        self.folder = folder / hashlib.sha256(os.fsencode(root)).hexdigest()[:32]
+        self.git = Git(root, self.folder, _SETTINGS)
         self.theirs = Git(root)
         self._lock = asyncio.Lock()
         self._opened = False
 
+    @property
+    def kind(self) -> str:
+        """How its objects are named: sha1 or sha256. It is open."""
+        return "sha256" if b"sha256" in _read(self.folder / "config") else "sha1"
+
     def forget(self) -> None:
         """Forget what was known of the files: the next look reads all of them."""
-        (self._folder / "index").unlink(missing_ok=True)
+        (self.folder / "index").unlink(missing_ok=True)
 
     @asynccontextmanager
     async def held(self) -> AsyncIterator[int]:
@@ -78,15 +83,15 @@ class Bare:
     def _open_lock(self) -> int:
         try:
             self._parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._folder.mkdir(exist_ok=True, mode=0o700)
-            self._folder.chmod(0o700)
-            return os.open(self._folder / "jumar.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+            self.folder.mkdir(exist_ok=True, mode=0o700)
+            self.folder.chmod(0o700)
+            return os.open(self.folder / "jumar.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         except OSError as error:
             raise JumarError(f"the ledger cannot be kept in {self._parent}: {error.strerror}") from error
 
     def _sweep(self) -> None:
         for name in ("index.lock", "HEAD.lock", "config.lock"):
-            (self._folder / name).unlink(missing_ok=True)
+            (self.folder / name).unlink(missing_ok=True)
 
     async def _open(self) -> None:
         if self._root == Path(self._root.anchor) or (self._root == _home() and not self.theirs.is_there):
@@ -97,14 +102,14 @@ class Bare:
             raise JumarError(f"{version} is too old; changes are told and undone with git 2.31 or newer")
         objects, kind, excluded = await self._look_at_theirs()
         try:
-            if not (self._folder / "HEAD").exists():
+            if not (self.folder / "HEAD").exists():
                 await _to_its_end(partial(self._make, objects, kind))
-            info = self._folder / "info"
+            info = self.folder / "info"
             info.mkdir(exist_ok=True)
             (info / "attributes").write_text(_ATTRIBUTES, "utf-8")
             (info / "exclude").write_bytes(await self._excluded_by_person() + excluded + self._excluded_by_us())
         except OSError as error:
-            raise JumarError(f"the ledger cannot be kept in {self._folder}: {error.strerror}") from error
+            raise JumarError(f"the ledger cannot be kept in {self.folder}: {error.strerror}") from error
 
     async def _look_at_theirs(self) -> tuple[Path | None, str, bytes]:
         """Return where the person's repository has its objects, of which kind they are, and its own list of ignored files."""
@@ -122,15 +127,15 @@ class Bare:
 
     def _make(self, objects: Path | None, kind: str) -> None:
         """Make the bare repository; its HEAD comes last and says that it is whole."""
-        own = self._folder / "objects"
+        own = self.folder / "objects"
         shutil.rmtree(own, ignore_errors=True)
         for name in ("objects/info", "objects/pack", "refs"):
-            (self._folder / name).mkdir(parents=True, exist_ok=True)
+            (self.folder / name).mkdir(parents=True, exist_ok=True)
         form = "[core]\n\trepositoryformatversion = 1\n\tbare = true\n[extensions]\n\tobjectFormat = "
-        (self._folder / "config").write_text(f"{form}{kind}\n", "utf-8")
+        (self.folder / "config").write_text(f"{form}{kind}\n", "utf-8")
         if objects is not None:
             _link(objects, own)
-        (self._folder / "HEAD").write_text("ref: refs/heads/none\n", "utf-8")
+        (self.folder / "HEAD").write_text("ref: refs/heads/none\n", "utf-8")
 
     async def _excluded_by_person(self) -> bytes:
         """Return the person's own list of files that are ignored everywhere."""
@@ -152,7 +157,7 @@ class Bare:
         """Return what the person's repository tracks though ignore rules, theirs or ours, name it."""
         if not self.theirs.is_there:
             return []
-        exclude = str(self._folder / "info" / "exclude")
+        exclude = str(self.folder / "info" / "exclude")
         try:
             listed = await self.theirs.run("ls-files", "-z", "-c", "-i", "--exclude-standard", "-X", exclude)
         except JumarError:  # it is no repository that git can read, and then it tracks nothing

@@ -1,0 +1,167 @@
+"""Owns the ledger as the rest of jumar sees it: the actions of one workspace, and the verbs that take them back."""
+
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from agent.errors import JumarError, UsageError
+from agent.ledger.action import Action, ActionKind
+from agent.ledger.bare import Bare
+from agent.ledger.blobs import Blobs
+from agent.ledger.chain import Chain, Link
+from agent.ledger.merge import Merging, Preference
+from agent.ledger.undo import Plan, Undo, undone
+from agent.workspace.tree import Tree
+
+_TAKING_BACK: dict[ActionKind, str] = {"undo": "undo", "redo": "redo", "rewind": "rewind to before", "revert": "revert"}
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An action as a person sees it in the timeline."""
+
+    action: Action
+    seal: str
+    undone: bool
+
+    @property
+    def status(self) -> str:
+        """How the call ended; undone where the action was taken back."""
+        return "undone" if self.undone else self.action.status
+
+    @property
+    def undoable(self) -> bool:
+        """Whether something of it can be taken back now."""
+        return self.action.undoable and not self.undone
+
+
+class Ledger:
+    """The actions of the workspace at `root`, kept in a store below `folder`. `now` tells the time as records write it."""
+
+    def __init__(self, folder: Path, root: Path, now: Callable[[], str]) -> None:
+        self.bare = Bare(folder, root)
+        self.root = root
+        self.tree = Tree(root)
+        self._now = now
+        self._chain = Chain(self.bare.folder / "actions")
+
+    @asynccontextmanager
+    async def _held(self) -> AsyncIterator[Undo]:
+        """Hold the store alone, with what a crash left half done ended first."""
+        async with self.bare.held():
+            blobs = Blobs(self.bare.folder, self.bare.git, self.bare.kind)
+            undo = Undo(self.tree, blobs, self._chain, Merging(self.bare.git, self.bare.folder), self.bare.folder)
+            await undo.recover()
+            yield undo
+
+    async def record(self, action: Action) -> Listed | None:
+        """Add an action, under the next number; None where it did nothing that is worth a record."""
+        if not (action.deltas or action.repository):
+            return None
+        async with self._held():
+            return self._append(action)
+
+    def _append(self, action: Action) -> Listed:
+        link = self._chain.append(replace(action, id=self._next(), ts=self._now()))
+        return Listed(link.action, link.seal, undone=False)
+
+    def _next(self) -> str:
+        return str(len(self._chain.links()) + 1)
+
+    def actions(self, session: str = "") -> tuple[Listed, ...]:
+        """Return the actions, the oldest first; of one session where it is named. Raises JumarError."""
+        links = self._chain.links()
+        gone = undone(links)
+        listed = (Listed(link.action, link.seal, link.action.id in gone) for link in links)
+        return tuple(one for one in listed if not session or one.action.session == session)
+
+    def find(self, action_id: str) -> Listed:
+        """Return one action. Raises UsageError."""
+        for one in self.actions():
+            if one.action.id == action_id:
+                return one
+        raise UsageError(f"there is no action {action_id!r} in the ledger of {self.root}; see jumar actions")
+
+    def head(self) -> str:
+        """Return the seal of the last action; it seals all before it."""
+        self._chain.links()
+        return self._chain.head
+
+    def since(self, seal: str) -> list[Link]:
+        """Return what was added after the action of this seal; all of it where the seal is empty or not there."""
+        links = self._chain.links()
+        position = next((number for number, link in enumerate(links, 1) if link.seal == seal), 0)
+        return links[position:]
+
+    async def plan(self, ids: Sequence[str], *, only: Collection[str] = (), preference: Preference = "") -> Plan:
+        """Say what taking these actions back would change. Raises UsageError where one cannot be."""
+        async with self._held() as undo:
+            return await self._plan(undo, ids, only, preference)
+
+    async def _plan(self, undo: Undo, ids: Sequence[str], only: Collection[str], preference: Preference) -> Plan:
+        chosen = [self.find(action_id) for action_id in dict.fromkeys(ids)]
+        for one in chosen:
+            if one.undone:
+                raise UsageError(f"action {one.action.id} is undone already; jumar redo brings it back")
+            touched = {delta.path for delta in one.action.deltas}
+            if only and not touched & set(only):
+                raise UsageError(
+                    f"action {one.action.id} did not touch {', '.join(only)}; it touched {', '.join(sorted(touched))}"
+                )
+        newest_first = sorted((one.action for one in chosen), key=lambda action: -int(action.id))
+        return await undo.plan(newest_first, only=only, preference=preference)
+
+    async def take_back(
+        self,
+        ids: Sequence[str],
+        kind: ActionKind,
+        *,
+        only: Collection[str] = (),
+        preference: Preference = "",
+        session: str = "",
+    ) -> tuple[Plan, Listed | None]:
+        """Take actions back, all or, where there is a conflict, none; the record is None where nothing was changed."""
+        async with self._held() as undo:
+            plan = await self._plan(undo, ids, only, preference)
+            if plan.conflicts or not plan.actions:
+                return plan, None
+            numbers = ", ".join(action.id for action in reversed(plan.actions))
+            draft = Action(
+                id=self._next(),
+                kind=kind,
+                ts=self._now(),
+                session=session,
+                title=f"{_TAKING_BACK[kind]} {numbers}",
+                approved_by="person",
+                undoes=tuple(action.id for action in plan.actions),
+                only=tuple(sorted(only)),
+            )
+            done = await undo.carry_out(plan, draft)
+            return plan, Listed(done, self._chain.head, undone=False)
+
+    def later(self, action_id: str) -> list[str]:
+        """Return the ids that a rewind to before this action takes back: it and all later ones, not those of other people."""
+        first = int(self.find(action_id).action.id)
+        return [one.action.id for one in self.actions() if int(one.action.id) >= first and _counts(one, first)]
+
+    def to_redo(self) -> str:
+        """Return the id of the last undoing that was not taken back itself. Raises UsageError where there is none."""
+        for one in reversed(self.actions()):
+            if one.action.kind in {"undo", "rewind", "revert"} and not one.undone:
+                return one.action.id
+        raise UsageError("nothing was undone that could be brought back")
+
+
+def _counts(one: Listed, first: int) -> bool:
+    """Tell whether a rewind to before `first` takes it back: calls do, and what took back or brought back an earlier one."""
+    if one.undone or not one.action.deltas:
+        return False
+    return one.action.kind == "call" or any(int(earlier) < first for earlier in one.action.undoes)
+
+
+def refuse_conflicts(plan: Plan) -> None:
+    """Raise JumarError where a plan cannot be carried out."""
+    if plan.conflicts:
+        first = plan.conflicts[0]
+        raise JumarError(f"nothing was changed: {first.path}: {first.why}")
