@@ -7,7 +7,7 @@ from agent.blocks import DiffBlock
 _CONTEXT = 3
 _FARTHEST = 800  # lines that may come and go until the middle that differs is told as replaced: the cost grows with the square
 
-_Change = tuple[int, int, int, int]  # old lines from, to; new lines from, to
+Change = tuple[int, int, int, int]  # old lines from, to; new lines from, to
 
 
 def diff(path: str, before: str | None, after: str | None) -> DiffBlock:
@@ -18,9 +18,9 @@ def diff(path: str, before: str | None, after: str | None) -> DiffBlock:
     elif after is None:
         change = "deleted"
     old, new = _lines(before or ""), _lines(after or "")
-    changes = _changes(old, new)
+    found = changes(old, new)
     told: list[str] = []
-    for hunk in _hunks(changes):
+    for hunk in _hunks(found):
         a1, b1 = max(0, hunk[0][0] - _CONTEXT), max(0, hunk[0][2] - _CONTEXT)
         a2, b2 = min(len(old), hunk[-1][1] + _CONTEXT), min(len(new), hunk[-1][3] + _CONTEXT)
         told.append(f"@@ -{_span(a1, a2)} +{_span(b1, b2)} @@")
@@ -30,12 +30,12 @@ def diff(path: str, before: str | None, after: str | None) -> DiffBlock:
             told += [f"-{line}" for line in old[old_from:old_to]] + [f"+{line}" for line in new[new_from:new_to]]
             at = old_to
         told += [f" {line}" for line in old[at:a2]]
-    added = sum(new_to - new_from for _, _, new_from, new_to in changes)
-    removed = sum(old_to - old_from for old_from, old_to, _, _ in changes)
+    added = sum(new_to - new_from for _, _, new_from, new_to in found)
+    removed = sum(old_to - old_from for old_from, old_to, _, _ in found)
     return DiffBlock(path, "\n".join(told), added, removed, change)
 
 
-def _changes(old: list[str], new: list[str]) -> list[_Change]:
+def changes(old: list[str], new: list[str]) -> list[Change]:
     """Return what is to be changed, in order, as few lines as there can be."""
     start = 0
     while start < min(len(old), len(new)) and old[start] == new[start]:
@@ -49,14 +49,14 @@ def _changes(old: list[str], new: list[str]) -> list[_Change]:
     steps = _shortest(a, b) if a and b else None
     if steps is None:
         return [(start, start + len(a), start, start + len(b))]
-    changes: list[_Change] = []
+    found: list[Change] = []
     for x, y, is_new in steps:  # one line that comes or goes, each
         change = (start + x, start + x + (not is_new), start + y, start + y + is_new)
-        if changes and changes[-1][1] == change[0] and changes[-1][3] == change[2]:
-            change = (changes[-1][0], change[1], changes[-1][2], change[3])
-            changes.pop()
-        changes.append(change)
-    return changes
+        if found and found[-1][1] == change[0] and found[-1][3] == change[2]:
+            change = (found[-1][0], change[1], found[-1][2], change[3])
+            found.pop()
+        found.append(change)
+    return found
 
 
 def _shortest(a: list[str], b: list[str]) -> list[tuple[int, int, bool]] | None:
@@ -88,9 +88,9 @@ def _walked(before: list[dict[int, int]], x: int, y: int) -> list[tuple[int, int
     return steps[::-1]
 
 
-def _hunks(changes: list[_Change]) -> list[list[_Change]]:
+def _hunks(changes: list[Change]) -> list[list[Change]]:
     """Put together what is so near that the lines around it would meet."""
-    hunks: list[list[_Change]] = []
+    hunks: list[list[Change]] = []
     for change in changes:
         if hunks and change[0] - hunks[-1][-1][1] <= 2 * _CONTEXT:
             hunks[-1].append(change)
