@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 from agent.endpoints import Protocol, built_in
 from agent.errors import UsageError
 
-Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+Effort = Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh", "max"]
 _Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 _Tokens = Annotated[int, Field(ge=1024, le=1 << 30)]
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")

@@ -219,7 +219,7 @@ class Keys:
         if found := in_environment(endpoint, self._environment):
             return found.source
         if endpoint.key_command:
-            return f"what {endpoint.key_command[0]} says"
+            return _command_of(endpoint)
         return places.get(endpoint.name, "")
 
     def _missing(self, endpoint: Endpoint) -> str:
@@ -238,7 +238,7 @@ class Keys:
         import shutil
 
         program = endpoint.key_command[0]
-        what = f"the key_command of {endpoint.name} ({program})"
+        what = _command_of(endpoint)
         # Neither a relative entry nor the folder that we are in may supply the program: a repository could.
         entries = [entry for entry in self._environment.get("PATH", os.defpath).split(":") if os.path.isabs(entry)]  # noqa: PTH117
         if "/" in program and not os.path.isabs(program):  # noqa: PTH117 - a string is asked
@@ -260,6 +260,10 @@ class Keys:
         if not line:
             raise UsageError(f"{what} said nothing; its first line must be the key", _AUTHENTICATION)
         return Found(line, what)
+
+
+def _command_of(endpoint: Endpoint) -> str:
+    return f"the key_command of {endpoint.name} ({endpoint.key_command[0]})"
 
 
 def in_environment(endpoint: Endpoint, environment: Mapping[str, str]) -> Found | None:

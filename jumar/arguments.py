@@ -19,7 +19,7 @@ COMMANDS = {
     "sessions": "list the sessions",
     "trust": "trust a work tree, so that its files may be read",
 }
-EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+EFFORTS = ("on", "off", "none", "minimal", "low", "medium", "high", "xhigh", "max")
 _MODES = ("plan", "ask", "edits", "auto", "yolo")
 _EXIT_CODES = """\
 exit codes: 0 done · 1 error · 2 usage · 3 needs a person (untrusted) · 4 an action was denied · 5 a limit was reached
@@ -97,8 +97,8 @@ def run_parser(prog: str = "jumar", usage: str = _USAGE, description: str = _DES
         metavar="NAME",
         help="MODEL, ENDPOINT:MODEL (see jumar endpoints) or local:FILE.gguf; again: who goes on where those before fail",
     )
-    add("--effort", choices=EFFORTS, default="", help="how much a model thinks that lets it be said")
-    add("--context", type=_window, metavar="TOKENS", help="how much the first model holds, where that is not found out")
+    add("--effort", choices=EFFORTS, default="", help="how much the model thinks, in a word that it takes")
+    add("--context", type=_window, metavar="TOKENS", help="how much the first model holds, in place of what its server says")
     return top
 
 

@@ -1,11 +1,13 @@
 """Settings come from one file, and wrong ones are told in one line."""
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
-from agent.config import Config, Connection, load
+from agent.config import Config, Connection, Effort, load
 from agent.errors import UsageError
+from jumar.arguments import EFFORTS
 
 
 def configured(tmp_path: Path, text: str) -> Config:
@@ -28,7 +30,7 @@ def test_no_file_is_all_defaults(tmp_path: Path) -> None:
         ("[overrides.a]\nprice={hits=1}", "'overrides.a.price.hits'; did you mean 'hit'?"),
         ("mode = 'yolo'", "mode: Input should be 'plan', 'ask', 'edits' or 'auto'"),
         ("mode = ", "is no TOML"),
-        ("effort = 'hard'", "effort: Input should be 'none'"),
+        ("effort = 'hard'", "effort: Input should be 'on'"),
         ("model = 'a'\nmodels = ['b']", "say model or models, not both"),
         ("[models.'k2']\ncontext = 1", 'models: it is a list of names; what is known of a model stands in [overrides."REGEX"]'),
         ("[overrides.'(']\nimages = true", "overrides: '(' is no regular expression"),
@@ -58,6 +60,10 @@ def test_a_key_that_stands_in_the_file_is_not_repeated(tmp_path: Path) -> None:
         with pytest.raises(UsageError) as raised:
             configured(tmp_path, f"[endpoints.a]\nbase_url = 'http://h'\n{line}")
         assert "secret-secret" not in str(raised.value)
+
+
+def test_the_command_line_takes_the_same_words_of_effort() -> None:
+    assert get_args(Effort) == EFFORTS
 
 
 def test_the_words_for_a_connection_do_not_hold_its_key() -> None:
