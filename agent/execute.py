@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from agent.blocks import Block
 from agent.errors import ToolFailure
-from agent.events import CallStatus, Event, ToolFinished, ToolProgressed, ToolStarted
+from agent.events import CallStatus, Event, Repaired, ToolFinished, ToolProgressed, ToolStarted
 from agent.gate import Gate, fingerprint
 from agent.messages import Call
 from agent.policy import Decision, Question
@@ -20,6 +20,7 @@ from agent.tool import AnyTool, Arguments, Context, Effect, Result
 from agent.workspace.contract import Place, Workspace
 
 _LARGEST_ARGUMENTS = 4 << 20
+_MORE = "More stood after the arguments' object; it was left out. Send one object a call."
 _LARGEST_REPLY = 100_000
 
 
@@ -31,6 +32,7 @@ class Parsed:
     tool: AnyTool
     arguments: Arguments
     effect: Effect
+    more: bool = False  # something stood after its arguments, and was left out
 
     @property
     def subject(self) -> str:
@@ -73,13 +75,14 @@ class Execute:
         self._before_change = before_change
         self._longest = longest  # characters of a reply
 
-    async def run(self, calls: tuple[Call, ...], remarks: Mapping[str, str], *, pictures: bool) -> list[CallStatus]:
-        """Give every call its reply, as an event, and return how they ended; `remarks` are added to the replies.
+    async def run(self, calls: tuple[Call, ...], remarks: Mapping[str, str], step: int, *, pictures: bool) -> list[CallStatus]:
+        """Give every call of a step its reply, as an event, and return how they ended; `remarks` are added to the replies.
 
         `pictures` says whether the model that called can be shown any. When cancelled, those still open are told as cancelled.
         """
         settled: dict[str, CallStatus] = {}
         parsed = [self._parse(call) for call in calls]
+        remarks = self._cut(parsed, remarks, step)
         failed: Parsed | Invalid | None = None
         try:
             start = 0
@@ -108,6 +111,18 @@ class Execute:
             raise
         return list(settled.values())
 
+    def _cut(self, parsed: list[Parsed | Invalid], remarks: Mapping[str, str], step: int) -> Mapping[str, str]:
+        """Tell of calls after whose arguments more stood; return the remarks with one more for each."""
+        cut = [item.call.id for item in parsed if isinstance(item, Parsed) and item.more]
+        if not cut:
+            return remarks
+        words = f"calls that only read had more after their arguments, which was left out: {len(cut)}"
+        self._tell(Repaired(step=step, kind="arguments", words=words))
+        told = {call_id: [_MORE] for call_id in cut}
+        for call_id, remark in remarks.items():
+            told.setdefault(call_id, []).append(remark)
+        return {call_id: " ".join(lines) for call_id, lines in told.items()}
+
     def _settle(self, settled: dict[str, CallStatus], finished: ToolFinished, remarks: Mapping[str, str]) -> None:
         settled[finished.call_id] = finished.status
         if remark := remarks.get(finished.call_id):
@@ -129,13 +144,16 @@ class Execute:
         if tool is None:
             return Invalid(call, f"There is no tool {call.name!r}. The tools are: {', '.join(self._offered)}.")
         try:
-            given = read_arguments(call.arguments)
+            given, more = read_arguments(call.arguments)
             arguments = tool.arguments.model_validate(given)
         except ValidationError as error:
             return Invalid(call, f"The arguments of {call.name} do not fit, nothing was run: {_faults(error)}.")
         except (ValueError, RecursionError) as error:
             return Invalid(call, f"The arguments of {call.name} are no JSON object, nothing was run: {error}.")
-        return Parsed(call, tool, arguments, tool.effect_of(arguments))
+        effect = tool.effect_of(arguments)
+        if more and effect is not Effect.READ:
+            return Invalid(call, f"More stands after the arguments of {call.name}, nothing was run: send the one object alone.")
+        return Parsed(call, tool, arguments, effect, more)
 
     async def _one(self, item: Parsed | Invalid, pictures: bool) -> ToolFinished:
         if isinstance(item, Invalid):
@@ -202,8 +220,11 @@ class Execute:
         self._tell(ToolProgressed(call_id=call_id, text=text))
 
 
-def read_arguments(text: str) -> dict[str, Any]:
-    """Return the object that a call's arguments are. Raises ValueError with a word that the model can act on."""
+def read_arguments(text: str) -> tuple[dict[str, Any], bool]:
+    """Return the object that a call's arguments begin with, and whether more stands after it.
+
+    Raises ValueError with a word that the model can act on.
+    """
     if len(text) > _LARGEST_ARGUMENTS:
         raise ValueError(f"they are longer than {_LARGEST_ARGUMENTS} characters")
 
@@ -216,13 +237,14 @@ def read_arguments(text: str) -> dict[str, Any]:
     def constant(name: str) -> Any:
         raise ValueError(f"{name} is no JSON")
 
-    given = json.loads(text.strip() or "{}", strict=False, object_pairs_hook=unique, parse_constant=constant)
+    text = text.strip() or "{}"
+    given, end = json.JSONDecoder(strict=False, object_pairs_hook=unique, parse_constant=constant).raw_decode(text)
     try:
         json.dumps(given, ensure_ascii=False).encode()
     except UnicodeEncodeError:
         raise ValueError("they hold half a character, a lone surrogate") from None
     if isinstance(given, dict):
-        return given
+        return given, end < len(text)
     raise ValueError(f"they are a {type(given).__name__}")
 
 

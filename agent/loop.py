@@ -110,7 +110,7 @@ class Loop:
                 if remarks:
                     words = f"the model sends the same call for the {repetition.times}th time; it was told"
                     self._tell(Repaired(step=history.step, kind="repeated", words=words))
-                ended = await self._execute.run(answer.calls, remarks, pictures=self._left[0].capabilities.images)
+                ended = await self._execute.run(answer.calls, remarks, history.step, pictures=self._left[0].capabilities.images)
                 malformed = malformed + 1 if set(ended) == {"invalid"} else 0
                 if malformed >= _MALFORMED:
                     self._switch(ModelError(f"in {malformed} steps in a row no call of the model could be read", Fault.GARBLED))

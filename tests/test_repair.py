@@ -70,9 +70,10 @@ class Told:
 
 def _read(arguments: str) -> Any:
     try:
-        return read_arguments(arguments)
+        given, more = read_arguments(arguments)
     except ValueError:
         return arguments
+    return arguments if more else given
 
 
 def heard(*deltas: dict[str, Any], reason: str = "stop", tools: tuple[ToolOffer, ...] = TOOLS, thinking: bool = False) -> Told:

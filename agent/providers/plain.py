@@ -15,7 +15,10 @@ def plain_name(name: str) -> str:
 
 
 def plain_arguments(text: str) -> str:
-    """Return arguments that every server takes: as they came where they are a JSON object, else mended, else `{}`."""
+    """Return arguments that every server takes: as they came where they are a JSON object, else mended, else `{}`.
+
+    Of an object and more only the object goes back: it is what ran, where anything did.
+    """
     try:
         value = json.loads(text, parse_constant=_refuse)
         if isinstance(value, dict):
@@ -23,7 +26,7 @@ def plain_arguments(text: str) -> str:
     except (ValueError, RecursionError):
         pass
     try:
-        value = json.loads(text, strict=False, parse_constant=_refuse)
+        value, _ = json.JSONDecoder(strict=False, parse_constant=_refuse).raw_decode(text.strip())
         return _compact(value) if isinstance(value, dict) else "{}"
     except (ValueError, RecursionError):
         return "{}"
