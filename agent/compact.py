@@ -21,6 +21,7 @@ _MOST_KEPT = 32_000  # tokens of steps that stay as they were
 _LEAST_STEPS = 2
 _LEAST_ANSWER = 256
 _WINDOW = re.compile(r"(?:context (?:length|size|window)|token limit)\D{1,8}(\d{4,8})|\d{4,8} tokens? > (\d{4,8})", re.IGNORECASE)
+_HOW = "start its server with a larger context, say with --context how large it is, or choose another model"
 _LEFT_OUT = Reply("", "", LEFT_OUT)
 
 
@@ -111,7 +112,8 @@ class Compact:
         if times > 1:
             ceiling = min(ceiling, size * 7 // 10)
         self._ceilings[model.name] = min(ceiling, self.room(model).window)
-        await self._shorten(model, "the server says that it no longer fits", spend, asked=times == 1)
+        if not await self._shorten(model, "the server says that it no longer fits", spend, asked=times == 1):
+            raise refused(error)
 
     async def by_hand(self, model: Model, hint: str, spend: Spend) -> str:
         """Shorten the history because the person wants it; return why not, where there is nothing to."""
@@ -132,7 +134,8 @@ class Compact:
 
     async def _shorten(
         self, model: Model, reason: str, spend: Spend, *, hint: str = "", asked: bool = True, by_hand: bool = False
-    ) -> None:
+    ) -> bool:
+        """Shorten the history, and tell that; False where that would not make it shorter. Raises ModelError."""
         history = self._history
         history.deliver()
         before, spent = self.size(model), _Spent(spend)
@@ -143,17 +146,20 @@ class Compact:
         event = Compacted(reason=reason, note=note, record=record, kept=len(history.whole) - start, tokens_before=before)
         event = self._fitted(model, event)
         after = self._size_after(model, event)
-        if after > self.room(model).most:
+        if min(before, after) > self.room(model).most:
             raise ModelError(
                 f"the conversation does not fit {model.name}, even shortened: about {after:,} tokens are left, and its window is "
-                f"{self.room(model).window:,}; say with --context if it is larger, or choose another model",
+                f"{self.room(model).window:,}; {_HOW}",
                 Fault.CONTEXT,
             )
+        if after >= before and not by_hand:
+            return False
         if event.words is not None:
             self._tell(
                 Warned(text="what you said is too long for the model's window, so it is told parts of that with the middle cut")
             )
         self._tell(replace(event, tokens_after=after, usage=spent.usage, cost=spent.cost))
+        return True
 
     def _start(self, model: Model, *, by_hand: bool) -> int:
         """Return where the steps begin that stay: as many as are cheap, and two at least."""
@@ -309,6 +315,11 @@ class Compact:
 
     def _size_after(self, model: Model, event: Compacted) -> int:
         return self._estimate.of(self._history.after(event), model.name)
+
+
+def refused(error: ModelError) -> ModelError:
+    """Return the error of a server that takes a history in no length, with what a person can do about it."""
+    return ModelError(f"{error}; it was shortened as far as can be: {_HOW}", Fault.CONTEXT)
 
 
 class _Spent:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from agent.ask import Asked, Patience, Pause, Words, ask
-from agent.compact import Compact
+from agent.compact import Compact, refused
 from agent.errors import Fault, ModelError
 from agent.events import Event, ModelSwitched, Repaired, ToolFinished, TurnFinished, TurnStatus
 from agent.execute import Execute
@@ -135,7 +135,7 @@ class Loop:
 
     async def _ask(self, spent: "_Spent") -> Asked:
         """Ask the first model that is left; where it fails for good, the next one. Raises ModelError where none is left."""
-        refused = 0  # times that the server said that the request is too long
+        times = 0  # that the server said that the request is too long
         while True:
             model = self._left[0]
             await model.ready()
@@ -144,13 +144,15 @@ class Loop:
                 try:
                     return await self._ask_once(model)
                 except ModelError as error:
-                    if error.fault is not Fault.CONTEXT or refused >= _REFUSED:
+                    if error.fault is not Fault.CONTEXT:
                         raise
-                    refused += 1
-                    await self._compact.overflow(model, error, refused, spent.add)
+                    times += 1
+                    if times > _REFUSED:
+                        raise refused(error) from error
+                    await self._compact.overflow(model, error, times, spent.add)
             except ModelError as error:
                 self._switch(error)
-                refused = 0
+                times = 0
 
     async def _ask_once(self, model: Model) -> Asked:
         request = self._compact.request(model)

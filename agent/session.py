@@ -191,12 +191,19 @@ class Session:
             return "a turn is running; compact when it is over"
         self._compacting = compacting = asyncio.create_task(self._loop.compact(hint))
         try:
-            return await compacting
+            await asyncio.wait({compacting})
+        except asyncio.CancelledError:
+            compacting.cancel()
+            await asyncio.wait({compacting})
+            raise
+        finally:
+            self._compacting = None
+        if compacting.cancelled():
+            return "it was stopped"
+        try:
+            return compacting.result()
         except ModelError as error:
             return str(error)
-        finally:
-            compacting.cancel()
-            self._compacting = None
 
     def uncompact(self) -> str:
         """Take the last shortening back, between turns; return why not, where it cannot be."""

@@ -38,15 +38,17 @@ from agent.handoff import FIELDS, carried, lacking
 from agent.history import LEFT_OUT, PICTURE_LEFT_OUT, History, fold, is_valid
 from agent.log import Log
 from agent.messages import Answer, Call, Message, Prompt, Reply, Usage
-from agent.model import Capabilities
+from agent.model import Model
 from agent.policy import Mode
+from agent.providers.anthropic import AnthropicModel
 from agent.providers.openai import OpenAIModel
+from agent.providers.replay import Recording, ReplayModel, Step
 from agent.recap import shortened
 from agent.session import Session, Setting
 from agent.tool import Effect
 from agent.workspace.local import LocalWorkspace
 from jumar.wiring import find_tools
-from tests.fakes import Response, ScriptedServer, answer, failure, recorded
+from tests.fakes import Response, ScriptedServer, answer, anthropic, failure, recorded
 
 CAPTURES = Path(__file__).parent / "captures"
 HANDOFF = "Write a handoff note"
@@ -81,6 +83,7 @@ class Bench:
         self.folder = folder
         self.root = folder / "ws"
         self.root.mkdir()
+        (self.root / "numbers.txt").write_text("".join(f"{number}\n" for number in range(9000)))
         self.events: list[Event] = []
         self.when: Callable[[Event], object] = lambda event: None
         self.sessions: list[Session] = []
@@ -89,10 +92,12 @@ class Bench:
         models = []
         for number, (server, window) in enumerate(zip(servers, windows, strict=True), 1):
             model = OpenAIModel(Connection(server.base_url, "k", "K", f"model-{number}", window=window))
-            model.capabilities = Capabilities(window=window)
             models.append(model)
+        return self.opened(tuple(models), patience=patience)
+
+    def opened(self, models: tuple[Model, ...], name: str = "s", patience: Patience | None = None) -> Session:
         setting = Setting(
-            models=tuple(models),
+            models=models,
             workspace=LocalWorkspace(self.root, self.root, spill=self.folder / "sessions", environment=os.environ),
             tools=find_tools(),
             system="system",
@@ -106,12 +111,12 @@ class Bench:
             self.events.append(event)
             self.when(event)
 
-        path = self.folder / "sessions" / "s.jsonl"
+        path = self.folder / "sessions" / f"{name}.jsonl"
         if path.exists():
             log, found = Log.open(path)
             session = Session(setting, log, listen, found)
         else:
-            session = Session(setting, Log.create(path.parent, "s"), listen)
+            session = Session(setting, Log.create(path.parent, name), listen)
         self.sessions.append(session)
         return session
 
@@ -145,10 +150,11 @@ async def go(session: Session, prompt: str = "go") -> TurnFinished:
 class Worker:
     """A scripted model of many steps that prints a lot, writes files, keeps a plan, and writes notes that repeat nothing."""
 
-    def __init__(self, steps: int, *, printing: int = 900, factor: float = 1.0) -> None:
+    def __init__(self, steps: int, *, printing: int = 900, factor: float = 1.0, shell: bool = False) -> None:
         self.steps = steps
         self.printing = printing
         self.factor = factor
+        self.shell = shell
         self.done = 0
         self.notes = 0
         self.files: list[str] = []
@@ -164,9 +170,9 @@ class Worker:
         self.done += 1
         if self.done >= self.steps:
             return answer("All done.", usage=usage)
-        calls: list[tuple[str, dict[str, Any]]] = [
-            ("shell", {"command": f"seq {self.done * 1000} {self.done * 1000 + self.printing}"})
-        ]
+        calls: list[tuple[str, dict[str, Any]]] = [("read", {"path": "numbers.txt", "offset": self.done, "limit": self.printing})]
+        if self.shell:
+            calls = [("shell", {"command": f"seq {self.done * 1000} {self.done * 1000 + self.printing}"})]
         if self.done % 3 == 0:
             self.files.append(f"made-{self.done}.txt")
             calls.append(("write", {"path": self.files[-1], "content": "x\n"}))
@@ -176,7 +182,7 @@ class Worker:
 
 
 async def test_sixty_steps_fit_a_window_of_32k_and_every_pinned_fact_stays(bench: Bench) -> None:
-    worker = Worker(60, factor=1.15)
+    worker = Worker(60, factor=1.15, shell=True)
     async with answering(worker) as server:
         session = bench.open(server)
         bench.when = lambda event: (
@@ -227,7 +233,7 @@ async def test_from_step_to_step_a_request_is_a_prefix_of_the_next(bench: Bench)
 
 
 async def test_between_shortenings_too_a_request_is_a_prefix_of_the_next(bench: Bench) -> None:
-    async with answering(Worker(30)) as server:
+    async with answering(Worker(16)) as server:
         await go(bench.open(server))
         requests = server.requests
     breaks = 0
@@ -268,8 +274,8 @@ async def test_a_server_that_says_so_again_and_again_ends_the_turn_with_clear_wo
         ended = await go(bench.open(server, windows=(131_072,)))
         asked = len(server.requests)
     assert (ended.status, ended.fault) == ("failed", Fault.CONTEXT)
-    assert "no longer fits" in ended.reason or "--context" in ended.reason
-    assert asked <= 12
+    assert "start its server with a larger context" in ended.reason
+    assert asked <= 9
 
 
 async def test_one_huge_output_is_left_out_before_the_note_is_asked_for(bench: Bench) -> None:
@@ -390,8 +396,7 @@ async def test_cancelling_a_compaction_leaves_the_history(bench: Bench) -> None:
         compacting = asyncio.create_task(session.compact())
         await server.asked.wait()
         session.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await compacting
+        assert await compacting == "it was stopped"
         assert bench.told() == before
         server.script.append(answer("And on."))
         assert (await go(session)).text == "And on."
@@ -427,6 +432,84 @@ async def test_another_model_with_a_smaller_window_is_given_what_fits_it(bench: 
     assert ended.text == "From the small one."
     assert len(bench.of(ModelSwitched)) == len(bench.of(Compacted)) == 1
     assert all(size(body) <= 16_384 for body in bodies)
+
+
+@pytest.mark.parametrize(("window", "steps"), [(16_384, 40), (1_000_000, 15)])
+async def test_small_and_large_windows_are_worked_in(bench: Bench, window: int, steps: int) -> None:
+    async with answering(Worker(steps, printing=300)) as server:
+        ended = await go(bench.open(server, windows=(window,)))
+        bodies = server.bodies()
+    assert (ended.status, ended.text) == ("done", "All done.")
+    assert bool(bench.of(Compacted)) is (window < 100_000)
+    assert all(size(body) <= window for body in bodies)
+    # The last step is always told: a model that asks for something is not left without it.
+    for body in bodies:
+        if not asks_for_note(body) and len(body["messages"]) > 3:
+            assert body["messages"][-1]["content"] != LEFT_OUT
+
+
+async def test_a_server_that_counts_is_asked_before_anything_is_shortened(bench: Bench) -> None:
+    async with ScriptedServer([anthropic("Done.")]) as server:
+        server.tokens = 9000
+        connection = Connection(server.base_url.removesuffix("/v1"), "k", "K", "m", protocol="anthropic", window=16_384)
+        ended = await go(bench.opened((AnthropicModel(connection),)), "word " * 12_000)
+        assert (ended.status, len(server.counted)) == ("done", 1)
+    assert not bench.of(Compacted)
+
+
+async def test_an_answer_is_not_asked_for_longer_than_there_is_room(bench: Bench) -> None:
+    async with answering(Worker(14)) as server:
+        connection = Connection(server.base_url, "k", "K", "kimi-k2-0905-preview", server="moonshot-intl", window=WINDOW)
+        await go(bench.opened((OpenAIModel(connection),)))
+        bodies = server.bodies()
+    limits = [body["max_completion_tokens"] for body in bodies]
+    assert all(size(body) + limit <= WINDOW for body, limit in zip(bodies, limits, strict=True))
+    assert max(limits) == 16_384
+    assert min(limits) >= 256
+    async with answering(Worker(3)) as server:
+        connection = replace(connection, base_url=server.base_url, window=262_144)
+        await go(bench.opened((OpenAIModel(connection),), "other"))
+        assert {body["max_completion_tokens"] for body in server.bodies()} == {32_768}
+
+
+async def test_what_is_played_is_never_shortened(bench: Bench) -> None:
+    calls = [Step(calls=(Call(str(number), "shell", '{"command": "seq 1 16000"}'),)) for number in range(6)]
+    model = ReplayModel(Recording("t", ("go",), (*calls, Step("Done."))))
+    ended = await go(bench.opened((model,)))
+    assert (ended.status, ended.text) == ("done", "Done.")
+    assert not bench.of(Compacted)
+
+
+@pytest.mark.parametrize(
+    ("words", "window"),
+    [
+        ("request (6030 tokens) exceeds the available context size (9000 tokens), try increasing it", 9_000),
+        ("Your request exceeded model token limit: 12000", 12_000),
+        ("prompt is too long: 215000 tokens > 20000 maximum", 20_000),
+    ],
+)
+async def test_the_window_that_a_server_tells_is_kept_to_from_then_on(bench: Bench, words: str, window: int) -> None:
+    worker = Worker(14)
+
+    def script(body: dict[str, Any]) -> Response:
+        if size(body) > window:
+            return failure(400, {"error": {"message": words, "type": "invalid_request_error"}})
+        return worker(body)
+
+    async with answering(script) as server:
+        ended = await go(bench.open(server, windows=(131_072,)))
+        too_long = sum(size(body) > window for body in server.bodies())
+    assert (ended.status, too_long) == ("done", 1)
+
+
+async def test_a_note_without_end_is_cut(bench: Bench) -> None:
+    endless = note(decisions="- so it is\n" * 50_000)
+    async with ScriptedServer([answer("Done."), answer(endless), answer("And on.")]) as server:
+        session = bench.open(server, windows=(16_384,))
+        await go(session)
+        assert await session.compact() == ""
+        await go(session)
+        assert size(server.bodies()[-1]) < 8_000
 
 
 async def test_a_wait_before_the_next_try_can_be_cut_short(bench: Bench) -> None:

@@ -17,6 +17,7 @@ from agent.safe import mended
 
 _PIECE = re.compile(r"\s*\S{1,12}\s*|\s+")
 _CALL_PIECE = 160  # characters of arguments
+_ENDLESS = 1 << 40  # tokens: what is played is never shortened, since no note was recorded
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,7 @@ class ReplayModel:
         self._recording = recording
         self._pace = pace
         self._position = 0
-        self.capabilities = Capabilities(source="the recording")
+        self.capabilities = Capabilities(window=_ENDLESS, source="the recording")
 
     async def ready(self) -> None:
         """A recording is."""
