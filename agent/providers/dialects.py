@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 from agent.providers.families import Family
 
@@ -12,16 +11,7 @@ Fields = Mapping[str, Any]
 MOONSHOT = frozenset({"moonshot-intl", "moonshot-cn", "kimi-code"})
 SELF_HOSTED = frozenset({"vllm", "sglang", "llama.cpp", "ollama", "lm-studio"})
 HOSTED = MOONSHOT | {"openrouter", "openai", "anthropic"}
-OFF = frozenset({"off", "none"})  # the words of effort that mean: without thinking
-_HOSTS = {
-    "moonshot.ai": "moonshot-intl",
-    "moonshot.cn": "moonshot-cn",
-    "kimi.com": "kimi-code",
-    "kimi.ai": "kimi-code",
-    "openrouter.ai": "openrouter",
-    "openai.com": "openai",
-    "anthropic.com": "anthropic",
-}
+OFF = frozenset({"none", "off"})  # the words of effort that mean: without thinking
 _LIMIT = 32_768  # tokens
 
 
@@ -46,14 +36,13 @@ class Dialect:
         return tuple(word for word in self.efforts if word)
 
 
-def server_at(base_url: str) -> str:
-    """Return which host of the known ones an address is of; empty where it is none of them."""
-    host = (urlsplit(base_url).hostname or "").lower()
-    return next((name for known, name in _HOSTS.items() if host == known or host.endswith(f".{known}")), "")
-
-
 def dialect_of(
-    server: str, family: Family, *, images: bool = False, efforts: tuple[str, ...] = (), sampling: Fields | None = None
+    server: str,
+    family: Family,
+    *,
+    images: bool = False,
+    efforts: tuple[str, ...] = (),
+    sampling: Mapping[str, float] | None = None,
 ) -> Dialect:
     """Return the dialect of a model on a server; efforts and sampling are what the person says of them, if anything."""
     first_party = server in MOONSHOT

@@ -1,6 +1,5 @@
 """Owns the Chat Completions protocol: a request out, an answer's stream in."""
 
-import json
 import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -9,17 +8,17 @@ from dataclasses import replace
 from agent.config import Connection
 from agent.errors import Fault, ModelError
 from agent.messages import Answer
-from agent.model import Capabilities, Chunk, Failed, Finished, ReasoningDelta, Repair, Request
+from agent.model import Chunk, Failed, Finished, ReasoningDelta, Repair, Request
 from agent.providers.body import Body
-from agent.providers.dialects import dialect_of, server_at
-from agent.providers.families import family_of
+from agent.providers.catalogue import Catalogue, Known
+from agent.providers.dialects import dialect_of
 from agent.providers.faults import Faults
 from agent.providers.http import Http
 from agent.providers.intake import LARGEST_REFUSAL, SECONDS_OF_REFUSAL, taken_in
+from agent.providers.listing import Inquiry
 from agent.providers.merge import Merge
 
 _ANSWERS = "/chat/completions"
-_MODELS = "/models"
 _KEYS = ("choices", "error")  # of an answer that is not streamed
 _OF_FORM = {400, 422}  # the statuses of a request that could be written otherwise
 _FOR_A_PERSON = re.compile(
@@ -31,19 +30,32 @@ class OpenAIModel:
     """A model behind a server that speaks Chat Completions. `connect` and `silence` are seconds."""
 
     def __init__(
-        self, connection: Connection, *, connect: float = 10.0, silence: float = 300.0, user_agent: str = "jumar"
+        self,
+        connection: Connection,
+        *,
+        catalogue: Catalogue | None = None,
+        connect: float = 10.0,
+        silence: float = 300.0,
+        user_agent: str = "jumar",
     ) -> None:
         self.name = connection.model or "the server's model"
-        self._http = Http(connection.base_url, {"user-agent": user_agent}, connect=connect, silence=silence)
+        headers = {**connection.headers, "user-agent": user_agent}
+        self._http = Http(connection.base_url, headers, connect=connect, silence=silence)
         self._faults = Faults(connection, self._http.where)
-        self.capabilities = Capabilities()
         self._key = connection.key
-        self._body = Body(connection.model, dialect_of(server_at(connection.base_url), family_of(connection.model)))
+        self._connection = connection
+        self._catalogue = catalogue or Catalogue()
+        self._inquiry = Inquiry(connection.base_url, self._http, self._headers, self._faults)
+        self._ready = False
         self._plain = False  # the server refused a request for its form
         self._thinks = False  # its words begin within thinking that nothing opens
+        self._learn(self._catalogue.known(connection))
 
     async def ready(self) -> None:
-        """Nothing is found out yet."""
+        """Find out the capabilities, once: where need be the server is asked what it lists."""
+        if not self._ready:
+            self._learn(await self._catalogue.find(self._connection, self._inquiry))
+            self._ready = True
 
     async def count(self, request: Request) -> int | None:
         """The protocol has no such question."""
@@ -60,25 +72,19 @@ class OpenAIModel:
 
     async def list_models(self) -> list[str]:
         """Return the names of the models that the server has for this key. Raises ModelError."""
-        async with self._http.send("GET", _MODELS, self._headers()) as response:
-            body = await response.read(LARGEST_REFUSAL * 16, SECONDS_OF_REFUSAL)
-            if not 200 <= response.status < 300:
-                raise self._faults.of_response(_MODELS, response.status, response.headers, body)
-        if body.lstrip().startswith(b"<"):
-            raise self._faults.of_page()
-        try:
-            listed = json.loads(body)
-        except (ValueError, RecursionError):
-            listed = None
-        keyed = listed if isinstance(listed, dict) else {"data": listed}
-        entries = next((entries for key in ("data", "models") if isinstance(entries := keyed.get(key), list)), None)
-        if entries is None:
-            raise self._faults.of_list(listed)
-        return [name for entry in entries if isinstance(entry, dict) and isinstance(name := entry.get("id"), str)]
+        listing = await self._inquiry.models()
+        self._catalogue.remember(self._connection.base_url, listing)
+        return [model.id for model in listing.models]
 
     async def close(self) -> None:
         """Give back connections."""
         await self._http.close()
+
+    def _learn(self, known: Known) -> None:
+        images = known.capabilities.images
+        dialect = dialect_of(known.server, known.family, images=images, efforts=known.efforts, sampling=known.sampling)
+        self.capabilities = replace(known.capabilities, efforts=dialect.words, answer=dialect.default_limit)
+        self._body = Body(self._connection.model, dialect)
 
     def _headers(self) -> dict[str, str]:
         if fault := self._faults.of_key():
