@@ -146,7 +146,7 @@ class Screen:
 
     def begin(self, detected: Detected, budget: Budget) -> None:
         """Say what was detected, and what it may cost."""
-        self._say("strong", f"jumar doctor · {safe_line(detected.model)} at {safe_line(detected.endpoint)}")
+        self._folded("strong", f"jumar doctor · {safe_line(detected.model)} at {safe_line(detected.endpoint)}", 0, 2)
         self._row(
             "dim", "server", f"{ENGINES.get(detected.server, detected.server) or 'unknown kind'}, {detected.protocol} protocol"
         )

@@ -16,13 +16,13 @@ from agent.messages import Usage
 from agent.model import CallDelta, Capabilities, Failed, Finished, Model, Price, Request, TextDelta
 from agent.route import LOCAL, LocalRoute
 from jumar.diagnosis import Budget, Detected, Diagnosis, Screen, Spent, budget_line
-from jumar.findings import CHECKS, Finding, Grade, Outcome, grade
+from jumar.findings import CHECKS, Finding, Grade, Outcome, grade, window
 from jumar.headless import SIGNAL_CODES
 from jumar.home import home
 from jumar.printers import stderr_line
 from jumar.probes import ALONE, BY_NAME, PROBES, Probe, chains
 from jumar.run import code_of
-from jumar.wiring import Chosen, choose, connected_models
+from jumar.wiring import choose, connected_models
 
 SECONDS = 180.0  # that one answer may take
 _AT_ONCE = 2  # requests
@@ -116,7 +116,7 @@ class Examination:
                 ended = await watch.follow(self._model, request)
         except TimeoutError:
             watch.late = True
-            ended = ModelError(f"{self._model.name} gave no whole answer within {self._seconds:g} s", Fault.CONNECT)
+            ended = ModelError(f"the model gave no whole answer within {self._seconds:g} s", Fault.CONNECT)
         if isinstance(ended, Finished):
             self.usage += ended.usage
             told = ended.usage.prompt + ended.usage.completion
@@ -195,6 +195,7 @@ class Doctor:
         self._examination: Examination | None = None
         self._detected: Detected | None = None
         self._budget = _budget(None)
+        self._room: list[Finding] = []
         self._told: dict[str, Finding] = {}
 
     async def run(self) -> int:
@@ -228,12 +229,12 @@ class Doctor:
     async def _visit(self) -> None:
         place = home(self._environment)
         settings = config.load(place.config / "config.toml")
-        chosen = await choose(settings, self._environment, place.state, (self._named,))
+        chosen = await choose(settings, self._environment, place, (self._named,))
         for warning in chosen.warnings:
             stderr_line(warning)
         first = chosen.connections[0]
         self._detected = _detected(first, "", Capabilities())
-        [self._model], _ = await connected_models(Chosen((first,)))
+        [self._model], _ = await connected_models(replace(chosen, connections=(first,)))
         model = self._model
         await model.ready()
         self._detected = _detected(first, model.name, model.capabilities)
@@ -242,6 +243,11 @@ class Doctor:
             stderr_line(f"the doctor takes {budget_line(self._budget)}")
         else:
             self._screen.begin(self._detected, self._budget)
+        self._room = [found for found in (window(model.capabilities),) if found is not None]
+        for finding in self._room:
+            self._told[finding.name] = finding
+            if not self._as_json:
+                self._screen.found(finding)
         self._examination = examination = Examination(model, settings.effort or "", self._seconds, self._hear)
         ticking = asyncio.create_task(self._tick())
         try:
@@ -278,7 +284,7 @@ class Doctor:
         examination = self._examination
         outcomes = examination.outcomes if examination else {}
         unreachable = error is not None and not any(outcome.finished for outcome in outcomes.values())
-        findings = [] if unreachable else [finding for check in CHECKS if (finding := check.find(outcomes))]
+        findings = [] if unreachable else [*self._room, *(finding for check in CHECKS if (finding := check.find(outcomes)))]
         judged, score = grade(findings)
         if error is not None or self._ended_by:
             judged = "unreachable" if unreachable else "unknown"

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from agent.errors import Fault, ModelError
 from agent.messages import Answer, Call, Reply
-from agent.model import Finished, Request
+from agent.model import Capabilities, Finished, Request
 from agent.safe import safe_line
 from jumar.probes import PROBES, Probe
 
@@ -17,6 +17,7 @@ Grade = Literal["good", "weak", "broken", "unreachable", "unknown"]
 
 _SLOW, _SILENT = 30.0, 60.0  # seconds to the first delta, and between two, from which on a person wonders
 _GOOD = 0.9  # of the whole score
+_ROOMY, _ENOUGH = 32_768, 16_384  # tokens of a window: for a session as it should be, and for a small one
 _NEAR = 0.98  # of a long text, where the rest is one slip in its middle
 _EXAMPLE = 110  # characters
 _MARKUP = re.compile(r"<\|[a-z_]{2,40}\|>|</?think>|◁/?think▷")
@@ -145,10 +146,21 @@ class Check:
         return Finding(self.name, self.title, status, round(score, 3), tally.passed, tally.total, tally.note, tally.flaws())
 
 
+def window(known: Capabilities) -> Finding | None:
+    """Return what a model's window is good for; None where it is only assumed."""
+    if known.source.startswith("assumed"):
+        return None
+    status: Status = "good" if known.window >= _ROOMY else "weak" if known.window >= _ENOUGH else "broken"
+    flaws = () if status == "good" else (Flaw("context", 1, f"{known.window:,} tokens; below {_ENOUGH:,} nothing goes well"),)
+    score = min(1.0, known.window / _ROOMY)
+    passed = int(status == "good")
+    return Finding("window", "a session has room", status, round(score, 3), passed, 1, f"{known.window:,} tokens", flaws)
+
+
 def grade(findings: Iterable[Finding]) -> tuple[Grade, float]:
     """Return the grade, and the score from 0 to 1 over all checks."""
     findings = list(findings)
-    majors = {check.name for check in CHECKS if check.major}
+    majors = {"window", *(check.name for check in CHECKS if check.major)}
     weights = [2 if finding.name in majors else 1 for finding in findings]
     if not weights:
         return "unknown", 0.0

@@ -153,10 +153,13 @@ def refusing(status: int, message: str, *, before: int = 0, headers: dict[str, s
     return answering
 
 
-async def examined(folder: Path, answering: Answering, *arguments: str, owner: str = "", config: str = "") -> Ended:
-    """Run the doctor against a server; `owner` is what its list of models says."""
+async def examined(
+    folder: Path, answering: Answering, *arguments: str, owner: str = "", window: int | None = None, config: str = ""
+) -> Ended:
+    """Run the doctor against a server; its list of models tells of the owner and the window."""
     folder.mkdir(exist_ok=True)
-    models = failure(200, {"object": "list", "data": [{"id": "test-model", "object": "model", "owned_by": owner}]})
+    model = {"id": "test-model", "object": "model", "owned_by": owner, "max_model_len": window}
+    models = failure(200, {"object": "list", "data": [model]})
     async with ScriptedServer(answering=answering, models=models) as server:
         person = Person(folder, server.base_url)
         if config:
@@ -192,10 +195,11 @@ async def test_three_servers_are_scored_apart_and_their_faults_named(tmp_path: P
     assert set(scores(good.result).values()) == {1.0}
     assert not set().union(*faults(good.result).values())
     named = faults(weak.result)
-    assert {"arguments", "identity"} <= named["calls"]
+    assert {"leaked_call", "arguments", "identity"} <= named["calls"]
     assert named["usage"] == {"no_usage"}
     assert named["parallel"] == {"one_at_a_time"}
     assert named["stream"] == {"one_piece", "one_piece_call"}
+    assert scores(weak.result)["trigger"] == 1.0  # what leaks is read
     named = faults(bad.result)
     assert "missed_call" in named["trigger"]
     assert "no_json" in named["schema"]
@@ -238,13 +242,21 @@ async def test_only_the_flags_of_the_server_that_runs_are_told(tmp_path: Path) -
     assert advice[0]["flags"]["vllm"][0] == "--enable-auto-tool-choice"
 
 
+@pytest.mark.parametrize(("window", "grade"), [(8_192, "broken"), (24_576, "weak"), (65_536, "good")])
+async def test_a_window_that_holds_no_session_is_a_fault(tmp_path: Path, window: int, grade: str) -> None:
+    run = await examined(tmp_path, Good(), "--json", owner="sglang", window=window)
+    assert run.result["grade"] == grade
+    assert (run.result["detected"]["window"], run.result["detected"]["window_source"]) == (window, "the server")
+    assert ("--context-length" in run.result["launch"].get("sglang", "")) == (grade != "good")
+
+
 @pytest.mark.parametrize(
     ("answering", "code", "words"),
     [
         (refusing(401, "no such key"), 77, "does not accept the key in JUMAR_API_KEY"),
         (refusing(404, "no such model"), 1, "has no model 'test-model'"),
         (refusing(503, "starting", headers={"retry-after": "0"}), 75, "could not answer (503): starting"),
-        (Holding("words"), 75, "gave no whole answer within 0.3 s"),
+        (Holding("words"), 75, "the model gave no whole answer within 0.3 s"),
     ],
 )
 async def test_what_cannot_be_reached_is_told_in_a_line(tmp_path: Path, answering: Answering, code: int, words: str) -> None:
@@ -372,6 +384,16 @@ async def test_a_terminal_gets_colours_and_how_far_it_is(tmp_path: Path, environ
     assert ("\x1b" in told) == coloured
     shown = [line.rpartition("\x1b[2K")[2] for line in told.splitlines()]
     assert max(len(re.sub("\x1b\\[[0-9;]*m", "", line)) for line in shown) < 60
+
+
+async def test_the_price_is_told_where_it_is_known(tmp_path: Path) -> None:
+    price = '[overrides."test-model"]\nprice = {hit = 0.1, miss = 1.0, output = 4.0}\n'
+    run = await examined(tmp_path, Good(), "--json", config=price)
+    told = run.result
+    budget, spent = told["budget"], told["spent"]
+    assert budget["cost"] == pytest.approx((budget["prompt_tokens"] + 4 * budget["completion_tokens"]) / 1e6)
+    missed = spent["prompt_tokens"] - spent["cached_tokens"]
+    assert spent["cost"] == pytest.approx((0.1 * spent["cached_tokens"] + missed + 4 * spent["completion_tokens"]) / 1e6)
 
 
 @pytest.mark.parametrize(
