@@ -20,6 +20,7 @@ Spend = Callable[[Usage, float | None], None]
 _MOST_KEPT = 32_000  # tokens of steps that stay as they were
 _LEAST_STEPS = 2
 _LEAST_ANSWER = 256
+_LONGEST_HINT = 2000  # characters
 _WINDOW = re.compile(r"(?:context (?:length|size|window)|token limit)\D{1,8}(\d{4,8})|\d{4,8} tokens? > (\d{4,8})", re.IGNORECASE)
 _HOW = "start its server with a larger context, say with --context how large it is, or choose another model"
 _LEFT_OUT = Reply("", "", LEFT_OUT)
@@ -155,9 +156,7 @@ class Compact:
         if after >= before and not by_hand:
             return False
         if event.words is not None:
-            self._tell(
-                Warned(text="what you said is too long for the model's window, so it is told parts of that with the middle cut")
-            )
+            self._tell(Warned(text="what you said is too long for the model's window: of some of it, the middle is not told"))
         self._tell(replace(event, tokens_after=after, usage=spent.usage, cost=spent.cost))
         return True
 
@@ -186,16 +185,16 @@ class Compact:
         most = self.room(model).note
         text, lacks = await self._asked_note(model, hint, spend) if asked else (history.note, lacking(history.note))
         if lacks:
+            what = f"lacks {', '.join(lacks).lower()}" if text else "could not be had"
             said = [one.words for one in history.said if not one.by_check]
             text = completed(cut(text, most * 2 // 3), lacks, said, history.deeds, most // 6)
-            what = ", ".join(lacks)
-            self._tell(Warned(text=f"the model's handoff note lacks: {what}; jumar filled in what its own record tells of that"))
+            self._tell(Warned(text=f"the model's handoff note {what}; jumar filled in what its own record tells"))
         return cut(carried(history.note, cut(text, most), most // 3), most * 4 // 3)
 
     async def _asked_note(self, model: Model, hint: str, spend: Spend) -> tuple[str, list[str]]:
         wanted = prompt_words("handoff")
         if hint:
-            wanted += f"\n\nThe person says of this note: {hint}"
+            wanted += f"\n\nThe person says of this note: {cut(hint, _LONGEST_HINT)}"
         extra: list[Message] = [Prompt(wanted)]
         text = await self._ask(model, extra, spend)
         lacks = lacking(text)

@@ -134,12 +134,18 @@ class History:
     def _told(self, beginning: Beginning) -> list[Message]:
         event, start = beginning.event, beginning.start
         said = [one for one in self.said if one.index < start]
-        words = [one.words for one in said if not one.by_check or one is said[-1]]  # a check counts while it is to be met
+        # What a check said counts while it is to be met.
+        words = [self._words(one) for one in said if not one.by_check or one is said[-1]]
         preface = "\n\n".join(one.preface for one in said if one.preface)
         text = recap(preface, words, event.note, event.record, event.words)
         head: list[Message] = [Prompt(text)] if text else []
         kept = thinned(self.whole[start : beginning.end], frozenset(event.dropped), pictures=event.pictures)
         return [*head, *kept, *self.whole[beginning.end :]]
+
+    def _words(self, said: Said) -> str:
+        message = self.whole[said.index]
+        pictures = len(message.images) if isinstance(message, Prompt) else 0
+        return "\n\n".join([said.words, *[PICTURE_LEFT_OUT] * pictures])
 
     def _add(self, message: Message) -> None:
         self.whole.append(message)

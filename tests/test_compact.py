@@ -8,15 +8,16 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.ask import Patience
-from agent.blocks import Image
+from agent.blocks import Image, PlanBlock, PlanItem
 from agent.config import Connection
+from agent.deeds import Deeds
 from agent.errors import Fault
 from agent.estimate import tokens
 from agent.events import (
@@ -41,11 +42,15 @@ from agent.messages import Answer, Call, Message, Prompt, Reply, Usage
 from agent.model import Model
 from agent.policy import Mode
 from agent.providers.anthropic import AnthropicModel
+from agent.providers.anthropic_turns import BlockTurns
+from agent.providers.dialects import dialect_of
+from agent.providers.families import family_of
 from agent.providers.openai import OpenAIModel
 from agent.providers.replay import Recording, ReplayModel, Step
+from agent.providers.turns import Turns
 from agent.recap import shortened
 from agent.session import Session, Setting
-from agent.tool import Effect
+from agent.tool import Change, Effect
 from agent.workspace.local import LocalWorkspace
 from jumar.wiring import find_tools
 from tests.fakes import Response, ScriptedServer, answer, anthropic, failure, recorded
@@ -337,7 +342,7 @@ async def test_a_note_that_lacks_a_field_is_asked_for_again_and_then_filled_in(b
     assert lacking(event.note) == []
     assert "made.txt: created" in event.note
     assert "Make the file" in event.note or "mend it" in event.note
-    assert any("lacks" in warned.text for warned in bench.of(Warned))
+    assert any("handoff note lacks" in warned.text for warned in bench.of(Warned))
 
 
 async def test_a_whole_note_is_asked_for_once_with_the_same_prefix_and_calls_in_it_are_ignored(bench: Bench) -> None:
@@ -566,9 +571,27 @@ def test_pictures_are_left_out_of_what_stays_where_it_is_said_so() -> None:
     history.apply(Compacted(reason="", note="NOTE", kept=2, pictures=False))
     head, _, reply = history.messages
     assert isinstance(head, Prompt)
-    assert not head.images
+    assert (head.images, head.text.count(PICTURE_LEFT_OUT)) == ((), 1)
     assert isinstance(reply, Reply)
     assert (reply.images, reply.text) == ((), f"a picture\n\n{PICTURE_LEFT_OUT}")
+
+
+def in_turn(messages: list[Message]) -> None:
+    """Hold that both protocols can send a history as it is: with every call's reply at once."""
+    told = BlockTurns("m", images=True, thought=False).encode(messages)
+    assert [turn.user for turn in told] == [number % 2 == 0 for number in range(len(told))]
+    due: list[str] = []
+    for turn in told:
+        blocks = [json.loads(block) for block in turn.blocks]
+        assert [block["tool_use_id"] for block in blocks if block["type"] == "tool_result"] == due
+        due = [block["id"] for block in blocks if block["type"] == "tool_use"]
+    waiting: list[str] = []
+    for encoded in Turns(dialect_of("", family_of("m"))).encode(messages):
+        message = json.loads(encoded)
+        assert (message["role"] == "tool") is bool(waiting)
+        if waiting:
+            assert waiting.pop(0) == message["tool_call_id"]
+        waiting += [call["id"] for call in message.get("tool_calls", ())]
 
 
 def _answered(step: int, ids: tuple[str, ...]) -> ModelAnswered:
@@ -586,9 +609,9 @@ def happenings(draw: st.DrawFn) -> list[Event]:
         match kind:
             case "turn":
                 first = draw(st.booleans())
-                by = "check" if draw(st.integers(0, 4)) == 0 else "person"
+                by: Literal["check", "person"] = "check" if draw(st.integers(0, 4)) == 0 else "person"
                 preface = "preface" if not events and first else ""
-                events.append(TurnStarted(turn=len(events), prompt=f"prompt {len(events)}", preface=preface, by=by))  # type: ignore[arg-type]
+                events.append(TurnStarted(turn=len(events), prompt=f"prompt {len(events)}", preface=preface, by=by))
                 open_ids = []
             case "answer":
                 step += 1
@@ -628,6 +651,7 @@ def test_whatever_is_shortened_and_taken_back_the_history_is_valid_and_keeps_wha
             if isinstance(event, Compacted | Uncompacted):
                 assert len(ids) == len(set(ids))
     assert is_valid(history.messages)
+    in_turn(history.messages)
     assert fold(events).messages == history.messages
     text = "\n".join(message.text for message in history.messages)
     for event in events:
@@ -649,3 +673,57 @@ def test_taking_a_shortening_back_restores_exactly(events: list[Event], kept: in
     assert [replace(message, calls=()) if isinstance(message, Answer) else type(message) for message in restored] == [
         replace(message, calls=()) if isinstance(message, Answer) else type(message) for message in plain
     ]
+
+
+def test_the_record_is_what_the_events_say_and_nothing_else() -> None:
+    deeds = Deeds()
+
+    def ended(tool: str, subject: str, effect: Effect, **more: Any) -> None:
+        deeds.apply(ToolStarted(call_id="1", tool=tool, subject=subject, effect=effect))
+        deeds.apply(ToolFinished(call_id="1", tool=tool, subject=subject, reply="", **{"status": "done", **more}))
+
+    def change(path: str, kind: Literal["created", "modified", "deleted"], added: int, removed: int) -> dict[str, Any]:
+        return {"changes": (Change(path, kind, None, None, added, removed),)}
+
+    ended("write", "a.py", Effect.WRITE, **change("a.py", "created", 5, 0))
+    ended("write", "b.py", Effect.WRITE, **change("b.py", "modified", 1, 1))
+    ended("edit", "a.py", Effect.WRITE, **change("a.py", "modified", 2, 1))
+    ended("edit", "c.py", Effect.WRITE, status="failed")
+    ended("write", "b.py", Effect.WRITE, **change("b.py", "deleted", 0, 9))
+    ended("shell", "make\n  test", Effect.EXEC, exit_code=2)
+    ended("shell", "sleep 9", Effect.EXEC, status="cancelled")
+    ended("plan", "", Effect.READ, blocks=(PlanBlock((PlanItem("one", "done"), PlanItem("two"))),))
+    assert deeds.told(3000) == (
+        "Files changed:\n- a.py: created, +7 -1\n- b.py: deleted, +1 -10\n\n"
+        "Commands run, in order:\n- make test: exit 2\n- sleep 9: cancelled\n\n"
+        "Plan:\n- [done] one\n- [open] two"
+    )
+    for number in range(500):
+        ended("shell", f"command {number} {'x' * 500}", Effect.EXEC, exit_code=0)
+    told = deeds.told(3000)
+    assert len(told) < 3300
+    assert "command 499" in told
+    assert "earlier ones are not listed" in told
+
+
+async def test_cancelling_while_a_note_is_awaited_in_a_turn_leaves_the_history(bench: Bench) -> None:
+    hold = asyncio.Event()
+
+    def script(body: dict[str, Any]) -> Response:
+        if asks_for_note(body):
+            asyncio.get_running_loop().call_soon(session.cancel)
+            return answer(note(), hold=hold)
+        return answer("", [("read", {"path": "numbers.txt", "offset": len(body["messages"])})])
+
+    async with answering(script) as server:
+        session = bench.open(server)
+        ended = await go(session)
+    assert (ended.status, bench.of(Compacted)) == ("cancelled", [])
+    async with ScriptedServer([answer(note()), answer("Done.")]) as server:
+        await bench.sessions.pop().close()
+        resumed = bench.open(server)
+        assert (await go(resumed, "go on")).status == "done"
+        assert len(bench.of(Compacted)) == 1
+        text = json.dumps(server.bodies()[-1])
+        assert "never push" in text
+        assert "go on" in text
