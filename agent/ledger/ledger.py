@@ -1,18 +1,23 @@
 """Owns the ledger as the rest of jumar sees it: the actions of one workspace, and the verbs that take them back."""
 
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
 from agent.errors import JumarError, UsageError
-from agent.ledger.action import Action, ActionKind
+from agent.ledger.action import Action, ActionKind, Delta
+from agent.ledger.audit import Audit, audit
 from agent.ledger.bare import Bare
 from agent.ledger.blobs import Blobs
 from agent.ledger.chain import Chain, Link
+from agent.ledger.export import export
 from agent.ledger.merge import Merging, Preference
+from agent.ledger.retention import Retention, Stats
 from agent.ledger.undo import Plan, Undo, undone
-from agent.workspace.tree import Tree
+from agent.ledger.why import Origin, origin
+from agent.workspace.tree import Thing, Tree
 
 _TAKING_BACK: dict[ActionKind, str] = {"undo": "undo", "redo": "redo", "rewind": "rewind to before", "revert": "revert"}
 
@@ -139,6 +144,39 @@ class Ledger:
             )
             done = await undo.carry_out(plan, draft)
             return plan, Listed(done, self._chain.head, undone=False)
+
+    async def why(self, path: str, line: int) -> Origin:
+        """Trace a line of a file, by its path from the root. Raises UsageError where there is none."""
+        async with self._held() as undo:
+            return await origin([link.action for link in self._chain.links()], undo.blobs, path, line, self.tree.look(path))
+
+    async def contents(self, action: Action) -> list[tuple[Delta, Thing | None, Thing | None]]:
+        """Return what an action changed, with what was there before and after; without paths whose bytes are not held."""
+        async with self._held() as undo:
+            return await undo.contents(action)
+
+    async def audit(self, seals: Iterable[str]) -> Audit:
+        """Look at all of the ledger; `seals` are those that logs of sessions name."""
+        async with self.bare.held():
+            blobs = Blobs(self.bare.folder, self.bare.git, self.bare.kind)
+            return await audit(self._chain, blobs, seals, Retention(self.bare.folder, self.bare.git).kept_from())
+
+    async def export(self, branch: str, session: str = "") -> int:
+        """Write the actions to a new branch of the person's repository; return how many commits that made."""
+        async with self._held() as undo:
+            kept = Retention(self.bare.folder, self.bare.git).kept_from()
+            actions = [link.action for link in self._chain.links()[kept:] if not session or link.action.session == session]
+            return await export(actions, undo.blobs, self.bare.theirs, branch)
+
+    async def stats(self) -> Stats:
+        """Count what the store takes."""
+        async with self._held():
+            return Retention(self.bare.folder, self.bare.git).stats(self._chain.links())
+
+    async def prune(self, now: datetime, days: int, most: int, told: Callable[[str], None]) -> Stats:
+        """Let go of the bytes of old records; the records stay."""
+        async with self._held():
+            return await Retention(self.bare.folder, self.bare.git).prune(self._chain.links(), now, days, most, told)
 
     def later(self, action_id: str) -> list[str]:
         """Return the ids that a rewind to before this action takes back: it and all later ones, not those of other people."""

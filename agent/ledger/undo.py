@@ -54,7 +54,7 @@ class Undo:
 
     def __init__(self, tree: Tree, blobs: Blobs, chain: Chain, merging: Merging, folder: Path) -> None:
         self._tree = tree
-        self._blobs = blobs
+        self.blobs = blobs
         self._chain = chain
         self._merging = merging
         self._journal = folder / "undo.json"
@@ -68,7 +68,7 @@ class Undo:
             if not only or delta.path in only
         ]
         held = {one.object for _, delta in wanted for one in (delta.before, delta.after) if one is not None and not delta.why}
-        contents = await self._blobs.get(held)
+        contents = await self.blobs.get(held)
         folders = sorted({folder for action in actions for folder in action.folders}, key=lambda one: -one.count("/"))
         now: dict[str, Thing | None] = {}
         then: dict[str, Thing | None] = {}
@@ -136,6 +136,14 @@ class Undo:
             if link.action.id not in gone and any(delta.path == path for delta in link.action.deltas)
         )
 
+    async def contents(self, action: Action) -> list[tuple[Delta, Thing | None, Thing | None]]:
+        """Return what an action changed, with what was there before and after; without paths whose bytes are not held."""
+        deltas = [delta for delta in action.deltas if not delta.why]
+        found = await self.blobs.get(
+            {held.object for delta in deltas for held in (delta.before, delta.after) if held is not None}
+        )
+        return [(delta, _thing(delta.before, found), _thing(delta.after, found)) for delta in deltas]
+
     async def carry_out(self, plan: Plan, action: Action) -> Action:
         """Change what the plan says, and add it to the chain as `action`. Raises JumarError where something moved meanwhile.
 
@@ -191,7 +199,7 @@ class Undo:
             self._journal.unlink()
             return action
         held = {one.object for delta in action.deltas for one in (delta.before, delta.after) if one is not None}
-        contents = await self._blobs.get(held)
+        contents = await self.blobs.get(held)
         made: list[str] = []
         kept = set()
         for step in _ordered(
@@ -224,7 +232,7 @@ class Undo:
         return Delta(step.path, self._held(step.now), self._held(step.then), added, removed)
 
     def _held(self, thing: Thing | None) -> Held | None:
-        return None if thing is None else Held(self._blobs.put(thing.content), thing.mode)
+        return None if thing is None else Held(self.blobs.put(thing.content), thing.mode)
 
 
 def undone(links: Iterable[Link]) -> set[str]:
