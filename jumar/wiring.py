@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import tools
 from agent.config import Config, Connection
@@ -16,6 +17,9 @@ from agent.providers.openai import OpenAIModel
 from agent.route import LocalRoute, routes
 from agent.tool import AnyTool, Tool
 from jumar import __version__
+
+if TYPE_CHECKING:
+    from agent.providers.anthropic import AnthropicModel
 
 _K2 = re.compile(r"(?:.*/)?kimi-k(2(?:\.\d+)?)(?:-code|-instruct.*|-thinking)?", re.IGNORECASE)
 
@@ -106,8 +110,12 @@ async def connected_model(connection: Connection) -> Model:
     return provider(replace(connection, model=pick(offered)))
 
 
-def provider(connection: Connection) -> OpenAIModel:
+def provider(connection: Connection) -> "OpenAIModel | AnthropicModel":
     """Return what speaks the protocol of a connection; its model need not be named."""
+    if connection.protocol == "anthropic":
+        from agent.providers.anthropic import AnthropicModel  # for those who speak it
+
+        return AnthropicModel(connection, user_agent=f"jumar/{__version__}")
     return OpenAIModel(connection, user_agent=f"jumar/{__version__}")
 
 

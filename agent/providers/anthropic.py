@@ -10,17 +10,19 @@ from agent.config import Connection
 from agent.endpoints import server_at
 from agent.errors import Fault, ModelError
 from agent.messages import Answer
-from agent.model import Capabilities, Chunk, Failed, Finished, Repair, Request
+from agent.model import Chunk, Failed, Finished, Repair, Request
 from agent.providers.anthropic_body import MessagesBody
 from agent.providers.anthropic_dialect import messages_dialect
 from agent.providers.anthropic_merge import BlockMerge
-from agent.providers.families import family_of
+from agent.providers.catalogue import Catalogue, Known
 from agent.providers.faults import Faults
 from agent.providers.http import Http
 from agent.providers.intake import LARGEST_REFUSAL, SECONDS_OF_REFUSAL, taken_in
+from agent.providers.listing import Inquiry
 
 _ANSWERS = "/v1/messages"
 _COUNTS = "/v1/messages/count_tokens"
+_MODELS = "/v1/models"
 _VERSION = "2023-06-01"
 _KEYS = ("content", "choices", "error")  # of an answer that is not streamed
 _OF_THINKING = re.compile(r"thinking|signature", re.IGNORECASE)
@@ -31,7 +33,13 @@ class AnthropicModel:
     """A model behind a server that speaks the Messages API. `connect` and `silence` are seconds."""
 
     def __init__(
-        self, connection: Connection, *, connect: float = 10.0, silence: float = 300.0, user_agent: str = "jumar"
+        self,
+        connection: Connection,
+        *,
+        catalogue: Catalogue | None = None,
+        connect: float = 10.0,
+        silence: float = 300.0,
+        user_agent: str = "jumar",
     ) -> None:
         base_url = _normal(connection.base_url)
         connection = replace(connection, base_url=base_url, protocol="anthropic")
@@ -42,11 +50,18 @@ class AnthropicModel:
         server = connection.server or server_at(base_url)
         self._key = connection.key
         self._bare = server == "anthropic" and connection.key_source != "ANTHROPIC_AUTH_TOKEN"
-        family = family_of(connection.model)
         self._by = f"{self._http.where} {connection.model}"
-        dialect = messages_dialect(server, connection.model, family, images=family.images)
-        self._body = MessagesBody(connection.model, dialect, self._by)
-        self.capabilities = Capabilities()
+        self._connection = connection
+        self._catalogue = catalogue or Catalogue()
+        self._inquiry = Inquiry(base_url, self._http, self._headers, self._faults, _MODELS)
+        self._ready = False
+        self._learn(self._catalogue.known(connection))
+
+    async def ready(self) -> None:
+        """Find out the capabilities, once: where need be the server is asked what it lists."""
+        if not self._ready:
+            self._learn(await self._catalogue.find(self._connection, self._inquiry))
+            self._ready = True
 
     async def stream(self, request: Request) -> AsyncGenerator[Chunk, None]:
         """Answer once. Closing the stream or cancelling ends the connection at once."""
@@ -68,9 +83,29 @@ class AnthropicModel:
         tokens = told.get("input_tokens") if isinstance(told, dict) else None
         return tokens if isinstance(tokens, int) and tokens > 0 else None
 
+    async def list_models(self) -> list[str]:
+        """Return the names of the models that the server has for this key. Raises ModelError."""
+        listing = await self._inquiry.models()
+        self._catalogue.remember(self._connection.base_url, listing)
+        return [model.id for model in listing.models]
+
     async def close(self) -> None:
         """Give back connections."""
         await self._http.close()
+
+    def _learn(self, known: Known) -> None:
+        told, model = known.capabilities, self._connection.model
+        dialect = messages_dialect(
+            known.server,
+            model,
+            known.family,
+            window=told.window,
+            images=told.images,
+            efforts=known.efforts,
+            sampling=known.sampling,
+        )
+        self.capabilities = replace(told, efforts=dialect.words, answer=dialect.limit)
+        self._body = MessagesBody(model, dialect, self._by)
 
     def _headers(self) -> dict[str, str]:
         if fault := self._faults.of_key():
@@ -96,7 +131,7 @@ class AnthropicModel:
                 return
 
     async def _answer(self, request: Request) -> AsyncGenerator[Chunk, None]:
-        merge = BlockMerge(self._faults.of_event)
+        merge = BlockMerge(self._faults.of_event, request.tools)
         async with self._http.send("POST", _ANSWERS, self._headers(), self._body.encode(request)) as response:
             if not 200 <= response.status < 300:
                 body = await response.read(LARGEST_REFUSAL, SECONDS_OF_REFUSAL)

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from agent.providers.dialects import HOSTED, MOONSHOT, OFF, Fields
 from agent.providers.families import Family
@@ -34,19 +34,27 @@ class MessagesDialect:
 
 
 def messages_dialect(
-    server: str, model: str, family: Family, *, images: bool, efforts: tuple[str, ...] = (), sampling: Fields | None = None
+    server: str,
+    model: str,
+    family: Family,
+    *,
+    window: int,
+    images: bool,
+    efforts: tuple[str, ...] = (),
+    sampling: Mapping[str, float] | None = None,
 ) -> MessagesDialect:
     """Return the dialect of a model on a server; efforts and sampling are what the person says of them, if anything."""
     words = efforts or (("on", "off") if family.thinking == "switch" else family.efforts)
+    room = window // 4
     if version := _version(model):
-        return _claude(version, model, words, images=images)
+        dialect = _claude(version, model, words)
+        return replace(dialect, limit=min(dialect.limit, room), images=images)
     first_party = server in MOONSHOT
-    window = family.window or 4 * _LIMIT
     extras = {**_sampling(server, family), **(sampling or {})}
     if first_party and family.thinking == "levels":
         extras["cache_control"] = {"type": "ephemeral"}  # without it K3's requests are read from the cache, but not kept there
     return MessagesDialect(
-        limit=_LIMIT if first_party else min(_LIMIT, window // 4),
+        limit=min(_LIMIT, room),
         efforts={"": {}, **{word: _thinking(server, family, word) for word in words}},
         extras=extras,
         thought=first_party and family.thinking in {"switch", "levels", "always"},
@@ -64,18 +72,18 @@ def fitted(fields: Fields, limit: int) -> Fields:
     return {"thinking": {"type": "enabled", "budget_tokens": budget}} if budget >= _LEAST_BUDGET else {}
 
 
-def _claude(version: tuple[int, int], model: str, words: tuple[str, ...], *, images: bool) -> MessagesDialect:
+def _claude(version: tuple[int, int], model: str, words: tuple[str, ...]) -> MessagesDialect:
     if version < (3, 7):
-        return MessagesDialect(limit=8_192 if version >= (3, 5) else 4_096, images=images)
+        return MessagesDialect(limit=8_192 if version >= (3, 5) else 4_096)
     if version < (4, 6):
         budgets = {word: {"thinking": {"type": "enabled", "budget_tokens": _BUDGETS[word]}} for word in words if word in _BUDGETS}
-        return MessagesDialect(efforts={"": {}, **budgets, "off": {}}, strict=True, images=images)
+        return MessagesDialect(efforts={"": {}, **budgets, "off": {}}, strict=True)
     # What it thinks is not told from 4.7 on where that is not asked for, and from 5.5 on its words between calls are thinking.
     adaptive = {"type": "adaptive", **({"display": "summarized"} if version >= (4, 7) else {})}
     levels = {word: {"thinking": adaptive, "output_config": {"effort": word}} for word in words if word not in OFF}
     never_off = version >= (5, 5) or re.search(r"fable|mythos", model, re.IGNORECASE)
     off = {} if never_off else {"off": {"thinking": {"type": "disabled"}}}
-    return MessagesDialect(limit=64_000, efforts={"": {"thinking": adaptive}, **levels, **off}, images=images)
+    return MessagesDialect(limit=64_000, efforts={"": {"thinking": adaptive}, **levels, **off})
 
 
 def _version(model: str) -> tuple[int, int] | None:

@@ -1,13 +1,13 @@
 """Owns the merging of a Messages answer: its events told as `Merge` takes them, its content kept as it came."""
 
 import json
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 from agent.errors import Fault, ModelError
 from agent.messages import Call, Sealed, Usage
-from agent.model import Chunk, Finished
+from agent.model import Chunk, Finished, ToolOffer
 from agent.providers.merge import Merge
 from agent.providers.plain import plain_arguments
 from agent.safe import mended
@@ -41,13 +41,12 @@ class _Block:
 
 
 class BlockMerge:
-    """Takes in the events of one answer. `fault` reads an error that stands among them."""
+    """Takes in the events of one answer. `fault` reads an error among them; calls of `tools` may stand in the words."""
 
-    __slots__ = ("_blocks", "_by_index", "_counts", "_fault", "_last", "_merge", "_reason", "_size")
+    __slots__ = ("_blocks", "_by_index", "_counts", "_last", "_merge", "_reason", "_size")
 
-    def __init__(self, fault: Callable[[object], ModelError]) -> None:
-        self._fault = fault
-        self._merge = Merge(fault)
+    def __init__(self, fault: Callable[[object], ModelError], tools: Sequence[ToolOffer] = ()) -> None:
+        self._merge = Merge(fault, tools)
         self._blocks: list[_Block] = []
         self._by_index: dict[int, _Block] = {}
         self._last: _Block | None = None
@@ -66,7 +65,8 @@ class BlockMerge:
         return self._merge.flooded
 
     def close(self) -> None:
-        """Decide on what was held back, as nothing more comes."""
+        """Take the input that is still due, and decide on what was held back, as nothing more comes."""
+        self._close_all()
         self._merge.close()
 
     def told(self) -> list[Chunk]:
@@ -103,8 +103,7 @@ class BlockMerge:
 
     def finished(self, names: Collection[str], taken: Collection[str], model: str, by: str) -> Finished:
         """Return the answer, whole; `by` is where and of which model it is. Raises ModelError where it is none."""
-        for block in self._blocks:
-            self._close(block)
+        self._close_all()
         if self._reason == "model_context_window_exceeded":
             raise ModelError("the answer filled what was left of the model's context", Fault.CONTEXT)
         finished = self._merge.finished(names, taken, model)
@@ -197,6 +196,10 @@ class BlockMerge:
         if self._size > _LARGEST:
             raise ModelError(f"the answer holds more than {_LARGEST} characters of what nobody reads", Fault.GARBLED)
 
+    def _close_all(self) -> None:
+        for block in self._blocks:
+            self._close(block)
+
     def _close(self, block: _Block | None) -> None:
         """Take the input that came with a call's beginning, where none came after it."""
         if block is None or block.kind != "tool_use" or any(block.pieces):
@@ -216,8 +219,7 @@ class BlockMerge:
     def _take_reason(self, reason: object) -> None:
         if not reason:
             return
-        for block in self._blocks:
-            self._close(block)
+        self._close_all()
         self._reason = str(reason)
         self._merge.take({"choices": [{"delta": {}, "finish_reason": _REASONS.get(self._reason, self._reason)}]})
 
@@ -237,9 +239,9 @@ class BlockMerge:
 
     def _content(self, calls: tuple[Call, ...]) -> str:
         """Return the content as JSON, its calls as they were settled; empty where it holds no thinking, or other calls."""
-        blocks = self._blocks
-        if blocks and self._reason == "max_tokens" and blocks[-1].kind == "thinking" and not any(blocks[-1].signature):
-            blocks = blocks[:-1]  # cut before it was signed
+        blocks = list(self._blocks)
+        while blocks and blocks[-1].kind in _THOUGHT:  # cut before it was signed, or with nothing behind it: refused as an end
+            blocks.pop()
         if not any(block.kind in _THOUGHT for block in blocks) or sum(block.kind == "tool_use" for block in blocks) != len(calls):
             return ""
         left = iter(calls)

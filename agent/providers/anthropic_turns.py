@@ -131,6 +131,8 @@ class BlockTurns:
                 said = (_text(message.text),) if message.text.strip() else ()
                 return (b"[" + b",".join((*said, *map(self._picture, message.images))) + b"]",)
             case Answer():
+                if not message.text.strip() and not message.calls:
+                    return ()
                 if sealed := self.sealed(message):
                     return tuple(map(_sealed_piece, json.loads(sealed.content)))
                 said = (_text(message.text),) if message.text.strip() else ()
