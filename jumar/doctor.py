@@ -37,7 +37,7 @@ _ENDS_IT = frozenset({Fault.AUTHENTICATION, Fault.QUOTA})
 class Examination:
     """Asks the probes of a model and keeps what came. Hears each outcome once."""
 
-    def __init__(self, model: Model, effort: str, seconds: float, heard: Callable[[], None]) -> None:
+    def __init__(self, model: Model, effort: str, seconds: float, heard: Callable[[], None], *, one_by_one: bool) -> None:
         self._model = model
         self._effort = effort
         self._seconds = seconds
@@ -49,7 +49,7 @@ class Examination:
         self.too_slow = False  # the server is there, but too many of its answers never came: that is a finding
         self._held = _most(PROBES)  # tokens of the budget that nothing has used yet
         self._in_a_row = 0
-        self._limited = False
+        self._limited = one_by_one
 
     async def run(self) -> None:
         """Ask all, or until nothing more can come of it."""
@@ -196,7 +196,7 @@ class Doctor:
         self._detected: Detected | None = None
         self._budget = _budget(None)
         self._room: list[Finding] = []
-        self._told: dict[str, Finding] = {}
+        self._shown: set[str] = set()
 
     async def run(self) -> int:
         """Examine the model that a run would ask first, and return the exit code. Raises UsageError where there is none."""
@@ -244,11 +244,9 @@ class Doctor:
         else:
             self._screen.begin(self._detected, self._budget)
         self._room = [found for found in (window(model.capabilities),) if found is not None]
-        for finding in self._room:
-            self._told[finding.name] = finding
-            if not self._as_json:
-                self._screen.found(finding)
-        self._examination = examination = Examination(model, settings.effort or "", self._seconds, self._hear)
+        in_file = isinstance(first, LocalRoute)
+        effort = settings.effort or ""
+        self._examination = examination = Examination(model, effort, self._seconds, self._hear, one_by_one=in_file)
         ticking = asyncio.create_task(self._tick())
         try:
             await examination.run()
@@ -271,13 +269,17 @@ class Doctor:
         if self._examination is None:
             return
         outcomes = self._examination.outcomes
-        for check in CHECKS:
-            if check.name not in self._told and all(name in outcomes for name in check.probes):
-                finding = check.find(outcomes)
-                if finding is not None:
-                    self._told[check.name] = finding
-                    if not self._as_json:
-                        self._screen.found(finding)
+        complete = [check.find(outcomes) for check in CHECKS if all(name in outcomes for name in check.probes)]
+        if any(outcome.finished for outcome in outcomes.values()):
+            self._show([*self._room, *(finding for finding in complete if finding is not None)])
+
+    def _show(self, findings: Iterable[Finding]) -> None:
+        """Show those that were not shown yet."""
+        for finding in findings:
+            if finding.name not in self._shown:
+                self._shown.add(finding.name)
+                if not self._as_json:
+                    self._screen.found(finding)
 
     def _tell(self, error: ModelError | None) -> int:
         """Tell what is known, the verdict last, and return the exit code."""
@@ -288,10 +290,7 @@ class Doctor:
         judged, score = grade(findings)
         if error is not None or self._ended_by:
             judged = "unreachable" if unreachable else "unknown"
-        if not self._as_json:
-            for finding in findings:
-                if finding.name not in self._told:
-                    self._screen.found(finding)
+        self._show(findings)
         detected = self._detected
         if detected is None:  # interrupted before there was anything to tell
             return self._ended_by

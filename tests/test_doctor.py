@@ -167,7 +167,6 @@ async def examined(
             (person.home / ".config" / "jumar" / "config.toml").write_text(config)
             person.environment["JUMAR_HOME"] = str(person.home / ".config" / "jumar")
         run = await person.run("doctor", *arguments)
-        assert server.connections <= 4  # of them two at a time ask, the others what it is
         assert not list(person.root.iterdir())
         assert not list(person.home.rglob("*.jsonl"))
         return run
@@ -262,7 +261,7 @@ async def test_a_window_that_holds_no_session_is_a_fault(tmp_path: Path, window:
 async def test_what_cannot_be_reached_is_told_in_a_line(tmp_path: Path, answering: Answering, code: int, words: str) -> None:
     for arguments in ((), ("--json",)):
         folder = tmp_path / "-".join(("run", *arguments))
-        run = await examined(folder, answering, "--timeout", "0.3", *arguments)
+        run = await examined(folder, answering, "--timeout", "0.3", *arguments, window=65_536)
         assert run.code == code
         if arguments:
             assert run.result["grade"] == "unreachable"
@@ -315,6 +314,18 @@ async def test_where_the_server_gives_up_no_more_is_asked(tmp_path: Path, status
     assert {"stream", "cache"} & scores(run.result).keys() == {"cache", "stream"}
 
 
+async def test_what_was_begun_is_not_asked_again_where_the_budget_would_not_hold(tmp_path: Path) -> None:
+    def breaking_off(body: dict[str, Any]) -> Response:
+        if asked(body).name == "words":
+            return in_one(_SAID["words"])
+        return Response((event({"role": "assistant", "content": "I "}),), cut=True)
+
+    run = await examined(tmp_path, breaking_off, "--json")
+    assert (run.code, run.result["grade"]) == (1, "broken")
+    assert "cut_off" in faults(run.result)["answers"]
+    assert run.result["spent"]["requests"] == 20
+
+
 async def test_where_requests_are_limited_one_alone_is_asked(tmp_path: Path) -> None:
     good = Good()
     limited: list[bool] = []
@@ -328,6 +339,13 @@ async def test_where_requests_are_limited_one_alone_is_asked(tmp_path: Path) -> 
     run = await examined(tmp_path, limiting, "--json")
     assert (run.code, run.result["score"]) == (0, 1.0)
     assert run.result["spent"]["requests"] == 21
+
+
+async def test_no_more_than_two_requests_are_under_way_at_a_time(tmp_path: Path) -> None:
+    async with ScriptedServer(answering=Good()) as server:
+        run = await Person(tmp_path, server.base_url).run("doctor", "--json")
+        assert run.code == 0
+        assert server.connections <= 3  # one of them asks what the server has
 
 
 async def test_who_reads_no_further_ends_it_quietly(tmp_path: Path) -> None:
