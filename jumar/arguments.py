@@ -8,16 +8,24 @@ from jumar import __version__
 from jumar.options import OutputFormat, RunOptions
 
 COMMANDS = {
+    "actions": "list what was done in this work tree",
     "demo": "see it build a game from a recording, without a key",
+    "diff": "print what an action changed, or a range of them",
     "doctor": "ask a model twenty short questions: how well it works with jumar, and what mends it",
     "endpoints": "list the servers that are known, and where their keys are",
+    "ledger": "verify, export, prune or count the ledger",
     "login": "store the key of an endpoint",
     "logout": "remove it",
     "record": "make a recording of a session",
+    "redo": "bring back what was undone last",
     "replay": "play a recording, without a model",
+    "rewind": "go back to before an action",
     "schema": "print the JSON Schema of every event",
     "sessions": "list the sessions",
+    "show": "show an action, whole",
     "trust": "trust a work tree, so that its files may be read",
+    "undo": "take actions back, whichever, alone or together",
+    "why": "say which action, prompt and model wrote a line",
 }
 EFFORTS = ("on", "off", "none", "minimal", "low", "medium", "high", "xhigh", "max")
 _MODES = ("plan", "ask", "edits", "auto", "yolo")

@@ -1,4 +1,4 @@
-"""Owns the commands beside a run: sessions, schema, trust, record, replay, demo, endpoints, login, logout, doctor."""
+"""Owns the commands beside a run: which code carries out each, and the options of the small ones."""
 
 import json
 import os
@@ -13,9 +13,13 @@ from jumar.arguments import Parser, seconds
 from jumar.home import home
 from jumar.trust import distrust, tree_root, trust, trusted_roots
 
+_ON_THE_LEDGER = ("actions", "diff", "ledger", "redo", "rewind", "show", "undo", "why")
+
 
 def run(name: str, arguments: Sequence[str]) -> int:
     """Carry out one command and return its exit code."""
+    if name in _ON_THE_LEDGER:
+        return _ledger(name, arguments)
     commands: dict[str, Callable[[Sequence[str]], int]] = {
         "demo": _demo,
         "doctor": _doctor,
@@ -27,6 +31,22 @@ def run(name: str, arguments: Sequence[str]) -> int:
         "schema": _schema,
         "sessions": _sessions,
         "trust": _trust,
+    }
+    return commands[name](arguments)
+
+
+def _ledger(name: str, arguments: Sequence[str]) -> int:
+    from jumar import timeline, undoing
+
+    commands: dict[str, Callable[[Sequence[str]], int]] = {
+        "actions": timeline.actions,
+        "diff": timeline.difference,
+        "ledger": timeline.ledger,
+        "redo": undoing.redo,
+        "rewind": undoing.rewind,
+        "show": timeline.show,
+        "undo": undoing.undo,
+        "why": timeline.why,
     }
     return commands[name](arguments)
 

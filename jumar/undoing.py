@@ -1,0 +1,174 @@
+"""Owns the commands that change the past: undo, rewind and redo; what they would do is shown before, or in place of, doing it."""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from agent.errors import UsageError
+from agent.ledger.action import ActionKind
+from agent.ledger.ledger import Ledger, Listed
+from agent.ledger.merge import Preference
+from agent.ledger.undo import Conflict, Plan, Step
+from agent.safe import mended, safe_line, safe_text
+from jumar.arguments import Parser
+from jumar.timeline import ledger_at, parser_of, path_in
+
+_PREFERENCES: tuple[Preference, ...] = ("ours", "theirs", "markers")
+
+
+def undo(arguments: Sequence[str]) -> int:
+    """Take actions back, whichever, alone or together."""
+    parser = parser_of("undo", "Take actions back: only what they changed, and nothing that was written since.")
+    parser.add_argument("actions", nargs="*", metavar="ACTION", help="see jumar actions")
+    parser.add_argument("--last", action="store_true", help="the last action that can be taken back")
+    parser.add_argument("--turn", type=int, metavar="N", help="all of a turn, of the latest session or --session")
+    parser.add_argument("--session", default="", metavar="ID")
+    parser.add_argument("--file", action="append", default=[], metavar="PATH", help="only what they changed in this file")
+    parser.add_argument("--with-later", action="store_true", help="where later actions are in the way, take these back too")
+    _add_preferences(parser)
+    given = parser.parse_args(arguments)
+    if sum((bool(given.actions), given.last, given.turn is not None)) != 1:
+        parser.error("say which: ACTION …, --last or --turn N")
+    ledger = ledger_at(given.cwd)
+    ids = given.actions or ([_last(ledger, given.session)] if given.last else _turn(ledger, given.session, given.turn))
+    only = tuple(path_in(ledger, given.cwd, name) for name in given.file)
+    preference = _preference(given)
+    if given.with_later:
+        ids = asyncio.run(_with_later(ledger, ids, only, preference))
+    return _take_back(ledger, ids, "undo", only, preference, dry=given.dry_run, as_json=given.json)
+
+
+def rewind(arguments: Sequence[str]) -> int:
+    """Take back an action and all later ones."""
+    parser = parser_of("rewind", "Go back to before an action: it and all later ones are taken back.")
+    parser.add_argument("action", metavar="ACTION")
+    _add_preferences(parser)
+    given = parser.parse_args(arguments)
+    ledger = ledger_at(given.cwd)
+    ids = ledger.later(given.action)
+    return _take_back(ledger, ids, "rewind", (), _preference(given), dry=given.dry_run, as_json=given.json)
+
+
+def redo(arguments: Sequence[str]) -> int:
+    """Bring back what was undone last."""
+    parser = parser_of("redo", "Bring back what the last undo or rewind took back.")
+    _add_preferences(parser)
+    given = parser.parse_args(arguments)
+    ledger = ledger_at(given.cwd)
+    return _take_back(ledger, [ledger.to_redo()], "redo", (), _preference(given), dry=given.dry_run, as_json=given.json)
+
+
+def _add_preferences(parser: Parser) -> None:
+    parser.add_argument("--dry-run", action="store_true", help="say what would change, and change nothing")
+    for name, what in zip(_PREFERENCES, ("keep what is there now", "take what was before", "write both, marked"), strict=True):
+        parser.add_argument(f"--{name}", action="store_true", help=f"where both changed the same lines: {what}")
+
+
+def _preference(given: Any) -> Preference:
+    chosen = [name for name in _PREFERENCES if getattr(given, name)]
+    if len(chosen) > 1:
+        raise UsageError(f"--{' and --'.join(chosen)} exclude each other")
+    return chosen[0] if chosen else ""
+
+
+def _last(ledger: Ledger, session: str) -> str:
+    for one in reversed(ledger.actions(session)):
+        if one.undoable and one.action.kind == "call":
+            return one.action.id
+    raise UsageError("there is no action that could be undone; see jumar actions")
+
+
+def _turn(ledger: Ledger, session: str, number: int) -> list[str]:
+    calls = [one for one in ledger.actions(session) if one.action.kind == "call" and one.action.session]
+    if not calls:
+        raise UsageError("there is no turn that could be undone; see jumar actions")
+    latest = calls[-1].action.session
+    found = [one.action.id for one in calls if one.action.session == latest and one.action.turn == number and one.undoable]
+    if not found:
+        raise UsageError(f"turn {number} of session {latest} did nothing that could be undone; see jumar actions {latest}")
+    return found
+
+
+async def _with_later(ledger: Ledger, ids: Sequence[str], only: Sequence[str], preference: Preference) -> list[str]:
+    """Add later actions that are in the way, until none is."""
+    whole = list(ids)
+    while True:
+        plan = await ledger.plan(whole, only=only, preference=preference)
+        later = {other for conflict in plan.conflicts for other in conflict.later if _may_go(ledger, other)} - set(whole)
+        if not later:
+            return whole
+        whole += sorted(later, key=int)
+
+
+def _may_go(ledger: Ledger, action_id: str) -> bool:
+    one = ledger.find(action_id)
+    return one.action.kind != "outside" and not one.undone
+
+
+def _take_back(
+    ledger: Ledger, ids: Sequence[str], kind: ActionKind, only: Sequence[str], preference: Preference, *, dry: bool, as_json: bool
+) -> int:
+    done: Listed | None = None
+    if dry:
+        plan = asyncio.run(ledger.plan(ids, only=only, preference=preference))
+    else:
+        plan, done = asyncio.run(ledger.take_back(ids, kind, only=only, preference=preference))
+    if as_json:
+        print(json.dumps(_as_json(plan, done, dry=dry)))
+    else:
+        _print(plan, done, dry=dry)
+    return 1 if plan.conflicts else 0
+
+
+def _as_json(plan: Plan, done: Listed | None, *, dry: bool) -> dict[str, Any]:
+    return {
+        "undoes": [action.id for action in plan.actions],
+        "changed": bool(done),
+        "dry_run": dry,
+        "action": done.action.id if done else None,
+        "files": [{"path": mended(step.path), "becomes": _becomes(step)} for step in plan.steps],
+        "conflicts": [
+            {"path": mended(one.path), "why": one.why, "lines": mended(one.lines), "later": list(one.later)}
+            for one in plan.conflicts
+        ],
+        "not_captured": [{"path": mended(path), "why": why} for path, why in plan.unheld],
+    }
+
+
+def _print(plan: Plan, done: Listed | None, *, dry: bool) -> None:
+    for step in plan.steps:
+        print(f"  {_becomes(step):9} {safe_line(mended(step.path))}")
+    for path, why in plan.unheld:
+        print(f"! not captured, so it stays as it is: {safe_line(mended(path))} ({safe_line(why)})")
+    for conflict in plan.conflicts:
+        _print_conflict(conflict, plan)
+    numbers = ", ".join(action.id for action in reversed(plan.actions))
+    if plan.conflicts:
+        print("nothing was changed")
+    elif dry:
+        print(f"this is what taking back {numbers} would do; nothing was changed")
+    elif not plan.steps:
+        print(f"nothing of {numbers} is left that could be taken back")
+    elif done is not None:
+        print(f"✓ {done.action.title}, as action {done.action.id}; jumar redo brings it back")
+
+
+def _print_conflict(conflict: Conflict, plan: Plan) -> None:
+    print(f"✗ {safe_line(mended(conflict.path))}: {safe_line(conflict.why)}")
+    if conflict.lines:
+        print("\n".join(f"    {text}" for text in safe_text(conflict.lines).split("\n")))
+    ways = "--ours keeps what is there now, --theirs takes what was before, --markers writes both"
+    if conflict.later:
+        numbers = " ".join([*(action.id for action in reversed(plan.actions)), *conflict.later])
+        print(f"  later actions touched it: {', '.join(conflict.later)}; with them: jumar undo {numbers}; else {ways}")
+    else:
+        print(f"  {ways}")
+
+
+def _becomes(step: Step) -> str:
+    if step.then is None:
+        return "removed"
+    if step.now is None:
+        return "recreated"
+    return "merged" if step.merged else "restored"
