@@ -183,7 +183,7 @@ class Headless:
         options = self._options
         try:
             async with asyncio.timeout(options.seconds):
-                chosen = await choose(settings, self._environment, place.state, options.models, options.context)
+                chosen = await choose(settings, self._environment, place, options.models, options.context)
                 models, warnings = await connected_models(chosen)
                 await models[0].ready()
                 return models, (*chosen.warnings, *warnings), chosen.keys

@@ -13,10 +13,12 @@ from agent.config import Config, Connection
 from agent.errors import JumarError, UsageError
 from agent.keys import Keys, Stored
 from agent.model import Model
+from agent.providers.catalogue import Catalogue
 from agent.providers.openai import OpenAIModel
 from agent.route import LocalRoute, routes
 from agent.tool import AnyTool, Tool
 from jumar import __version__
+from jumar.home import Home
 
 if TYPE_CHECKING:
     from agent.providers.anthropic import AnthropicModel
@@ -44,6 +46,7 @@ class Chosen:
 
     connections: tuple[Connection | LocalRoute, ...]
     warnings: tuple[str, ...] = ()
+    catalogue: Catalogue | None = None  # what is known of models
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -52,13 +55,13 @@ class Chosen:
 
 
 async def choose(
-    settings: Config, environment: Mapping[str, str], state: Path, named: Sequence[str] = (), window: int | None = None
+    settings: Config, environment: Mapping[str, str], place: Home, named: Sequence[str] = (), window: int | None = None
 ) -> Chosen:
     """Decide what is asked, and find its keys; `window` is the first one's context. Raises UsageError.
 
     Where only those further down the list have no key, they are left out with a warning.
     """
-    stored = Stored(state)
+    stored = Stored(place.state)
     keys = Keys(environment, stored)
     found: list[Connection | LocalRoute] = []
     warnings: list[str] = []
@@ -74,9 +77,9 @@ async def choose(
             warnings.append(f"{route.endpoint.name}:{route.model} is left out of the models: {error}")
             continue
         found.append(route.connection(key, None if number else window))
-        if route.endpoint.terms and _first_time(state / "told" / route.endpoint.server):
+        if route.endpoint.terms and _first_time(place.state / "told" / route.endpoint.server):
             warnings.append(route.endpoint.terms)
-    return Chosen(tuple(found), tuple(warnings))
+    return Chosen(tuple(found), tuple(warnings), Catalogue(settings.overrides, place.models))
 
 
 async def connected_models(chosen: Chosen) -> tuple[tuple[Model, ...], tuple[str, ...]]:
@@ -86,7 +89,7 @@ async def connected_models(chosen: Chosen) -> tuple[tuple[Model, ...], tuple[str
     try:
         for one in chosen.connections:
             try:
-                models.append(_in_file(one) if isinstance(one, LocalRoute) else await connected_model(one))
+                models.append(_in_file(one) if isinstance(one, LocalRoute) else await connected_model(one, chosen.catalogue))
             except JumarError as error:
                 if not models:
                     raise
@@ -98,31 +101,33 @@ async def connected_models(chosen: Chosen) -> tuple[tuple[Model, ...], tuple[str
     return tuple(models), tuple(warnings)
 
 
-async def connected_model(connection: Connection) -> Model:
+async def connected_model(connection: Connection, catalogue: Catalogue | None = None) -> Model:
     """Return the model of a connection; where none is named, one of those that the server offers. Raises JumarError."""
-    model = provider(connection)
+    catalogue = catalogue or Catalogue()
+    model = provider(connection, catalogue)
     if connection.model:
         return model
     try:
         offered = await model.list_models()
     finally:
         await model.close()
-    return provider(replace(connection, model=pick(offered)))
+    return provider(replace(connection, model=pick(offered)), catalogue)
 
 
-def provider(connection: Connection) -> "OpenAIModel | AnthropicModel":
+def provider(connection: Connection, catalogue: Catalogue | None = None) -> "OpenAIModel | AnthropicModel":
     """Return what speaks the protocol of a connection; its model need not be named."""
+    user_agent = f"jumar/{__version__}"
     if connection.protocol == "anthropic":
         from agent.providers.anthropic import AnthropicModel  # for those who speak it
 
-        return AnthropicModel(connection, user_agent=f"jumar/{__version__}")
-    return OpenAIModel(connection, user_agent=f"jumar/{__version__}")
+        return AnthropicModel(connection, catalogue=catalogue, user_agent=user_agent)
+    return OpenAIModel(connection, catalogue=catalogue, user_agent=user_agent)
 
 
 def _in_file(route: LocalRoute) -> Model:
     from agent.providers.local import LocalModel  # for those who have one
 
-    return LocalModel(route.path, route.window)
+    return LocalModel(route.path, route.window, threads=route.threads)
 
 
 def _first_time(mark: Path) -> bool:

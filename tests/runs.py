@@ -63,6 +63,15 @@ class Person:
         if base_url:
             self.environment |= {"JUMAR_BASE_URL": base_url, "JUMAR_API_KEY": "sk-of-the-test", "JUMAR_MODEL": "test-model"}
 
+    def settle(self, settings: str) -> None:
+        """Write the person's settings, which then alone say where requests go; there is no keyring."""
+        file = self.home / ".config" / "jumar" / "config.toml"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(settings)
+        for name in ("JUMAR_BASE_URL", "JUMAR_API_KEY", "JUMAR_MODEL"):
+            self.environment.pop(name, None)
+        self.environment["PYTHON_KEYRING_BACKEND"] = "keyring.backends.fail.Keyring"
+
     async def start(self, *arguments: str, environment: Mapping[str, str] | None = None) -> asyncio.subprocess.Process:
         """Start jumar in the repository."""
         return await asyncio.create_subprocess_exec(

@@ -1,7 +1,6 @@
 """Keys: found in a variable, by a command, in the keyring or in a file; and told to nobody but their own host."""
 
 import asyncio
-import json
 import os
 import pty
 import stat
@@ -19,10 +18,11 @@ from agent.endpoints import Endpoint, Variable, built_in
 from agent.errors import JumarError, UsageError
 from agent.keys import Found, Keys, Stored
 from agent.workspace.environment import without
+from jumar.home import Home
 from jumar.login import log_in
 from jumar.wiring import choose, connected_models
 from tests.fakes import Response, ScriptedServer, answer, failure
-from tests.runs import JUMAR, Ended, Person
+from tests.runs import JUMAR, Person
 from tests.test_terminal import read_all
 
 KEY = "sk-secret-0123456789"
@@ -234,7 +234,7 @@ def test_no_variable_of_a_key_and_none_with_the_key_in_it_is_a_commands() -> Non
 async def test_a_further_model_without_a_key_is_left_out_aloud_and_the_first_is_needed(tmp_path: Path) -> None:
     own = {"a": EndpointTable(base_url="http://a/v1", key_env="A"), "b": EndpointTable(base_url="http://b/v1", key_env="B")}
     settings = Config(models=("a:one", "b:two", "a:three"), endpoints=own)
-    found = await choose(settings, {"A": "k"}, tmp_path, window=4096)
+    found = await choose(settings, {"A": "k"}, Home(tmp_path, tmp_path), window=4096)
     assert found.connections == (
         Connection("http://a/v1", "k", "A", "one", window=4096),
         Connection("http://a/v1", "k", "A", "three"),
@@ -243,7 +243,7 @@ async def test_a_further_model_without_a_key_is_left_out_aloud_and_the_first_is_
     [warning] = found.warnings
     assert warning.startswith("b:two is left out of the models: the endpoint 'b' takes its key from B, which is not set")
     with pytest.raises(UsageError, match="'a' takes its key from A") as raised:
-        await choose(settings, {"B": "k"}, tmp_path)
+        await choose(settings, {"B": "k"}, Home(tmp_path, tmp_path))
     assert raised.value.exit_code == 77
     models, warnings = await connected_models(found)
     assert [model.name for model in models] == ["one", "three"]
@@ -255,21 +255,16 @@ async def test_a_further_model_without_a_key_is_left_out_aloud_and_the_first_is_
 async def test_the_terms_of_kimi_code_are_told_once(tmp_path: Path) -> None:
     environment = {"KIMI_CODE_API_KEY": "k"}
     first, again = [
-        await choose(Config(), environment, tmp_path, ("kimi-code:kimi-for-coding",)) for _ in range(2)
+        await choose(Config(), environment, Home(tmp_path, tmp_path), ("kimi-code:kimi-for-coding",)) for _ in range(2)
     ]
     assert "Claude Code and Roo Code" in first.warnings[0]
     assert not again.warnings
 
 
 def lab(person: Person, server: ScriptedServer, *lines: str) -> None:
-    """Write settings with the scripted server as the endpoint `lab`."""
-    config = person.home / ".config" / "jumar" / "config.toml"
-    config.parent.mkdir(parents=True, exist_ok=True)
+    """Make the scripted server the person's endpoint `lab`."""
     more = "\n".join(lines)
-    config.write_text(f'endpoint = "lab"\n[endpoints.lab]\nbase_url = "{server.base_url}"\nmodel = "m"\n{more}\n')
-    for name in ("JUMAR_BASE_URL", "JUMAR_API_KEY", "JUMAR_MODEL"):
-        person.environment.pop(name, None)
-    person.environment["PYTHON_KEYRING_BACKEND"] = "keyring.backends.fail.Keyring"
+    person.settle(f'endpoint = "lab"\n[endpoints.lab]\nbase_url = "{server.base_url}"\nmodel = "m"\n{more}\n')
 
 
 def ring(person: Person) -> Path:
@@ -470,22 +465,3 @@ async def test_the_list_tells_where_keys_are_and_never_one(person: Person, serve
     listed = await person.run("login", "--list", environment=environment)
     assert [line.split()[0] for line in listed.out.splitlines()] == list(keys)
     assert KEY not in run.out + listed.out
-
-
-async def run_with_two(person: Person, first: ScriptedServer, second: ScriptedServer, *arguments: str) -> Ended:
-    lab(person, first)
-    config = person.home / ".config" / "jumar" / "config.toml"
-    config.write_text(config.read_text() + f'[endpoints.spare]\nbase_url = "{second.base_url}"\nkey_env = "SPARE"\n')
-    return await person.trusted("-p", "x", *arguments, "--output-format", "json", environment={"SPARE": KEY})
-
-
-async def test_a_further_model_goes_on_where_the_first_fails_for_good(person: Person, server: ScriptedServer) -> None:
-    async with ScriptedServer([answer("the spare one says hello")]) as spare:
-        server.script.append(failure(400, {"error": {"message": "no"}}))
-        run = await run_with_two(person, server, spare, "-m", "lab:first", "-m", "spare:second")
-        assert (run.code, run.result["text"]) == (0, "the spare one says hello")
-        assert [body["model"] for body in (*server.bodies(), *spare.bodies())] == ["first", "second"]
-        assert spare.heads[-1]["authorization"] == f"Bearer {KEY}"
-        assert "authorization" not in server.heads[-1]
-        types = [json.loads(line)["type"] for line in person.logs[-1].read_text().splitlines()]
-        assert "model.switched" in types
