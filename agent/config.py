@@ -99,6 +99,7 @@ class Config(Strict):
     model: str = ""
     models: tuple[str, ...] = ()
     effort: Effort | None = None
+    local_threads: Annotated[int, Field(ge=1, le=512)] = 1  # of a model in a file
     mode: Literal["plan", "ask", "edits", "auto"] = "ask"
     allow: tuple[str, ...] = ()
     deny: tuple[str, ...] = ()

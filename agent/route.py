@@ -47,6 +47,7 @@ class LocalRoute:
 
     path: str
     window: int | None = None  # tokens, where a person says it
+    threads: int = 1
 
 
 def known(config: Config) -> dict[str, Endpoint]:
@@ -85,7 +86,7 @@ def routes(
         if endpoint == LOCAL:
             if not model:
                 raise UsageError("say which file: -m local:FILE.gguf")
-            one: Route | LocalRoute = LocalRoute(model)
+            one: Route | LocalRoute = LocalRoute(model, threads=config.local_threads)
         elif endpoint:
             one = Route(endpoints[endpoint], model or endpoints[endpoint].model)
         else:

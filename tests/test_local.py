@@ -16,12 +16,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from agent.config import Config
 from agent.errors import Fault, UsageError
 from agent.messages import Answer, Call, Message, Prompt, Reply, Usage
 from agent.model import CallDelta, Chunk, Failed, Finished, Request, TextDelta, ToolOffer
 from agent.providers.envelope import Envelope, messages, schema
 from agent.providers.gguf import Head, head
 from agent.providers.local import LocalModel
+from agent.route import LocalRoute, routes
 from agent.schema import parameters
 from jumar.wiring import find_tools
 
@@ -289,7 +291,7 @@ async def test_a_model_that_cannot_be_loaded_fails_the_request_and_is_tried_agai
         [last] = [chunk async for chunk in model.stream(Request("", (Prompt("go"),), (), "s"))]
         assert isinstance(last, Failed)
         assert last.error.fault is Fault.REFUSED
-        assert "could not be loaded (Failed to init server)" in str(last.error)
+        assert "could not be loaded: the file is damaged" in str(last.error)
     assert len(tries) == 2
     await model.close()
 
@@ -349,3 +351,18 @@ def test_the_window_is_what_the_person_says_else_the_files_but_not_more_than_mem
         return LocalModel(str(file), said, opening=Engine).capabilities.window
 
     assert (window(8192), window(131072), window(131072, 65536), window(0)) == (8192, 32768, 65536, 32768)
+
+
+async def test_a_person_says_how_many_threads_run_it(file: Path) -> None:
+    [route] = routes(Config(local_threads=3), {}, (f"local:{file}",))
+    assert route == LocalRoute(str(file), threads=3)
+    loaded: list[int] = []
+
+    def opening(path: Path, window: int, threads: int) -> Engine:
+        loaded.append(threads)
+        return Engine(path, window, threads)
+
+    model = LocalModel(str(file), threads=3, opening=opening)
+    assert isinstance([chunk async for chunk in model.stream(Request("", (Prompt("go"),), (), "s"))][-1], Failed)
+    assert loaded == [3]
+    await model.close()

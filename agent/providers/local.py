@@ -20,7 +20,7 @@ from agent.providers.merge import Merge
 from agent.safe import safe_line
 
 _ASSUMED = 32_768  # tokens of a window that nobody named, where the model was trained for more: the memory is for the whole of it
-_BATCH = 128  # tokens of the prompt between two looks at whether somebody still wants the answer
+_BATCH = 64  # tokens of the prompt between two looks at whether somebody still wants the answer
 _PIECE = 4 << 20  # bytes
 _SHARE = 4  # of the window, the part that one answer may take
 
@@ -175,8 +175,9 @@ class LocalModel:
     def _fault(self, error: BaseException) -> ModelError:
         why = safe_line(str(error))[:300]
         if self._engine is None:
+            told = "" if isinstance(error, RuntimeError) else f" ({why})"  # that one says nothing
             return ModelError(
-                f"{self.name} could not be loaded ({why}): the file is damaged, of a kind that is not known here, "
+                f"{self.name} could not be loaded{told}: the file is damaged, of a kind that is not known here, "
                 "or too large for the memory; a smaller --context takes less of it",
                 Fault.REFUSED,
             )
