@@ -106,7 +106,7 @@ def run_parser(prog: str = "jumar", usage: str = _USAGE, description: str = _DES
         help="MODEL, ENDPOINT:MODEL (see jumar endpoints) or local:FILE.gguf; again: who goes on where those before fail",
     )
     add("--effort", choices=EFFORTS, default="", help="how much the model thinks, in a word that it takes")
-    add("--context", type=_window, metavar="TOKENS", help="how much the first model holds, in place of what its server says")
+    add("--context", type=window, metavar="TOKENS", help="how much the first model holds, in place of what its server says")
     return top
 
 
@@ -116,7 +116,8 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _window(text: str) -> int:
+def window(text: str) -> int:
+    """Return how many tokens a person says that a model holds."""
     count = _count(text)
     if not 1024 <= count <= 1 << 30:
         raise argparse.ArgumentTypeError(f"{text!r} tokens are no model's context; say it in tokens, such as 32768")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from agent.errors import UsageError
 from agent.safe import safe_line
-from jumar.arguments import Parser, seconds
+from jumar.arguments import Parser, seconds, window
 from jumar.home import home
 from jumar.trust import distrust, tree_root, trust, trusted_roots
 
@@ -198,11 +198,12 @@ def _doctor(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("-m", "--model", default="", metavar="NAME", help="the model; without it the one that a run would ask")
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    parser.add_argument("--context", type=window, metavar="TOKENS", help="how much it holds, where that is not found out")
     parser.add_argument("--timeout", type=seconds, metavar="SECONDS", help="for each answer; 180 without it")
     given = parser.parse_args(arguments)
     import asyncio
 
-    from jumar.doctor import SECONDS, Doctor
+    from jumar.doctor import SECONDS, Asked, Doctor
 
-    patience = given.timeout or SECONDS
-    return asyncio.run(Doctor(os.environ, given.model, patience, sys.stdout, sys.stderr, as_json=given.json).run())
+    asked = Asked(given.model, given.context, given.timeout or SECONDS, as_json=given.json)
+    return asyncio.run(Doctor(os.environ, asked, sys.stdout, sys.stderr).run())

@@ -6,7 +6,7 @@ import signal
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TextIO
 
 from agent import config
@@ -167,25 +167,23 @@ class _Watch:
         return Outcome(probe, request, ended, seconds, self.first, self._silence, self._words, self._pieces, self.late)
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a person says of a visit: the model ("": the one of a run), its window where that is not found out, and patience."""
+
+    model: str
+    window: int | None
+    seconds: float  # for each answer
+    as_json: bool
+
+
 class Doctor:
     """One visit: connects, says what it will take, examines, and tells what it found, also where it is interrupted."""
 
-    def __init__(
-        self,
-        environment: Mapping[str, str],
-        model: str,
-        seconds: float,
-        out: TextIO,
-        progress: TextIO,
-        *,
-        as_json: bool,
-    ) -> None:
+    def __init__(self, environment: Mapping[str, str], asked: Asked, out: TextIO, progress: TextIO) -> None:
         self._environment = environment
-        self._named = model
-        self._seconds = seconds
+        self._asked = asked
         self._out = out
-        self._as_json = as_json
-        self._progress = progress
         plain = bool(environment.get("NO_COLOR")) or environment.get("TERM") == "dumb"
         self._screen = Screen(out, progress, coloured=out.isatty() and not plain, live=progress.isatty() and not plain)
         self._began = time.monotonic()
@@ -229,7 +227,7 @@ class Doctor:
     async def _visit(self) -> None:
         place = home(self._environment)
         settings = config.load(place.config / "config.toml")
-        chosen = await choose(settings, self._environment, place, (self._named,))
+        chosen = await choose(settings, self._environment, place, (self._asked.model,), self._asked.window)
         for warning in chosen.warnings:
             stderr_line(warning)
         first = chosen.connections[0]
@@ -239,14 +237,14 @@ class Doctor:
         await model.ready()
         self._detected = _detected(first, model.name, model.capabilities)
         self._budget = _budget(model.capabilities.price)
-        if self._as_json:
+        if self._asked.as_json:
             stderr_line(f"the doctor takes {budget_line(self._budget)}")
         else:
             self._screen.begin(self._detected, self._budget)
         self._room = [found for found in (window(model.capabilities),) if found is not None]
         in_file = isinstance(first, LocalRoute)
         effort = settings.effort or ""
-        self._examination = examination = Examination(model, effort, self._seconds, self._hear, one_by_one=in_file)
+        self._examination = examination = Examination(model, effort, self._asked.seconds, self._hear, one_by_one=in_file)
         ticking = asyncio.create_task(self._tick())
         try:
             await examination.run()
@@ -278,7 +276,7 @@ class Doctor:
         for finding in findings:
             if finding.name not in self._shown:
                 self._shown.add(finding.name)
-                if not self._as_json:
+                if not self._asked.as_json:
                     self._screen.found(finding)
 
     def _tell(self, error: ModelError | None) -> int:
@@ -312,7 +310,7 @@ class Doctor:
             str(error) if error else "",
             bool(self._ended_by),
         )
-        if self._as_json:
+        if self._asked.as_json:
             self._out.flush()
             self._out.buffer.write(f"{diagnosis.encoded()}\n".encode())
             self._out.buffer.flush()

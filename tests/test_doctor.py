@@ -17,7 +17,7 @@ from agent.messages import Answer, Call, Usage
 from agent.model import Finished
 from jumar.findings import CHECKS, Outcome
 from jumar.probes import PROBES, Probe
-from tests.fakes import Response, ScriptedServer, answer, event, failure
+from tests.fakes import Response, ScriptedServer, answer, anthropic, event, failure
 from tests.runs import JUMAR, Ended, Person
 from tests.test_terminal import read_all
 
@@ -48,9 +48,14 @@ _APART = b":" + b" " * (68 << 10) + b"\n\n"  # a comment that no reader takes in
 
 def asked(body: dict[str, Any]) -> Probe:
     """Return the probe that a request is."""
-    system, user, *more = [message["content"] for message in body["messages"]]
-    first = next(probe for probe in PROBES if (probe.system, probe.text) == (system, user))
+    system, user, *more = [*([body["system"]] if "system" in body else []), *(one["content"] for one in body["messages"])]
+    first = next(probe for probe in PROBES if (probe.system, probe.text) == (words(system), words(user)))
     return next(probe for probe in PROBES if probe.follows == first.name) if more else first
+
+
+def words(content: Any) -> str:
+    """Return the text of a content, also of one in blocks."""
+    return content if isinstance(content, str) else "".join(part["text"] for part in content)
 
 
 def called(probe: Probe) -> list[tuple[str, dict[str, Any]]]:
@@ -81,6 +86,25 @@ class Good:
         if probe.name == "words" or probe.name.startswith("long"):
             return Response(tuple(part for piece in whole.pieces for part in (piece, _APART)))
         return whole
+
+
+class GoodMessages:
+    """A server of the Messages API that does all as it should, and wants its signed thinking back."""
+
+    def __init__(self) -> None:
+        self.kept: list[str] = []
+
+    def __call__(self, body: dict[str, Any]) -> Response:
+        probe = asked(body)
+        for message in body["messages"]:
+            if message["role"] == "assistant" and message["content"][0].get("signature") != "of the test":
+                return failure(400, {"type": "error", "error": {"type": "invalid_request_error", "message": "no signature"}})
+        usage = Usage(2_000, 40, 1_900 if probe.name in self.kept else 0)
+        self.kept.append(probe.name)
+        text = _SAID.get(probe.name, "")
+        whole = anthropic(text, called(probe), thinking="Let me look.", signature="of the test", usage=usage)
+        events = b"".join(whole.pieces).split(b"\n\n")
+        return Response(tuple(part for piece in events if piece for part in (piece + b"\n\n", _APART)))
 
 
 def sloppy(body: dict[str, Any]) -> Response:
@@ -208,6 +232,16 @@ async def test_three_servers_are_scored_apart_and_their_faults_named(tmp_path: P
     spent = good.result["spent"]
     assert (spent["calls"], spent["requests"]) == (20, 20)
     assert spent["prompt_tokens"] + spent["completion_tokens"] < good.result["budget"]["tokens"]
+
+
+async def test_a_server_of_the_messages_api_is_examined_alike(tmp_path: Path) -> None:
+    async with ScriptedServer(answering=GoodMessages()) as server:
+        person = Person(tmp_path, f"{server.base_url.removesuffix('/v1')}/anthropic")
+        run = await person.run("doctor", "--json", "--context", "200000")
+    told = run.result
+    assert (run.code, told["grade"], told["score"]) == (0, "good", 1.0)
+    assert told["detected"]["window"] == 200_000
+    assert told["detected"]["protocol"] == "anthropic"
 
 
 async def test_the_words_say_the_budget_first_and_the_verdict_last(tmp_path: Path) -> None:
