@@ -1,11 +1,12 @@
 """The subset of JSON Schema that Moonshot's servers take: what is made of any schema, and that it takes what was described."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
@@ -90,105 +91,100 @@ def clean(schema: dict[str, Any]) -> dict[str, Any]:
     return schema
 
 
-NAMES = st.sampled_from(["a", "b", "c", "required", "$ref", ""])
-TEXTS = st.text("ab é", max_size=4)
-NUMBERS = st.integers(-5, 5) | st.sampled_from([0.5, 1.0, 1e30, -2.5, 1e-9])
-SCALARS = TEXTS | NUMBERS | st.booleans() | st.none()
-COUNTS = st.integers(0, 3)
-WORDS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
-    "string": {"minLength": COUNTS, "maxLength": COUNTS, "pattern": st.sampled_from(["a", "^b"]), "format": st.just("date")},
-    "number": {"minimum": NUMBERS, "maximum": NUMBERS, "exclusiveMinimum": NUMBERS, "multipleOf": st.sampled_from([1, 0.5])},
-    "integer": {"minimum": NUMBERS, "maximum": NUMBERS, "exclusiveMaximum": NUMBERS},
-    "array": {"minItems": COUNTS, "maxItems": COUNTS, "uniqueItems": st.booleans()},
-    "object": {"minProperties": COUNTS, "required": st.lists(NAMES, max_size=2, unique=True)},
+NAMES = ["a", "b", "c", "d", "required", "$ref", ""]
+NUMBERS = [*range(-5, 6), 0.5, 1.0, -2.5, 1e30, 1e-9]
+SCALARS = ["", "a", "ab", "b é", "bbbb", *NUMBERS, True, False, None]
+REFERENCES = ["#/$defs/a", "#/$defs/b", "#", "#/nowhere", "https://example.org/x"]
+KEYWORDS: dict[str, dict[str, list[Any]]] = {
+    "string": {"minLength": [0, 1, 2], "maxLength": [1, 2, 3], "pattern": ["a", "^b"], "format": ["date"]},
+    "number": {"minimum": NUMBERS, "maximum": NUMBERS, "exclusiveMinimum": NUMBERS, "multipleOf": [1, 0.5]},
+    "integer": {"minimum": NUMBERS, "maximum": NUMBERS, "exclusiveMinimum": NUMBERS, "exclusiveMaximum": NUMBERS},
+    "array": {"minItems": [0, 1, 2], "maxItems": [0, 1, 2, 3], "uniqueItems": [True, False]},
+    "object": {"minProperties": [0, 1], "required": [["a"], ["b", "required"], ["d"]]},
     "boolean": {},
 }
-REFERENCES = st.sampled_from(["#/$defs/a", "#/$defs/b", "#", "#/nowhere", "https://example.org/x"])
 
 
-@st.composite
-def schemas(draw: st.DrawFn, depth: int = 3) -> Any:
+def any_schema(random: Random, depth: int = 3) -> Any:
     """Return any schema: of a type, of listed values, of branches, of references, or none of these."""
-    choice = draw(st.integers(0, 11))
-    if choice == 0:
-        return draw(st.sampled_from([True, False, {}, {"description": "free"}]))
-    if choice == 1:
-        return {"enum": draw(st.lists(SCALARS, min_size=1, max_size=4))}
-    if choice == 2:
-        return {"const": draw(SCALARS)}
-    below = schemas(depth - 1) if depth else st.sampled_from([{}, {"type": "string"}, {"type": "integer"}])
-    if choice == 3:
-        return {draw(st.sampled_from(["anyOf", "oneOf", "allOf"])): draw(st.lists(below, min_size=1, max_size=3)), "title": "T"}
-    if choice == 4:
-        return {"$ref": draw(REFERENCES), "description": "referred"}
-    kind = draw(st.sampled_from(["string", "number", "integer", "array", "object", "object", "boolean"]))
-    schema: dict[str, Any] = {"type": draw(st.sampled_from([kind, [kind, "null"]]))}
-    for word, value in WORDS[kind].items():
-        if draw(st.integers(0, 2)) == 0:
-            schema[word] = draw(value)
+
+    def below() -> Any:
+        return any_schema(random, depth - 1) if depth else random.choice([{}, {"type": "string"}, {"type": "integer"}])
+
+    match random.randrange(16):
+        case 0:
+            return random.choice([True, False, {}, {"description": "free"}])
+        case 1:
+            return {"enum": random.sample(SCALARS, random.randint(1, 4))}
+        case 2:
+            return {"const": random.choice(SCALARS)}
+        case 3 | 4:
+            return {random.choice(["anyOf", "oneOf", "allOf"]): [below() for _ in range(random.randint(1, 3))], "title": "T"}
+        case 5:
+            return {"$ref": random.choice(REFERENCES), "description": "referred"}
+        case more:
+            kind = random.choice(["string", "number", "integer", "array", "object", "object", "boolean"])
+            schema = {"type": random.choice([kind, kind, [kind, "null"]]), **of_type(random, kind, below)}
+            extra: dict[int, dict[str, Any]] = {
+                6: {"anyOf": [below(), below()]},
+                7: {"$ref": random.choice(REFERENCES)},
+                8: {"default": random.choice(SCALARS)},
+                9: {"allOf": [{"type": kind, **of_type(random, kind, below)}]},
+            }
+            return {**schema, **extra.get(more, {})}
+
+
+def of_type(random: Random, kind: str, below: Callable[[], Any]) -> dict[str, Any]:
+    schema = {word: random.choice(values) for word, values in KEYWORDS[kind].items() if random.randrange(3) == 0}
     if kind == "array":
-        schema |= draw(st.sampled_from([{"items": draw(below)}, {"prefixItems": [draw(below)], "items": draw(below)}, {}]))
+        schema |= random.choice([{"items": below()}, {"items": below()}, {"prefixItems": [below()], "items": below()}, {}])
     if kind == "object":
-        schema["properties"] = draw(st.dictionaries(NAMES, below, max_size=3))
-        more = draw(below)
-        schema |= draw(
-            st.sampled_from(
-                [{}, {"additionalProperties": False}, {"additionalProperties": more}, {"patternProperties": {"z": more}}]
-            )
-        )
-    if choice == 5:
-        schema["anyOf"] = draw(st.lists(below, min_size=1, max_size=2))
-    if choice == 6:
-        schema["$ref"] = draw(REFERENCES)
-    if choice == 7:
-        schema["default"] = draw(SCALARS)
+        schema["properties"] = {name: below() for name in random.sample(NAMES, random.randint(0, 3))}
+        closed = {"additionalProperties": False}
+        patterns = {"patternProperties": {"z": below()}}
+        schema |= random.choice([{}, closed, {"additionalProperties": below()}, patterns, {**patterns, **closed}])
     return schema
 
 
-@st.composite
-def documents(draw: st.DrawFn) -> Any:
-    schema = draw(schemas())
-    if not isinstance(schema, dict):
-        return schema
-    return {**schema, "$defs": draw(st.fixed_dictionaries({"a": schemas(2), "b": schemas(1)}))}
+def any_document(random: Random) -> dict[str, Any]:
+    properties = {name: any_schema(random) for name in "pqrs"}
+    return {"type": "object", "properties": properties, "$defs": {"a": any_schema(random, 2), "b": any_schema(random, 1)}}
 
 
-def described(draw: Any, schema: Any, document: Any, depth: int = 5) -> Any:
+def described(random: Random, schema: Any, document: Any, depth: int = 6) -> Any:
     """Return a value that a schema speaks of: not any that it only fails to forbid."""
     if not isinstance(schema, dict) or not schema or depth == 0:
-        return draw(SCALARS)
+        return random.choice(SCALARS)
     if "const" in schema or "enum" in schema:
-        return draw(st.sampled_from([schema["const"]] if "const" in schema else schema["enum"]))
-    if (reference := schema.get("$ref")) in {"#", "#/$defs/a", "#/$defs/b"} and draw(st.booleans()):
+        return random.choice([schema["const"]] if "const" in schema else schema["enum"])
+    if (reference := schema.get("$ref")) in REFERENCES[:3] and random.randrange(2):
         target = document if reference == "#" else document["$defs"][reference[-1]]
-        return described(draw, target, document, depth - 1)
+        return described(random, target, document, depth - 1)
     branches = [branch for key in ("anyOf", "oneOf", "allOf") for branch in schema.get(key, ())]
-    if branches and ("type" not in schema or draw(st.booleans())):
-        return described(draw, draw(st.sampled_from(branches)), document, depth - 1)
+    if branches and ("type" not in schema or random.randrange(2)):
+        return described(random, random.choice(branches), document, depth - 1)
     kinds = schema.get("type", "object")
-    kind = draw(st.sampled_from(kinds)) if isinstance(kinds, list) else kinds
-    match kind:
+    match random.choice(kinds) if isinstance(kinds, list) else kinds:
         case "string":
-            return draw(TEXTS)
-        case "integer":
-            return draw(st.integers(-6, 6))
-        case "number":
-            return draw(NUMBERS)
+            return random.choice([value for value in SCALARS if isinstance(value, str)])
+        case "integer" | "number" as kind:
+            bounds = [bound for key, bound in schema.items() if "inimum" in key or "aximum" in key]
+            near = [bound + step for bound in bounds for step in (-1, 0, 1)]
+            return random.choice([number for number in (*NUMBERS, *near) if kind == "number" or number == int(number)])
         case "boolean":
-            return draw(st.booleans())
+            return random.choice([True, False])
         case "null":
             return None
         case "array":
-            of = schema.get("items", True)
-            items = [described(draw, one, document, depth - 1) for one in schema.get("prefixItems", ())]
-            return items + [described(draw, of, document, depth - 1) for _ in range(draw(COUNTS))]
+            items = [described(random, one, document, depth - 1) for one in schema.get("prefixItems", ())]
+            return items + [described(random, schema.get("items", True), document, depth - 1) for _ in range(random.randrange(4))]
     made = {}
     for name, value in schema.get("properties", {}).items():
-        if name in schema.get("required", ()) or draw(st.booleans()):
-            made[name] = described(draw, value, document, depth - 1)
-    more = schema.get("additionalProperties", next(iter(schema.get("patternProperties", {}).values()), False))
-    if more is not False and draw(st.booleans()):
-        made["zz"] = described(draw, more, document, depth - 1)
+        if name in schema.get("required", ()) or random.randrange(2):
+            made[name] = described(random, value, document, depth - 1)
+    more = next(iter(schema.get("patternProperties", {}).values()), schema.get("additionalProperties", False))
+    if more is not False and random.randrange(2):
+        made["zz"] = described(random, more, document, depth - 1)
     return made
 
 
@@ -199,43 +195,33 @@ def valid(schema: Any, value: Any) -> bool:
         return False
 
 
-@given(documents())
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
-def test_whatever_schema_comes_is_made_one_of_the_subset(schema: Any) -> None:
-    clean(normal(schema))
+RANDOM = st.randoms(use_true_random=True)
 
 
-@given(st.data())
-@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
-def test_what_a_schema_describes_stays_valid(data: st.DataObject) -> None:
-    schema = data.draw(documents())
-    value = described(data.draw, schema, schema)
-    if isinstance(value, dict) and valid(schema, value):
-        assert valid(normal(schema), value), (schema, normal(schema), value)
+@given(RANDOM)
+@settings(max_examples=200, deadline=None)
+def test_whatever_schema_comes_is_made_one_of_the_subset(random: Random) -> None:
+    clean(normal(any_document(random)))
+    clean(normal(any_schema(random)))
 
 
-KEYWORDS = [
-    "type",
-    "properties",
-    "items",
-    "enum",
-    "anyOf",
-    "allOf",
-    "$ref",
-    "required",
-    "a",
-    "minimum",
-    "maxLength",
-    "const",
-    "additionalProperties",
-    "patternProperties",
-    "prefixItems",
-    "description",
-    "nullable",
-    "exclusiveMinimum",
-]
+@given(RANDOM)
+@settings(max_examples=400, deadline=None)
+def test_what_a_schema_describes_stays_valid(random: Random) -> None:
+    schema = any_document(random)
+    for name, inner in schema["properties"].items():
+        value = {name: described(random, inner, schema)}
+        if valid(schema, value):
+            assert valid(normal(schema), value), (inner, normal(schema)["properties"].get(name), value)
+
+
+WORDS = (
+    *("type", "properties", "items", "enum", "anyOf", "allOf", "$ref", "required", "a", "minimum", "maxLength", "const"),
+    *("additionalProperties", "patternProperties", "prefixItems", "description", "nullable", "exclusiveMinimum"),
+)
 JUNK = st.recursive(
-    SCALARS, lambda below: st.lists(below, max_size=3) | st.dictionaries(st.sampled_from(KEYWORDS), below, max_size=4)
+    st.sampled_from([*SCALARS, "string", "object"]),
+    lambda below: st.lists(below, max_size=3) | st.dictionaries(st.sampled_from(WORDS), below, max_size=4),
 )
 
 
