@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 
 from agent.deeds import Deeds
 from agent.events import (
@@ -182,8 +183,9 @@ class History:
         self._deliver(self.step + 1)
 
     def _deliver(self, step: int | None) -> None:
-        due = [event for event in self._steered if step is None or event.step <= step]
-        self._steered = [event for event in self._steered if event not in due]
+        """Deliver what is due with a step; None: all. What was said first is told first."""
+        due = list(takewhile(lambda event: step is None or event.step <= step, self._steered))
+        del self._steered[: len(due)]
         for event in due:
             self.said.append(Said(len(self.whole), event.text))
             self._add(Prompt(event.text, event.images))
