@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.blocks import Image
 from agent.config import Connection
 from agent.errors import Fault, ModelError
-from agent.messages import Answer, Call, Message, Prompt, Reply, Usage
+from agent.messages import Answer, Call, Message, Prompt, Reply, Sealed, Usage
 from agent.model import CallDelta, Capabilities, Failed, Finished, Model, Price, ReasoningDelta, TextDelta
 from agent.providers.anthropic import AnthropicModel
 from agent.providers.anthropic_merge import BlockMerge
@@ -25,6 +26,7 @@ from tests.messaging import (
     DOCUMENTED,
     READ,
     SIGNATURE,
+    check,
     events,
     failed,
     finished,
@@ -84,7 +86,7 @@ async def test_a_stream_cut_at_any_byte_is_never_taken_for_an_answer(rude: bool)
 
 def folded(pieces: Sequence[bytes]) -> tuple[str, str, Finished]:
     """Take in pieces as a provider does; return the words and the reasoning that were told, and the answer."""
-    merge, stream, told = BlockMerge(lambda error: ModelError(str(error), Fault.REFUSED)), Events(), []
+    merge, stream, told = BlockMerge(lambda error: ModelError(str(error), Fault.REFUSED), "here"), Events(), []
     for piece in pieces:
         for payload in stream.feed(piece):
             merge.take(json.loads(payload))
@@ -94,7 +96,7 @@ def folded(pieces: Sequence[bytes]) -> tuple[str, str, Finished]:
     told += merge.told()
     text = "".join(chunk.text for chunk in told if isinstance(chunk, TextDelta))
     reasoning = "".join(chunk.text for chunk in told if isinstance(chunk, ReasoningDelta))
-    return text, reasoning, merge.finished(("read_file", "list"), (), "m", "here")
+    return text, reasoning, merge.finished(("read_file", "list"), (), "m")
 
 
 @given(st.lists(st.integers(1, 400), min_size=1), st.sampled_from([b"\n", b"\r\n", b"\r"]))
@@ -437,8 +439,52 @@ async def test_thinking_that_is_refused_is_left_out_and_the_request_sent_again()
     assert b'"signature":"other"' in server.requests[-1]
 
 
-async def test_a_refusal_of_anything_else_is_not_asked_again() -> None:
-    assert "alternate" in str(await failed(failure(400, refusal("invalid_request_error", "thinking: roles must alternate"))))
+async def test_a_request_that_is_refused_for_its_form_is_sent_again_in_a_plainer_one() -> None:
+    refused = failure(400, refusal("invalid_request_error", "system.0.cache_control: Extra inputs are not permitted"))
+    picture = Image("image/png", "iVBORw0=")
+    sealed = Sealed("elsewhere", json.dumps(CONTENT))
+    history = (Prompt("Look.", (picture,)), Answer("", (READ,), "Hm.", sealed=sealed), Reply(READ.id, "read_file", "x"))
+    async with ScriptedServer([refused, anthropic("One."), anthropic("Two.")]) as server, model_of(server) as model:
+        ends = [[chunk async for chunk in model.stream(replace(asking(*history), effort="high"))][-1] for _ in range(2)]
+    assert [[repair.kind for repair in end.repairs] for end in ends if isinstance(end, Finished)] == [["history"], []]
+    rich, *plain = server.bodies()
+    assert {"thinking", "output_config"} < rich.keys()
+    assert plain[0] == plain[1]
+    assert set(plain[0]) == {"model", "stream", "tools", "system", "messages", "max_tokens"}
+    assert plain[0]["system"] == "Be brief."
+    assert "cache_control" not in str(plain)
+    assert "base64" not in str(plain)
+    check(plain[0])
+
+
+async def test_a_request_that_is_refused_in_every_form_fails_with_the_first_refusal() -> None:
+    refused = [failure(400, refusal("invalid_request_error", why)) for why in ("thinking: the first", "the second")]
+    async with ScriptedServer([*refused, anthropic("Hi")]) as server, model_of(server) as model:
+        last = [chunk async for chunk in model.stream(asking())][-1]
+        assert isinstance(last, Failed)
+        assert "the first" in str(last.error)
+        assert isinstance([chunk async for chunk in model.stream(asking())][-1], Finished)
+        assert "thinking" in server.bodies()[-1]
+    for status, why in ((401, "invalid x-api-key"), (400, "blocked by our content filter")):
+        script = [failure(status, refusal("invalid_request_error", why))]
+        async with ScriptedServer(script) as server, model_of(server) as model:
+            assert isinstance([chunk async for chunk in model.stream(asking())][-1], Failed)
+            assert len(server.requests) == 1
+
+
+async def test_a_stream_that_held_nothing_of_what_was_counted_is_asked_for_once_more_whole() -> None:
+    empty = events(started(input_tokens=5), stopped("end_turn", output_tokens=90))
+    content = [{"type": "text", "text": "Hi"}]
+    whole = failure(200, {"type": "message", "content": content, "stop_reason": "end_turn", "usage": {"output_tokens": 9}})
+    async with ScriptedServer([empty, whole]) as server, model_of(server) as model:
+        last = [chunk async for chunk in model.stream(asking())][-1]
+        assert isinstance(last, Finished)
+        assert (last.answer.text, last.usage, [repair.kind for repair in last.repairs]) == ("Hi", Usage(5, 99), ["resent"])
+        assert [body["stream"] for body in server.bodies()] == [True, False]
+    async with ScriptedServer([events(started(), stopped("end_turn", output_tokens=2))]) as server, model_of(server) as model:
+        last = [chunk async for chunk in model.stream(asking())][-1]
+        assert isinstance(last, Finished)
+        assert (last.answer, len(server.requests)) == (Answer(""), 1)
 
 
 @pytest.mark.parametrize("end", ["", "/", "/v1", "/v1/", "/v1/messages"])
@@ -472,7 +518,7 @@ async def test_the_key_goes_into_its_header_and_nowhere_else() -> None:
 )
 def test_a_key_is_sent_as_its_host_takes_it(base_url: str, source: str, header: str) -> None:
     model = AnthropicModel(Connection(base_url, "secret", source, CLAUDE, "anthropic"))
-    assert list(model._headers()) == [header]
+    assert list(model.headers()) == [header]
 
 
 async def test_what_the_server_lists_is_what_is_known_of_its_model() -> None:

@@ -2,35 +2,36 @@
 
 import json
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection
 from contextlib import aclosing
 from dataclasses import replace
 
 from agent.config import Connection
-from agent.endpoints import server_at
-from agent.errors import Fault, ModelError
-from agent.messages import Answer
-from agent.model import Chunk, Failed, Finished, Repair, Request
+from agent.endpoints import normal, server_at
+from agent.errors import ModelError
+from agent.model import Chunk, Failed, Repair, Request
 from agent.providers.anthropic_body import MessagesBody
 from agent.providers.anthropic_dialect import messages_dialect
 from agent.providers.anthropic_merge import BlockMerge
 from agent.providers.catalogue import Catalogue, Known
+from agent.providers.exchange import Exchange
 from agent.providers.faults import Faults
 from agent.providers.http import Http
-from agent.providers.intake import LARGEST_REFUSAL, SECONDS_OF_REFUSAL, taken_in
+from agent.providers.intake import LARGEST_REFUSAL, SECONDS_OF_REFUSAL
 from agent.providers.listing import Inquiry
 
-_ANSWERS = "/v1/messages"
 _COUNTS = "/v1/messages/count_tokens"
 _MODELS = "/v1/models"
 _VERSION = "2023-06-01"
-_KEYS = ("content", "choices", "error")  # of an answer that is not streamed
 _OF_THINKING = re.compile(r"thinking|signature", re.IGNORECASE)
 _LEFT_OUT = Repair("history", "the server refused thinking of its own in the history; it was asked again without that")
 
 
 class AnthropicModel:
     """A model behind a server that speaks the Messages API. `connect` and `silence` are seconds."""
+
+    path = "/v1/messages"
+    keys: Collection[str] = ("content", "choices", "error")
 
     def __init__(
         self,
@@ -41,7 +42,7 @@ class AnthropicModel:
         silence: float = 300.0,
         user_agent: str = "jumar",
     ) -> None:
-        base_url = _normal(connection.base_url)
+        base_url = normal(connection.base_url, "the base URL", "anthropic")
         connection = replace(connection, base_url=base_url, protocol="anthropic")
         self.name = connection.model or "the server's model"
         headers = {**connection.headers, "anthropic-version": _VERSION, "user-agent": user_agent}
@@ -53,8 +54,9 @@ class AnthropicModel:
         self._by = f"{self._http.where} {connection.model}"
         self._connection = connection
         self._catalogue = catalogue or Catalogue()
-        self._inquiry = Inquiry(base_url, self._http, self._headers, self._faults, _MODELS)
+        self._inquiry = Inquiry(base_url, self._http, self.headers, self._faults, _MODELS)
         self._ready = False
+        self._exchange = Exchange(self, self._http, self._faults, self.name)
         self._learn(self._catalogue.known(connection))
 
     async def ready(self) -> None:
@@ -66,7 +68,7 @@ class AnthropicModel:
     async def stream(self, request: Request) -> AsyncGenerator[Chunk, None]:
         """Answer once. Closing the stream or cancelling ends the connection at once."""
         try:
-            async with aclosing(self._answers(request)) as chunks:
+            async with aclosing(self._exchange.answer(request)) as chunks:
                 async for chunk in chunks:
                     yield chunk
         except ModelError as error:
@@ -75,7 +77,7 @@ class AnthropicModel:
     async def count(self, request: Request) -> int | None:
         """Return how many tokens the request's prompt is; None where the server does not tell."""
         try:
-            async with self._http.send("POST", _COUNTS, self._headers(), self._body.encode_count(request)) as response:
+            async with self._http.send("POST", _COUNTS, self.headers(), self._body.encode_count(request)) as response:
                 body = await response.read(LARGEST_REFUSAL, SECONDS_OF_REFUSAL)
                 told = json.loads(body) if response.status == 200 else None
         except (ModelError, ValueError, RecursionError):
@@ -107,43 +109,22 @@ class AnthropicModel:
         self.capabilities = replace(told, efforts=dialect.words, answer=dialect.limit)
         self._body = MessagesBody(model, dialect, self._by)
 
-    def _headers(self) -> dict[str, str]:
+    def headers(self) -> dict[str, str]:
+        """Return the key in its header. Raises ModelError for one that cannot be sent."""
         if fault := self._faults.of_key():
             raise fault
         if not self._key:
             return {}
         return {"x-api-key": self._key} if self._bare else {"authorization": f"Bearer {self._key}"}
 
-    async def _answers(self, request: Request) -> AsyncGenerator[Chunk, None]:
-        """Answer; where the thinking in the history is refused, as when it stood in a longer one, once more without it."""
-        repairs: tuple[Repair, ...] = ()
-        while True:
-            try:
-                async with aclosing(self._answer(request)) as chunks:
-                    async for chunk in chunks:
-                        yield replace(chunk, repairs=(*repairs, *chunk.repairs)) if isinstance(chunk, Finished) else chunk
-            except ModelError as error:
-                refused = error.fault is Fault.REFUSED and _OF_THINKING.search(str(error))
-                if not refused or not self._body.forget(request.messages):
-                    raise
-                repairs = (_LEFT_OUT,)
-            else:
-                return
+    def encode(self, request: Request, *, stream: bool, plain: bool) -> bytes:
+        """Return the request's body."""
+        return self._body.encode(request, stream=stream, plain=plain)
 
-    async def _answer(self, request: Request) -> AsyncGenerator[Chunk, None]:
-        merge = BlockMerge(self._faults.of_event, request.tools)
-        async with self._http.send("POST", _ANSWERS, self._headers(), self._body.encode(request)) as response:
-            if not 200 <= response.status < 300:
-                body = await response.read(LARGEST_REFUSAL, SECONDS_OF_REFUSAL)
-                raise self._faults.of_response(_ANSWERS, response.status, response.headers, body)
-            async with aclosing(taken_in(response, merge, _KEYS, self._faults)) as chunks:
-                async for chunk in chunks:
-                    yield chunk
-        names = {tool.name for tool in request.tools}
-        taken = {call.id for message in request.messages if isinstance(message, Answer) for call in message.calls}
-        yield merge.finished(names, taken, self.name, self._by)
+    def merge(self, request: Request, *, thinking: bool) -> BlockMerge:
+        """Return what an answer is folded into."""
+        return BlockMerge(self._faults.of_event, self._by, request.tools, thinking=thinking)
 
-
-def _normal(base_url: str) -> str:
-    """Return the address without what stands at the end of some; documents disagree on it."""
-    return base_url.rstrip("/").removesuffix("/messages").rstrip("/").removesuffix("/v1").rstrip("/")
+    def mend(self, request: Request, error: ModelError) -> Repair | None:
+        """Leave out thinking that is refused: a server may bind it to all that stood before it, some of which is gone now."""
+        return _LEFT_OUT if _OF_THINKING.search(str(error)) and self._body.forget(request.messages) else None

@@ -1,5 +1,6 @@
 """Owns the bytes of a Messages request: from step to step the same, but for what was added at the end."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,18 +23,24 @@ class MessagesBody:
         self._model = model
         self._dialect = dialect
         self._turns = BlockTurns(by, images=dialect.images, thought=dialect.thought)
+        self._plain_turns = BlockTurns("", images=False, thought=dialect.thought)
         self._head_of: object = None
         self._head = b""
 
-    def encode(self, request: Request) -> bytes:
-        """Return the request's body. Raises ModelError for a word of effort that the model does not take."""
+    def encode(self, request: Request, *, stream: bool = True, plain: bool = False) -> bytes:
+        """Return the request's body. Raises ModelError for a word of effort that the model does not take.
+
+        `plain` is for one more try after a refusal: nothing in it that a server can do without.
+        """
         limit = self._dialect.limit if request.max_tokens is None else request.max_tokens
         fields = self._fields(request, limit)
+        if plain:
+            return self._plain(request, {"stream": stream}, {"max_tokens": limit})
         # What may be another in the next step stands behind the messages, so that the bytes before it stay the same.
         tail = {**self._dialect.extras, **fields, "max_tokens": limit}
         if "thinking" in tail:
             tail.pop("temperature", None)  # which is refused beside it
-        return self._whole(request, {"stream": True}, tail)
+        return self._whole(request, {"stream": stream}, tail)
 
     def encode_count(self, request: Request) -> bytes:
         """Return the body of the question how many tokens the request's prompt is. Raises ModelError."""
@@ -47,12 +54,26 @@ class MessagesBody:
 
     def _whole(self, request: Request, first: Fields, tail: Mapping[str, Any]) -> bytes:
         names = _called(request.messages) if not request.tools else ()
-        head_of = (request.system, request.tools, request.session_id, names, bool(first))
+        head_of = (request.system, request.tools, request.session_id, names, tuple(first.items()))
         if head_of != self._head_of:
             self._head, self._head_of = self._begin(request, names, first), head_of
         turns = _encoded(self._turns.encode(request.messages))
         rest = b"]," + plain_json(tail).removeprefix(b"{") if tail else b"]}"
         return self._head + turns + rest
+
+    def _plain(self, request: Request, first: Fields, tail: Fields) -> bytes:
+        whole: dict[str, Any] = {"model": self._model, **first} if self._model else {**first}
+        names = () if request.tools else _called(request.messages)
+        if tools := request.tools or tuple(map(_gone, names)):
+            whole["tools"] = [json.loads(_offer(tool)) for tool in tools]
+        if request.system.strip():
+            whole["system"] = request.system
+        turns = self._plain_turns.encode(request.messages)
+        whole["messages"] = [
+            {"role": "user" if turn.user else "assistant", "content": json.loads(b"[" + b",".join(turn.blocks) + b"]")}
+            for turn in turns
+        ]
+        return plain_json({**whole, **tail})
 
     def _begin(self, request: Request, names: tuple[str, ...], first: Fields) -> bytes:
         whole: dict[str, Any] = {"model": self._model} if self._model else {}

@@ -24,6 +24,7 @@ _KINDS = {"text_delta": "text", "thinking_delta": "thinking", "signature_delta":
 _THOUGHT = {"thinking", "redacted_thinking"}
 _PIECES = {"text": "text", "thinking": "thinking", "signature": "thinking", "partial_json": "tool_use"}
 _LARGEST = 64 << 20  # characters of what is kept, but not told
+_NOTHING = 4  # tokens
 _COUNTS = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
 
 
@@ -41,12 +42,18 @@ class _Block:
 
 
 class BlockMerge:
-    """Takes in the events of one answer. `fault` reads an error among them; calls of `tools` may stand in the words."""
+    """Takes in the events of one answer. `fault` reads an error among them; `by` is where and of which model it is.
 
-    __slots__ = ("_blocks", "_by_index", "_counts", "_last", "_merge", "_reason", "_size")
+    Calls of `tools` are found in the words too. Where `thinking`, the words begin within thinking that nothing opens.
+    """
 
-    def __init__(self, fault: Callable[[object], ModelError], tools: Sequence[ToolOffer] = ()) -> None:
-        self._merge = Merge(fault, tools)
+    __slots__ = ("_blocks", "_by", "_by_index", "_counts", "_last", "_merge", "_reason", "_size")
+
+    def __init__(
+        self, fault: Callable[[object], ModelError], by: str, tools: Sequence[ToolOffer] = (), *, thinking: bool = False
+    ) -> None:
+        self._merge = Merge(fault, tools, thinking=thinking)
+        self._by = by
         self._blocks: list[_Block] = []
         self._by_index: dict[int, _Block] = {}
         self._last: _Block | None = None
@@ -63,6 +70,16 @@ class BlockMerge:
     def flooded(self) -> bool:
         """Whether the answer was endless, and nothing more of it is wanted."""
         return self._merge.flooded
+
+    @property
+    def nothing(self) -> bool:
+        """Whether a whole answer said and called nothing; two or three tokens are what a model spends on saying just that."""
+        return self._merge.nothing and not 0 < self._counts.get("output_tokens", 0) <= _NOTHING
+
+    @property
+    def thinks_unopened(self) -> bool:
+        """Whether the words began within thinking that nothing opened, and that came to its end."""
+        return self._merge.thinks_unopened
 
     def close(self) -> None:
         """Take the input that is still due, and decide on what was held back, as nothing more comes."""
@@ -101,15 +118,15 @@ class BlockMerge:
             case _:  # an error, or an answer of another protocol at this address
                 self._merge.take(event)
 
-    def finished(self, names: Collection[str], taken: Collection[str], model: str, by: str) -> Finished:
-        """Return the answer, whole; `by` is where and of which model it is. Raises ModelError where it is none."""
+    def finished(self, names: Collection[str], taken: Collection[str], model: str) -> Finished:
+        """Return the answer, whole. Raises ModelError where it is none."""
         self._close_all()
         if self._reason == "model_context_window_exceeded":
             raise ModelError("the answer filled what was left of the model's context", Fault.CONTEXT)
         finished = self._merge.finished(names, taken, model)
         answer = replace(finished.answer, reasoning_key="") if self._blocks else finished.answer
         if content := self._content(answer.calls):
-            answer = replace(answer, sealed=Sealed(by, content))
+            answer = replace(answer, sealed=Sealed(self._by, content))
         return replace(finished, answer=answer, usage=self._usage() or finished.usage)
 
     def _take_message(self, message: Any) -> None:
