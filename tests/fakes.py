@@ -152,8 +152,10 @@ class ScriptedServer:
         models: Sequence[str] | Response = (MODEL,),
         secured: ssl.SSLContext | None = None,
         answering: Callable[[dict[str, Any]], Response] | None = None,
+        pages: Mapping[str, Response] | None = None,
     ) -> None:
         self.script = list(script)
+        self._pages = pages or {}  # what stands at other paths
         self._answering = answering
         self.tokens: int | None = None  # what it counts of any prompt, where it counts at all
         self.counted: list[bytes] = []  # the bodies of questions for that
@@ -161,6 +163,7 @@ class ScriptedServer:
         self._secured = secured
         self.requests: list[bytes] = []  # the bodies of POSTs
         self.heads: list[dict[str, str]] = []  # the headers of all requests, and `:path`
+        self.key = ""  # the only one that is let in; without one, anybody is
         self.connections = 0
         self.asked = asyncio.Event()  # a POST came
         self.left = asyncio.Event()  # a client left before its answer was over
@@ -208,8 +211,12 @@ class ScriptedServer:
         headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
         body = await reader.readexactly(int(headers.get("content-length", "0")))
         self.heads.append({":path": path, **headers})
-        if method == "GET" and path == "/v1/models":
+        if self.key and headers.get("authorization") != f"Bearer {self.key}":
+            response = failure(401, {"error": {"message": f"Incorrect API key: {headers.get('authorization')}"}})
+        elif method == "GET" and path == "/v1/models":
             response = self.models if isinstance(self.models, Response) else _listed(self.models)
+        elif path in self._pages:
+            response = self._pages[path]
         elif method == "POST" and path == "/v1/messages/count_tokens":
             self.counted.append(body)
             response = failure(404) if self.tokens is None else failure(200, {"input_tokens": self.tokens})

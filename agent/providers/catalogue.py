@@ -25,6 +25,7 @@ _SECONDS = 5.0  # that a server is asked for at most
 _FRESH = 24 * 3600.0  # seconds
 _LARGEST = 32 << 20  # bytes
 _ASSUMED = 131_072
+_ASSUMPTION = "assumed; --context says otherwise"
 _ASSUMED_AT_HOME = 32_768  # of a server that runs models with less than what they are made for
 _TELL_MORE = frozenset({"llama.cpp", "lm-studio", "ollama"})
 
@@ -101,7 +102,7 @@ class Catalogue:
         family = next((family for name in names if (family := family_of(name)).name), Family())
         said = self._said(names)
         server = _server(connection, listing)
-        window, source = _window(connection, said, told, family, server)
+        window, source = _window(connection, said, more, listed, family, server)
         images = _first(said.images, *[one.images for one in told])
         if images is None:  # who runs a model at home often has no more of it than what reads text
             images = family.images and server not in _TELL_MORE
@@ -126,18 +127,24 @@ def _server(connection: Connection, listing: Listing | None) -> str:
     return (listing.server if listing else "") or meant
 
 
-def _window(connection: Connection, said: ModelTable, told: list[Listed], family: Family, server: str) -> tuple[int, str]:
+def _window(
+    connection: Connection, said: ModelTable, more: Listed | None, listed: Listed | None, family: Family, server: str
+) -> tuple[int, str]:
     if connection.window is not None:
         return connection.window, "as you said"
     if said.context is not None:
         return said.context, "config.toml"
-    if window := _first(*[one.window for one in told]):
-        return window, "the server"
-    if family.window is not None and server not in _TELL_MORE:
-        return family.window, f"the table of models: {family.name}"
+    window = listed.window if listed else None
     if server in _TELL_MORE:
-        return min(family.window or _ASSUMED_AT_HOME, _ASSUMED_AT_HOME), "assumed; --context says otherwise"
-    return _ASSUMED, "assumed; --context says otherwise"
+        if more is not None and more.window is not None:
+            return more.window, "the server"
+        # What a model is made for is no more than the most that a server at home may run it with.
+        return min(window or family.window or _ASSUMED_AT_HOME, _ASSUMED_AT_HOME), _ASSUMPTION
+    if window is not None:
+        return window, "the server"
+    if family.window is not None:
+        return family.window, f"the table of models: {family.name}"
+    return _ASSUMED, _ASSUMPTION
 
 
 def _price(connection: Connection, said: ModelTable, told: list[Listed], family: Family) -> Price | None:

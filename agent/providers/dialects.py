@@ -83,7 +83,7 @@ def _thinking(server: str, family: Family, word: str) -> Fields:
     if server in MOONSHOT and switch:
         return {"thinking": {"type": "disabled"} if word in OFF else {"type": "enabled", "keep": "all"}}
     if server in {"vllm", "sglang", "llama.cpp"} or (server not in HOSTED and server not in SELF_HOSTED and word):
-        return _template(family, word)
+        return _template(server, family, word)
     if not word:
         return {}
     if server == "openrouter":
@@ -93,14 +93,14 @@ def _thinking(server: str, family: Family, word: str) -> Fields:
     return {"reasoning_effort": word}
 
 
-def _template(family: Family, word: str) -> Fields:
+def _template(server: str, family: Family, word: str) -> Fields:
     """Return what reaches the chat template of a model on a person's own server."""
     names = family.template
     switches: dict[str, Any] = {}
     if family.thinking == "switch" and names.switch and (word or names.keep):
         switches[names.switch] = word not in OFF
-    elif word and names.level:
-        switches[names.level] = word
+    elif word and (level := names.level or ("reasoning_effort" if server == "llama.cpp" else "")):
+        switches[level] = word
     elif word:
         return {"reasoning_effort": word}
     if names.keep and word not in OFF:
