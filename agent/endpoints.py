@@ -29,7 +29,6 @@ class Endpoint:
     messages_url: str = ""  # where it speaks Anthropic's protocol, where that is elsewhere
     variables: tuple[Variable, ...] = ()  # that hold its key; the first that does is taken
     keyless: bool = False  # it may well want no key
-    lists_for_all: bool = False  # its list of models tells nothing of a key
     terms: str = ""  # what a person must know before using it
     server: str = ""  # which of the built-in ones it is like
     key_command: tuple[str, ...] = ()
@@ -89,7 +88,6 @@ BUILT_IN = (
         "https://openrouter.ai/api/v1",
         "models of many vendors; keys from openrouter.ai/keys",
         variables=(Variable("OPENROUTER_API_KEY"),),
-        lists_for_all=True,
     ),
     Endpoint(
         "openai",
@@ -119,6 +117,12 @@ def server_at(base_url: str) -> str:
         return _TELLING_PORTS.get(parts.port or 0, "")
     host = {"api.kimi.ai": "api.kimi.com"}.get(parts.hostname or "", parts.hostname)
     return next((endpoint.name for endpoint in BUILT_IN if urlsplit(endpoint.base_url).hostname == host), "")
+
+
+def is_open_line(base_url: str) -> bool:
+    """Whether what goes there crosses a network unencrypted."""
+    parts = urlsplit(base_url)
+    return parts.scheme == "http" and parts.hostname not in _LOOPBACK
 
 
 def same_host(one: str, other: str) -> bool:

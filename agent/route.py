@@ -129,7 +129,7 @@ class _Default:
 
     def _by_address(self) -> Route | None:
         environment = self._environment
-        address, key = environment.get("JUMAR_BASE_URL", ""), environment.get("JUMAR_API_KEY", "")
+        address, key = environment.get("JUMAR_BASE_URL", ""), environment.get("JUMAR_API_KEY", "").strip()
         if not address:
             if key:
                 raise UsageError("JUMAR_API_KEY is set, but not where to send it: set JUMAR_BASE_URL too", _AUTHENTICATION)
@@ -215,7 +215,6 @@ def _own(name: str, table: EndpointTable) -> Endpoint:
         protocol=protocol,
         variables=variables,
         keyless=keyless,
-        lists_for_all=like.lists_for_all if like else False,
         terms=_terms(base_url),
         server=table.server or server_at(base_url) or (name if like else ""),
         key_command=table.key_command,

@@ -188,7 +188,8 @@ class Headless:
                 await models[0].ready()
                 return models, (*chosen.warnings, *warnings), chosen.keys
         except TimeoutError:
-            raise UsageError("the time was up before the server said which models it has; name one with -m", 5) from None
+            words = "the time was up before the model and its key were known; name a model with -m, or set the key's variable"
+            raise UsageError(words, 5) from None
 
     async def _drive(self, session: Session, run: Run) -> int:
         if self._ended_by:  # nobody hears even how it begins

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TextIO
 
 from agent.config import Config
-from agent.endpoints import Endpoint, shown
+from agent.endpoints import Endpoint, is_open_line, shown
 from agent.errors import Fault, ModelError, UsageError
 from agent.keys import Found, Keys, Stored
 from agent.route import Route, known, unknown
@@ -34,6 +34,8 @@ async def log_in(endpoint: Endpoint, key: str, keys: Keys, out: TextIO) -> None:
     if len(key) > _LONGEST or not key.isascii() or not key.isprintable() or " " in key:
         raise UsageError("this is no key: it holds spaces or characters that no key has; nothing is stored")
     out.write(f"{safe_line(await _verdict(endpoint, key))}\n")
+    if is_open_line(endpoint.base_url):
+        out.write("the key goes there unencrypted, where others on the way can read it: its address begins with http://\n")
     where = await stored.keep(endpoint, key)
     if where == str(stored.path):
         out.write("no keyring is there to keep it, so it is in a file that only you can read (see docs/config.md)\n")
@@ -45,23 +47,38 @@ async def log_in(endpoint: Endpoint, key: str, keys: Keys, out: TextIO) -> None:
 async def _verdict(endpoint: Endpoint, key: str) -> str:
     """Return what the endpoint says of the key, in words. Raises ModelError where it does not accept it."""
     where = shown(endpoint.base_url)
-    model = provider(Route(endpoint, "").connection(Found(key, "what you typed")))
     try:
         async with asyncio.timeout(_SECONDS):
-            offered = await model.list_models()
+            offered = await _offered(endpoint, key)
+            open_to_all = await _is_open(endpoint)
     except TimeoutError:
         return f"not verified: {where} did not answer for {_SECONDS:g} s"
     except ModelError as error:
         if error.fault is Fault.AUTHENTICATION:
             raise ModelError(f"{error}; nothing is stored", error.fault) from error
         return f"not verified: {error}"
-    finally:
-        await model.close()
     more = f" and {len(offered) - 4} more" if len(offered) > 4 else ""
     has = f"it has {', '.join(offered[:4])}{more}" if offered else "it names no model"
-    if endpoint.lists_for_all:
-        return f"not verified: {where} lists its models whatever the key; {has}"
+    if open_to_all:
+        return f"not verified: {where} lists its models without a key too; {has}"
     return f"{where} accepts the key; {has}"
+
+
+async def _offered(endpoint: Endpoint, key: str) -> list[str]:
+    model = provider(Route(endpoint, "").connection(Found(key, "what you typed")))
+    try:
+        return await model.list_models()
+    finally:
+        await model.close()
+
+
+async def _is_open(endpoint: Endpoint) -> bool:
+    """Whether it lists its models for anybody: that it does so says nothing of a key."""
+    try:
+        await _offered(endpoint, "")
+    except ModelError:
+        return False
+    return True
 
 
 def ask_for_key(endpoint: Endpoint) -> str:

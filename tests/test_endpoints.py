@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pytest
 
 from agent.config import Config, Connection, EndpointTable
-from agent.endpoints import BUILT_IN, built_in, normal, protocol_at, server_at, shown
+from agent.endpoints import BUILT_IN, built_in, is_open_line, normal, protocol_at, server_at, shown
 from agent.errors import UsageError
 from agent.keys import in_environment
 from agent.route import LocalRoute, Route, key_variables, known, routes, split
@@ -48,7 +48,7 @@ def test_the_built_in_ones_are_all_there_and_every_one_can_be_named() -> None:
 
 
 def test_the_environment_names_a_server() -> None:
-    environment = {"JUMAR_BASE_URL": "http://h:1/v1/", "JUMAR_API_KEY": "k", "JUMAR_MODEL": "m", "MOONSHOT_API_KEY": "other"}
+    environment = {"JUMAR_BASE_URL": "http://h:1/v1/", "JUMAR_API_KEY": "k\n", "JUMAR_MODEL": "m", "MOONSHOT_API_KEY": "other"}
     assert chosen(Config(), environment) == [Connection("http://h:1/v1", "k", "JUMAR_API_KEY", "m")]
     assert chosen(Config(), {"JUMAR_BASE_URL": "https://api.moonshot.ai/v1"})[0].server == "moonshot-intl"
 
@@ -291,6 +291,8 @@ def test_an_address_tells_what_it_is() -> None:
     assert server_at("https://api.kimi.ai/coding/v1") == "kimi-code"
     assert server_at("http://127.0.0.1:8000/v1") == ""
     assert server_at("http://[::1]:1234/v1") == "lm-studio"
+    opened = [is_open_line(address) for address in ("http://lab:8000/v1", "https://lab/v1", "http://localhost:1/v1")]
+    assert opened == [True, False, False]
 
 
 def test_every_variable_that_may_hold_a_key_is_known() -> None:

@@ -347,36 +347,38 @@ async def test_a_keyring_is_not_asked_where_a_variable_has_the_key(person: Perso
 
 async def test_a_login_says_what_the_endpoint_thinks_of_the_key(person: Person, server: ScriptedServer) -> None:
     lab(person, server)
+    server.key = KEY
     run = await person.run("login", "lab", stdin=f"{KEY}\nmore")
     assert run.code == 0
     assert f"{server.base_url} accepts the key; it has scripted" in run.out
     assert "no keyring is there to keep it, so it is in a file that only you can read" in run.out
-    assert server.heads[-1]["authorization"] == f"Bearer {KEY}"
-    assert server.heads[-1]["user-agent"].startswith("jumar/")
+    assert [head.get("authorization") for head in server.heads] == [f"Bearer {KEY}", None]
+    assert server.heads[0]["user-agent"].startswith("jumar/")
     assert (await person.run("logout", "lab")).out.startswith("the key of lab is removed from")
-    server.models = failure(401, {"error": {"message": f"wrong {KEY}"}})
+    server.key = "another"
     refused = await person.run("login", "lab", stdin=KEY)
     assert (refused.code, refused.err.count("\n")) == (77, 1)
     assert KEY not in run.out + run.err + refused.out + refused.err
 
 
 @pytest.mark.parametrize(
-    ("models", "public", "words"),
+    ("models", "demanded", "words"),
     [
-        (failure(404, "nothing"), False, "not verified: "),
-        (failure(503, "busy"), False, "not verified: "),
-        (tuple("abcdef"), False, "accepts the key; it has a, b, c, d and 2 more"),
-        (("a",), True, "lists its models whatever the key; it has a"),
+        (failure(404, "nothing"), "", "not verified: "),
+        (failure(503, "busy"), "", "not verified: "),
+        (tuple("abcdef"), KEY, "accepts the key; it has a, b, c, d and 2 more"),
+        (("a",), "", "not verified: {} lists its models without a key too; it has a"),
     ],
 )
 async def test_a_key_that_is_not_refused_is_stored(
-    tmp_path: Path, server: ScriptedServer, models: tuple[str, ...] | Response, public: bool, words: str
+    tmp_path: Path, server: ScriptedServer, models: tuple[str, ...] | Response, demanded: str, words: str
 ) -> None:
-    server.models = models
+    server.models, server.key = models, demanded
     kept, out = stored(tmp_path), StringIO()
-    endpoint = replace(LAB, base_url=server.base_url, lists_for_all=public)
+    endpoint = replace(LAB, base_url=server.base_url)
     await log_in(endpoint, KEY, Keys({"LAB": "k"}, kept), out)
-    assert words in out.getvalue()
+    assert words.format(server.base_url) in out.getvalue()
+    assert "unencrypted" not in out.getvalue()
     assert out.getvalue().endswith("but the key in LAB comes before it\n")
     assert KEY not in out.getvalue()
     assert await kept.find(endpoint) == Found(KEY, str(kept.path))
@@ -395,7 +397,7 @@ async def test_a_key_that_is_not_refused_is_stored(
 async def test_a_key_that_is_refused_or_none_is_not_stored(
     tmp_path: Path, server: ScriptedServer, typed: str, words: str
 ) -> None:
-    server.models = failure(401, {"error": {"message": f"wrong {KEY}"}})
+    server.key = "another"
     kept = stored(tmp_path)
     with pytest.raises(JumarError, match=words) as raised:
         await log_in(replace(LAB, base_url=server.base_url), typed, Keys({}, kept), StringIO())
