@@ -2,24 +2,21 @@
 
 import base64
 import binascii
-import io
-import struct
-import warnings
+import json
+import subprocess
+import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from pathlib import Path
+from typing import Literal, get_args
 
 from agent.blocks import Image
 from agent.errors import JumarError
 
-if TYPE_CHECKING:
-    from PIL.Image import Image as Pixels
-
 LARGEST = 32 << 20  # bytes of a file
 MOST = 20  # pictures that go with one prompt
 
-_MOST_PIXELS = 50_000_000
-_LONGEST = 2000  # pixels of a side; where many pictures are shown at once, some servers refuse more
-_MOST_BYTES = 750_000  # a million characters of base64
+_SECONDS = 30.0  # that one may take
+_PROGRAM = "import sys; sys.path.insert(0, sys.argv[1]); from agent.developing import main; main(sys.argv[2:])"
 
 Form = Literal["PNG", "JPEG", "WebP", "GIF", "BMP", "TIFF"]
 FORMS = f"{', '.join(get_args(Form)[:-1])} or {get_args(Form)[-1]}"
@@ -31,20 +28,6 @@ _BEGINNINGS: tuple[tuple[bytes, Form], ...] = (
     (b"BM", "BMP"),
     (b"II*\0", "TIFF"),
     (b"MM\0*", "TIFF"),
-)
-# What Pillow lets out of files that are broken, or made to break it.
-_BROKEN = (
-    ArithmeticError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    MemoryError,
-    OSError,
-    RuntimeError,
-    SyntaxError,
-    TypeError,
-    ValueError,
-    struct.error,
 )
 
 
@@ -67,7 +50,7 @@ class Picture:
     @property
     def words(self) -> str:
         """Say what the file is."""
-        return f"{self.form} picture, {self.width}×{self.height}, {_amount(self.size)}"
+        return f"{self.form} picture, {self.width}×{self.height}, {amount(self.size)}"
 
     @property
     def remarks(self) -> str:
@@ -95,7 +78,8 @@ def given(content: str) -> bytes:
 def picture(raw: bytes, *, shown: bool) -> Picture:
     """Look at a picture; where it is to be shown, make it ready: upright, bare of metadata, not too large. Raises Unshowable.
 
-    Takes its time, and most of it outside the interpreter's lock: it is for a thread, one picture after the other.
+    A stranger's bytes are unpacked by a program of their own, whose memory and time are bounded. It is waited for: call it
+    in a thread.
     """
     if not raw:
         raise Unshowable("is empty")
@@ -104,134 +88,28 @@ def picture(raw: bytes, *, shown: bool) -> Picture:
     kind = form(raw)
     if kind is None:
         raise Unshowable(f"is no picture that can be shown: that is {FORMS}")
+    broken = f"is a broken {kind} picture of {amount(len(raw))}: cut off, or no such picture inside"
+    place = str(Path(__file__).parents[1])
+    command = [sys.executable, "-I", "-W", "ignore", "-c", _PROGRAM, place, kind, "shown" if shown else ""]
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's remarks on odd files, which would stand on the person's screen
-            return _made(raw, kind, shown=shown)
-    except _BROKEN:
-        raise Unshowable(f"is a broken {kind} picture of {_amount(len(raw))}: cut off, or no such picture inside") from None
+        ended = subprocess.run(
+            command, input=raw, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd="/", env={}, timeout=_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise Unshowable(f"is a {kind} picture that takes more than {_SECONDS:g} s to unpack") from None
+    except OSError as error:
+        raise Unshowable(f"cannot be looked at: {error.strerror}") from error
+    if ended.returncode > 0:
+        raise Unshowable("cannot be looked at: the program that unpacks pictures does not run")
+    told = json.loads(ended.stdout or '{"fault": ""}')
+    if "fault" in told:
+        raise Unshowable(told["fault"] or broken)
+    image = Image(**told["image"]) if told["image"] else None
+    return Picture(**{**told, "image": image, "shown": tuple(told["shown"])})
 
 
-def _made(raw: bytes, kind: Form, *, shown: bool) -> Picture:
-    # Named one by one: Pillow's own search loads three dozen more, and no other is to read what a stranger made.
-    from PIL import BmpImagePlugin, GifImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
-    from PIL.Image import DecompressionBombError
-
-    opening = {
-        "PNG": PngImagePlugin.PngImageFile,
-        "JPEG": JpegImagePlugin.JpegImageFile,
-        "WebP": WebPImagePlugin.WebPImageFile,
-        "GIF": GifImagePlugin.GifImageFile,
-        "BMP": BmpImagePlugin.BmpImageFile,
-        "TIFF": TiffImagePlugin.TiffImageFile,
-    }
-    try:
-        with opening[kind](io.BytesIO(raw)) as opened:
-            width, height = opened.size
-            if width * height > _MOST_PIXELS:
-                raise Unshowable(
-                    f"is a {kind} picture of {width}×{height}, more than {_MOST_PIXELS // 1_000_000} million pixels; "
-                    "make it smaller first"
-                )
-            turn = opened.getexif().get(0x0112)
-            if turn in {5, 6, 7, 8}:
-                width, height = height, width
-            if not shown:
-                return Picture(kind, width, height, len(raw))
-            moving = bool(getattr(opened, "is_animated", False))
-            opened.draft("", (_LONGEST, _LONGEST))  # a JPEG can be decoded smaller at once
-            opened.load()
-            pixels = _upright(_plain(opened), turn)
-    except DecompressionBombError:
-        raise Unshowable(f"is a {kind} picture of far too many pixels; make it smaller first") from None
-    image, size = _encoded(pixels, lossless=kind != "JPEG", whole=(width, height))
-    return Picture(kind, width, height, len(raw), moving, image, size)
-
-
-def _plain(pixels: "Pixels") -> "Pixels":
-    """Return the pixels as grey, RGB or RGBA, with nothing beside them."""
-    if pixels.mode in {"I", "F"} or pixels.mode.startswith("I;"):
-        plain = _spread(pixels.convert("F"))
-    else:
-        clear = "A" in pixels.mode or "a" in pixels.mode or "transparency" in pixels.info
-        mode = "RGBA" if clear else "L" if pixels.mode in {"1", "L"} else "RGB"
-        plain = pixels if pixels.mode == mode else pixels.convert(mode)
-        if clear and plain.getchannel("A").getextrema() == (255, 255):
-            plain = plain.convert("RGB")
-    plain.info = {}
-    return plain
-
-
-def _spread(pixels: "Pixels") -> "Pixels":
-    """Return numbers of any range as grey, from black for the least to white for the most."""
-    low, high = pixels.getextrema()
-    if isinstance(low, tuple) or isinstance(high, tuple):
-        raise TypeError("one number a pixel was due")
-    factor = 255 / (high - low) if high > low else 0.0
-    return pixels.point(lambda value: value * factor + -low * factor).convert("L")
-
-
-def _upright(pixels: "Pixels", turn: object) -> "Pixels":
-    """Turn a picture as its camera was held."""
-    from PIL.Image import Transpose
-
-    turns = {
-        2: Transpose.FLIP_LEFT_RIGHT,
-        3: Transpose.ROTATE_180,
-        4: Transpose.FLIP_TOP_BOTTOM,
-        5: Transpose.TRANSPOSE,
-        6: Transpose.ROTATE_270,
-        7: Transpose.TRANSVERSE,
-        8: Transpose.ROTATE_90,
-    }
-    return pixels.transpose(turns[turn]) if isinstance(turn, int) and turn in turns else pixels
-
-
-def _encoded(pixels: "Pixels", *, lossless: bool, whole: tuple[int, int]) -> tuple[Image, tuple[int, int]]:
-    """Return the picture at the largest size, and in the best quality, that may be sent; and that size."""
-    scale = min(1.0, _LONGEST / max(whole))
-    pixels = _sized(pixels, size := _scaled(whole, scale))
-    while True:
-        if lossless and len(content := _saved(pixels, "PNG")) <= _MOST_BYTES:
-            return Image("image/png", base64.b64encode(content).decode()), size
-        opaque = _on_white(pixels)
-        for quality in (90, 75):
-            if len(content := _saved(opaque, "JPEG", quality)) <= _MOST_BYTES:
-                return Image("image/jpeg", base64.b64encode(content).decode()), size
-        scale *= 0.75
-        pixels = _sized(pixels, size := _scaled(whole, scale))
-
-
-def _scaled(whole: tuple[int, int], scale: float) -> tuple[int, int]:
-    return max(1, round(whole[0] * scale)), max(1, round(whole[1] * scale))
-
-
-def _sized(pixels: "Pixels", size: tuple[int, int]) -> "Pixels":
-    from PIL.Image import Resampling
-
-    return pixels if pixels.size == size else pixels.resize(size, Resampling.LANCZOS, reducing_gap=2.0)
-
-
-def _on_white(pixels: "Pixels") -> "Pixels":
-    from PIL.Image import new
-
-    if pixels.mode != "RGBA":
-        return pixels
-    opaque = new("RGB", pixels.size, "white")
-    opaque.paste(pixels, mask=pixels)
-    return opaque
-
-
-def _saved(pixels: "Pixels", encoding: str, quality: int = 0) -> bytes:
-    written = io.BytesIO()
-    if encoding == "PNG":
-        pixels.save(written, encoding)
-    else:
-        pixels.save(written, encoding, quality=quality, subsampling=0)
-    return written.getvalue()
-
-
-def _amount(size: int) -> str:
+def amount(size: int) -> str:
+    """Say how many bytes there are."""
     if size < 1000:
         return f"{size} bytes"
     return f"{size / 1000:.0f} kB" if size < 1_000_000 else f"{size / 1_000_000:.1f} MB"
