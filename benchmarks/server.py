@@ -1,4 +1,4 @@
-"""Owns the model that costs nothing: asks for N shell commands, then streams N tokens, and keeps the times."""
+"""Owns the model that costs nothing: asks for N shell commands, then streams N tokens of a kind, and keeps the times."""
 
 import asyncio
 import json
@@ -20,17 +20,58 @@ def call(number: int) -> list[bytes]:
     return [chunk({"role": "assistant", "content": None, "tool_calls": [one]}), chunk({}, "tool_calls")]
 
 
-def words(count: int) -> list[bytes]:
-    tokens = [chunk({"content": f" word{number % 977}"}) for number in range(count)]
-    return [b"".join(tokens[start : start + 100]) for start in range(0, count, 100)] + [chunk({}, "stop")]
+CODE = (
+    "\n",
+    "```",
+    "python",
+    "\n",
+    "if",
+    " a",
+    " <",
+    " b",
+    ":",
+    "\n",
+    "   ",
+    " print",
+    "(x",
+    ")",
+    "\n",
+    "```",
+    "\n",
+    "Then",
+    " `",
+    "a",
+    "`",
+    " is",
+    " <",
+    "1",
+    ".",
+)
+
+
+def words(kind: str, count: int, together: int) -> list[bytes]:
+    """Return the tokens of an answer, so many of them together in what is written at once."""
+    match kind:
+        case "code":
+            deltas = [{"content": CODE[number % len(CODE)] + (str(number) if not number % 31 else "")} for number in range(count)]
+        case "thinking":
+            deltas = [{"reasoning_content": f" word{number % 977}"} for number in range(count)]
+        case "call":
+            head = "<|tool_call_begin|>functions.write:0<|tool_call_argument_begin|>"
+            head += '{"path": "a", "content": "'
+            deltas = [{"content": head}, *({"content": f" word{number % 977}"} for number in range(count))]
+        case _:
+            deltas = [{"content": f" word{number % 977}"} for number in range(count)]
+    tokens = [chunk(delta) for delta in deltas]
+    return [b"".join(tokens[start : start + together]) for start in range(0, count, together)] + [chunk({}, "stop")]
 
 
 class Server:
     """Answers the first `steps` requests with a call each, the next with `tokens` tokens."""
 
-    def __init__(self, steps: int, tokens: int) -> None:
+    def __init__(self, steps: int, tokens: int, kind: str, together: int) -> None:
         self.steps = steps
-        self.tokens = tokens
+        self.words = words(kind, tokens, together)
         self.arrived: list[float] = []
         self.answered: list[float] = []
         self.bodies: list[bytes] = []
@@ -53,7 +94,7 @@ class Server:
 
     async def _answer(self, writer: asyncio.StreamWriter) -> None:
         number = len(self.arrived) - 1
-        parts = call(number) if number < self.steps else words(self.tokens)
+        parts = call(number) if number < self.steps else self.words
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
         usage = {"id": "b", "choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}}
         for part in (*parts, b"data: " + json.dumps(usage).encode() + b"\n\n", b"data: [DONE]\n\n"):
@@ -63,9 +104,9 @@ class Server:
         await writer.drain()
 
 
-async def main(steps: int, tokens: int) -> None:
+async def main(steps: int, tokens: int, kind: str, together: int) -> None:
     """Serve until stdin closes, then print what was seen as one JSON object."""
-    server = Server(steps, tokens)
+    server = Server(steps, tokens, kind, together)
     listening = await asyncio.start_server(server.serve, "127.0.0.1", 0)
     print(listening.sockets[0].getsockname()[1], flush=True)
     await asyncio.to_thread(sys.stdin.read)
@@ -75,4 +116,5 @@ async def main(steps: int, tokens: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]), int(sys.argv[2])))
+    kind, together = sys.argv[3:5] if len(sys.argv) == 5 else ("words", "100")
+    asyncio.run(main(int(sys.argv[1]), int(sys.argv[2]), kind, int(together)))
