@@ -21,7 +21,6 @@ from agent.providers.dialects import HOSTED, SELF_HOSTED
 from agent.providers.families import Family, family_of
 from agent.providers.listing import Inquiry, Listed, Listing
 
-_SECONDS = 5.0  # that a server is asked for at most
 _FRESH = 24 * 3600.0  # seconds
 _LARGEST = 32 << 20  # bytes
 _ASSUMED = 131_072
@@ -42,9 +41,16 @@ class Known:
 
 
 class Catalogue:
-    """Resolves models. `overrides` are the person's, by regular expression; `cache` is a file for what servers list."""
+    """Resolves models.
 
-    def __init__(self, overrides: Mapping[str, ModelTable] | None = None, cache: Path | None = None) -> None:
+    `overrides` are the person's, by regular expression; `cache` is a file for what servers list; `seconds` is how long one is
+    asked at most.
+    """
+
+    def __init__(
+        self, overrides: Mapping[str, ModelTable] | None = None, cache: Path | None = None, *, seconds: float = 5.0
+    ) -> None:
+        self._seconds = seconds
         self._overrides = overrides or {}
         self._cache = _Cache(cache) if cache else None
         self._listings: dict[str, Listing | None] = {}  # by address, None where asking came to nothing
@@ -60,7 +66,7 @@ class Catalogue:
         """Return what is known, where need be after asking the server, once; that this came to nothing is no fault."""
         async with self._asking:
             with suppress(ModelError, TimeoutError):
-                async with asyncio.timeout(_SECONDS):
+                async with asyncio.timeout(self._seconds):
                     await self._ask(connection, inquiry)
         return self.known(connection)
 
