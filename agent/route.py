@@ -74,12 +74,14 @@ def routes(
         if addressed:  # it is that server's name for it, colons and all
             return (default.route(name),)
         names = [name]
+    aimed = bool(split(config.model, endpoints)[0])
     if not names:
-        names = list(config.models or ((config.model,) if config.model else ()))
-        if addressed:  # who names a server for this run does not mean those of the file
-            names = [name for name in names if not split(name, endpoints)[0]]
+        said = config.models or ((config.model,) if aimed else ())
+        # Who names a server for this run does not mean those of the file.
+        names = [name for name in said if not (addressed and split(name, endpoints)[0])]
     if not names:
-        return (default.route(""),)
+        route = default.route("")
+        return (replace(route, model=route.model or ("" if aimed else config.model)),)
     found: list[Route | LocalRoute] = []
     for name in names:
         endpoint, model = split(name, endpoints)

@@ -38,7 +38,7 @@ async def log_in(endpoint: Endpoint, key: str, keys: Keys, out: TextIO) -> None:
         out.write("the key goes there unencrypted, where others on the way can read it: its address begins with http://\n")
     where = await stored.keep(endpoint, key)
     if where == str(stored.path):
-        out.write("no keyring is there to keep it, so it is in a file that only you can read (see docs/config.md)\n")
+        out.write("no keyring takes it (is jumar[keyring] installed?), so it is in a file that only you can read\n")
     out.write(f"the key of {endpoint.name} is stored in {where}; use it: jumar -p PROMPT -m {endpoint.name}:MODEL\n")
     if earlier := keys.where(endpoint, {}):
         out.write(f"but the key in {safe_line(earlier)} comes before it\n")

@@ -176,6 +176,11 @@ def test_the_only_endpoint_of_the_file_is_taken() -> None:
     config = Config(endpoints={"lab": EndpointTable(base_url="http://lab/v1", key_env="LAB", model="k2", context=4096)})
     assert chosen(config, {"LAB": "s"}) == [Connection("http://lab/v1", "s", "LAB", "k2", window=4096)]
     assert chosen(config, {"LAB": "s"}, "other")[0].model == "other"
+    # The file's model is for where nothing nearer says one.
+    assert chosen(config.model_copy(update={"model": "f"}), {"LAB": "s"})[0].model == "k2"
+    assert told(Config(model="f"), {"KIMI_API_KEY": "k", "KIMI_MODEL_NAME": "m"})[2] == "m"
+    assert told(Config(model="f"), {"KIMI_API_KEY": "k"})[2] == "f"
+    assert told(Config(model="vllm:f"), {"JUMAR_BASE_URL": "http://h"})[2] == ""
 
 
 def test_of_several_endpoints_one_must_be_chosen() -> None:

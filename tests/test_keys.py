@@ -351,7 +351,7 @@ async def test_a_login_says_what_the_endpoint_thinks_of_the_key(person: Person, 
     run = await person.run("login", "lab", stdin=f"{KEY}\nmore")
     assert run.code == 0
     assert f"{server.base_url} accepts the key; it has scripted" in run.out
-    assert "no keyring is there to keep it, so it is in a file that only you can read" in run.out
+    assert "no keyring takes it (is jumar[keyring] installed?), so it is in a file that only you can read" in run.out
     assert [head.get("authorization") for head in server.heads] == [f"Bearer {KEY}", None]
     assert server.heads[0]["user-agent"].startswith("jumar/")
     assert (await person.run("logout", "lab")).out.startswith("the key of lab is removed from")
