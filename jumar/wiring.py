@@ -89,7 +89,11 @@ async def connected_models(chosen: Chosen) -> tuple[tuple[Model, ...], tuple[str
     try:
         for one in chosen.connections:
             try:
-                models.append(_in_file(one) if isinstance(one, LocalRoute) else await connected_model(one, chosen.catalogue))
+                spare = bool(models)
+                found = (
+                    _in_file(one) if isinstance(one, LocalRoute) else await connected_model(one, chosen.catalogue, spare=spare)
+                )
+                models.append(found)
             except JumarError as error:
                 if not models:
                     raise
@@ -101,27 +105,29 @@ async def connected_models(chosen: Chosen) -> tuple[tuple[Model, ...], tuple[str
     return tuple(models), tuple(warnings)
 
 
-async def connected_model(connection: Connection, catalogue: Catalogue | None = None) -> Model:
+async def connected_model(connection: Connection, catalogue: Catalogue | None = None, *, spare: bool = False) -> Model:
     """Return the model of a connection; where none is named, one of those that the server offers. Raises JumarError."""
     catalogue = catalogue or Catalogue()
-    model = provider(connection, catalogue)
+    model = provider(connection, catalogue, spare=spare)
     if connection.model:
         return model
     try:
         offered = await model.list_models()
     finally:
         await model.close()
-    return provider(replace(connection, model=pick(offered)), catalogue)
+    return provider(replace(connection, model=pick(offered)), catalogue, spare=spare)
 
 
-def provider(connection: Connection, catalogue: Catalogue | None = None) -> "OpenAIModel | AnthropicModel":
-    """Return what speaks the protocol of a connection; its model need not be named."""
+def provider(
+    connection: Connection, catalogue: Catalogue | None = None, *, spare: bool = False
+) -> "OpenAIModel | AnthropicModel":
+    """Return what speaks the protocol of a connection; its model need not be named. A spare one goes on where another failed."""
     user_agent = f"jumar/{__version__}"
     if connection.protocol == "anthropic":
         from agent.providers.anthropic import AnthropicModel  # for those who speak it
 
-        return AnthropicModel(connection, catalogue=catalogue, user_agent=user_agent)
-    return OpenAIModel(connection, catalogue=catalogue, user_agent=user_agent)
+        return AnthropicModel(connection, catalogue=catalogue, user_agent=user_agent, spare=spare)
+    return OpenAIModel(connection, catalogue=catalogue, user_agent=user_agent, spare=spare)
 
 
 def _in_file(route: LocalRoute) -> Model:

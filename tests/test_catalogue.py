@@ -20,6 +20,7 @@ from agent.providers.listing import read_listing
 from agent.providers.openai import OpenAIModel
 from tests.asking import asking
 from tests.fakes import Response, ScriptedServer, answer, failure
+from tests.runs import Person
 
 
 def listing(*entries: Mapping[str, Any]) -> Response:
@@ -314,6 +315,17 @@ def test_what_a_request_costs_is_reckoned_from_what_it_used() -> None:
     assert known.of(Usage(prompt=1_000_000, completion=100_000, cached=600_000, written=100_000)) == pytest.approx(
         0.6 * 0.30 + 0.3 * 3.00 + 0.1 * 3.00 + 0.1 * 15.00
     )
+
+
+async def test_a_run_says_what_it_cost_and_that_it_does_not_know(person: Person, server: ScriptedServer) -> None:
+    server.script.extend([answer("Hi")] * 3)
+    price = '[overrides."^dear"]\nprice = { hit = 1.0, miss = 100.0, output = 1000.0 }\n'
+    person.settle(f'{price}[endpoints.lab]\nbase_url = "{server.base_url}"\n')
+    known = await person.trusted("-p", "hello", "-m", "lab:dear-model")
+    assert ("cost unknown" in known.err, "· $0.0060 ·" in known.err) == (False, True)
+    unknown = await person.trusted("-p", "hello", "-m", "lab:kimi-k2.6")
+    assert ("cost unknown" in unknown.err, "$" in unknown.err) == (True, False)
+    assert (await person.trusted("-p", "hello", "-m", "lab:kimi-k2.6", "--output-format", "json")).result["cost"] is None
 
 
 @pytest.mark.parametrize(

@@ -104,6 +104,12 @@ def test_an_effort_that_a_model_does_not_take_is_not_sent(server: str, model: st
     assert str(caught.value) == f"{model} does not take the effort {effort!r}: {takes}"
 
 
+def test_a_spare_model_does_without_an_effort_that_was_meant_for_another() -> None:
+    body = Body("kimi-k2.6", dialect_of("moonshot-intl", family_of("kimi-k2.6")), spare=True)
+    assert encoded(body, effort="max")["thinking"] == THINKS["thinking"]
+    assert encoded(body, effort="none")["thinking"] == THINKS_NOT["thinking"]
+
+
 def test_what_the_person_says_of_a_model_counts_before_what_the_table_does() -> None:
     dialect = dialect_of("vllm", family_of("Kimi-K2.6"), efforts=("low",), sampling={"temperature": 0.2})
     whole = encoded(Body("m", dialect), effort="low")

@@ -37,3 +37,4 @@ def test_the_words_are_shipped(tmp_path: Path) -> None:
     [wheel] = WheelBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"])
     with zipfile.ZipFile(wheel) as opened:
         assert opened.read("prompts/system.md").decode("utf-8").rstrip("\n") == words("system")
+        assert "agent/providers/models.json" in opened.namelist()

@@ -28,7 +28,10 @@ _LEFT_OUT = Repair("history", "the server refused thinking of its own in the his
 
 
 class AnthropicModel:
-    """A model behind a server that speaks the Messages API. `connect` and `silence` are seconds."""
+    """A model behind a server that speaks the Messages API. `connect` and `silence` are seconds.
+
+    A spare one goes on where another failed, and does without an effort that it does not take.
+    """
 
     path = "/v1/messages"
     keys: Collection[str] = ("content", "choices", "error")
@@ -41,7 +44,9 @@ class AnthropicModel:
         connect: float = 10.0,
         silence: float = 300.0,
         user_agent: str = "jumar",
+        spare: bool = False,
     ) -> None:
+        self._spare = spare
         base_url = normal(connection.base_url, "the base URL", "anthropic")
         connection = replace(connection, base_url=base_url, protocol="anthropic")
         self.name = connection.model or "the server's model"
@@ -107,7 +112,7 @@ class AnthropicModel:
             sampling=known.sampling,
         )
         self.capabilities = replace(told, efforts=dialect.words, answer=dialect.limit)
-        self._body = MessagesBody(model, dialect, self._by)
+        self._body = MessagesBody(model, dialect, self._by, spare=self._spare)
 
     def headers(self) -> dict[str, str]:
         """Return the key in its header. Raises ModelError for one that cannot be sent."""

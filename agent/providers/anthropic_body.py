@@ -4,12 +4,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from agent.errors import Fault, ModelError
 from agent.messages import Answer, Message, Reply
 from agent.model import Request, ToolOffer
 from agent.providers.anthropic_dialect import MessagesDialect, fitted
 from agent.providers.anthropic_turns import BlockTurns, Turn
-from agent.providers.dialects import OFF, Fields
+from agent.providers.dialects import Fields, carried
 from agent.providers.plain import plain_json, plain_name
 
 _MARK = b',"cache_control":{"type":"ephemeral"}}'  # up to here the server is to keep what it read
@@ -17,9 +16,13 @@ _LOOKED_BACK = 18  # blocks; from a mark the server looks back 20 of them for wh
 
 
 class MessagesBody:
-    """Encodes requests; `by` is the server and the model, to which alone sealed content goes back."""
+    """Encodes requests; `by` is the server and the model, to which alone sealed content goes back.
 
-    def __init__(self, model: str, dialect: MessagesDialect, by: str) -> None:
+    A spare model does without efforts it does not take.
+    """
+
+    def __init__(self, model: str, dialect: MessagesDialect, by: str, *, spare: bool = False) -> None:
+        self._spare = spare
         self._model = model
         self._dialect = dialect
         self._turns = BlockTurns(by, images=dialect.images, thought=dialect.thought)
@@ -93,16 +96,10 @@ class MessagesBody:
         return head + b"," * (head != b"{") + b'"messages":['
 
     def _fields(self, request: Request, limit: int) -> Fields:
-        efforts = self._dialect.efforts
-        word = "off" if request.effort in OFF and request.effort not in efforts else request.effort
-        if word not in efforts:
-            name = self._model or "the server's model"
-            words = self._dialect.words
-            how = f"it takes {', '.join(words)}" if words else "it takes none, as far as is known"
-            raise ModelError(f"{name} does not take the effort {request.effort!r}: {how}", Fault.REFUSED)
+        told = carried(self._dialect.efforts, request.effort, self._model, spare=self._spare)
         if self._dialect.strict and self._unthought(request.messages):
             return {}
-        return fitted(efforts[word], limit)
+        return fitted(told, limit)
 
     def _unthought(self, messages: tuple[Message, ...]) -> bool:
         """Whether the history ends with the results of calls that came without thinking: of another model, say."""

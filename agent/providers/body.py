@@ -3,17 +3,17 @@
 from collections.abc import Mapping
 from typing import Any
 
-from agent.errors import Fault, ModelError
 from agent.model import Request, ToolOffer
-from agent.providers.dialects import OFF, Dialect, Fields
+from agent.providers.dialects import OFF, Dialect, Fields, carried
 from agent.providers.plain import plain_json
 from agent.providers.turns import Turns
 
 
 class Body:
-    """Encodes requests; a message that was sent before is not encoded again."""
+    """Encodes requests; what was sent before is not encoded again. A spare model does without efforts that it does not take."""
 
-    def __init__(self, model: str, dialect: Dialect) -> None:
+    def __init__(self, model: str, dialect: Dialect, *, spare: bool = False) -> None:
+        self._spare = spare
         self._model = model
         self._dialect = dialect
         self._turns: dict[bool, Turns] = {}  # by whether the model's thinking goes back to it
@@ -25,7 +25,7 @@ class Body:
 
         `plain` is for one more try after a refusal: nothing in it that a server can do without.
         """
-        fields = self._fields(request.effort)
+        fields = carried(self._dialect.efforts, request.effort, self._model, spare=self._spare)
         limit = self._dialect.default_limit if request.max_tokens is None else request.max_tokens
         limited = {} if limit is None else {self._dialect.limit_key: limit}
         if plain:
@@ -43,16 +43,6 @@ class Body:
         turns = self._turns.setdefault(quiet, Turns(self._dialect, quiet=quiet))
         # What may be another in the next step stands behind the messages, so that the bytes before it stay the same.
         return _joined(head, turns.encode(request.messages), {**fields, **limited})
-
-    def _fields(self, effort: str) -> Fields:
-        efforts = self._dialect.efforts
-        word = "off" if effort == "none" and "none" not in efforts else effort
-        if word in efforts:
-            return efforts[word]
-        name = self._model or "the server's model"
-        words = self._dialect.words
-        how = f"it takes {', '.join(words)}" if words else "it takes none, as far as is known"
-        raise ModelError(f"{name} does not take the effort {effort!r}: {how}", Fault.REFUSED)
 
     def _extras(self, request: Request, *, stream: bool) -> Fields:
         extras: dict[str, Any] = {"stream": stream}

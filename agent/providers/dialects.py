@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from agent.errors import Fault, ModelError
 from agent.providers.families import Family
 
 Fields = Mapping[str, Any]
@@ -63,6 +64,21 @@ def dialect_of(
             for word in ("", *words)
         },
     )
+
+
+def carried(efforts: Mapping[str, Fields], effort: str, model: str, *, spare: bool = False) -> Fields:
+    """Return what a request carries for the person's word of effort. Raises ModelError for one that the model does not take.
+
+    A spare model, which goes on where the one that the word was meant for failed, does without it.
+    """
+    word = "off" if effort in OFF and effort not in efforts else effort
+    if word in efforts:
+        return efforts[word]
+    if spare:
+        return efforts[""]
+    words = ", ".join(word for word in efforts if word)
+    how = f"it takes {words}" if words else "it takes none, as far as is known"
+    raise ModelError(f"{model or 'the model'} does not take the effort {effort!r}: {how}", Fault.REFUSED)
 
 
 def _sampling(server: str, family: Family, word: str) -> Fields:

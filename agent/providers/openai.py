@@ -18,7 +18,10 @@ from agent.providers.merge import Merge
 
 
 class OpenAIModel:
-    """A model behind a server that speaks Chat Completions. `connect` and `silence` are seconds."""
+    """A model behind a server that speaks Chat Completions. `connect` and `silence` are seconds.
+
+    A spare one goes on where another failed, and does without an effort that it does not take.
+    """
 
     path = "/chat/completions"
     keys: Collection[str] = ("choices", "error")
@@ -31,7 +34,9 @@ class OpenAIModel:
         connect: float = 10.0,
         silence: float = 300.0,
         user_agent: str = "jumar",
+        spare: bool = False,
     ) -> None:
+        self._spare = spare
         self.name = connection.model or "the server's model"
         headers = {**connection.headers, "user-agent": user_agent}
         self._http = Http(connection.base_url, headers, connect=connect, silence=silence)
@@ -77,7 +82,7 @@ class OpenAIModel:
         images = known.capabilities.images
         dialect = dialect_of(known.server, known.family, images=images, efforts=known.efforts, sampling=known.sampling)
         self.capabilities = replace(known.capabilities, efforts=dialect.words, answer=dialect.default_limit)
-        self._body = Body(self._connection.model, dialect)
+        self._body = Body(self._connection.model, dialect, spare=self._spare)
 
     def headers(self) -> dict[str, str]:
         """Return the key in its header. Raises ModelError for one that cannot be sent."""
