@@ -8,11 +8,13 @@ import re
 import signal
 import socket
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from agent.errors import Fault, ModelError
 from agent.messages import Answer, Call, Usage
 from agent.model import Finished
 from jumar.findings import CHECKS, Outcome
@@ -43,6 +45,7 @@ _CALLED: dict[str, list[tuple[str, dict[str, Any]]]] = {
     "issue": [("file_issue", {"title": "Crash on empty input", "labels": ["docs", "bug"], "priority": 2})],
     "contact": [("add_contact", {"name": "Zoë Łukasz-Çelik", "town": "東京", "motto": "naïve – 不怕慢 🙂"})],
 }
+_MEETING = '{"day": "wed", "start": {"hour": 9, "minute": 5}, "guests": ["ada", "linus"]}'
 _APART = b":" + b" " * (68 << 10) + b"\n\n"  # a comment that no reader takes in at once, so that what it parts comes apart
 
 
@@ -466,6 +469,40 @@ def test_a_slip_in_a_long_text_is_not_as_bad_as_a_text_that_is_changed_all_over(
     finding = check.find({probe.name: Outcome(probe, probe.request(), ended, 1.0)})
     assert finding is not None
     assert finding.score == score
+
+
+_READ = Call("1", "read_file", '{"path": "config/server.toml"}')
+
+
+@pytest.mark.parametrize(
+    ("check", "probe", "ended", "kind"),
+    [
+        ("echo", "port-told", Answer("It is port 48213."), ""),
+        ("echo", "port-told", Answer("I cannot know that."), "lost_result"),
+        ("echo", "port-told", Answer("", (_READ,)), "asks_again"),
+        ("echo", "port-told", Answer("", reasoning="48213, is it?"), "empty"),
+        ("trigger", "sum", Answer("", (_READ,)), "needless_call"),
+        ("trigger", "port", Answer("", (_READ,)), ""),
+        ("schema", "port", Answer("", (Call("1", "run_tests", "{}"),)), "wrong_tool"),
+        ("schema", "port", Answer("", (Call("1", "read_file", '{"path": 3}'),)), "schema"),
+        ("schema", "meeting", Answer("", (Call("1", "plan_meeting", _MEETING.replace("wed", "thu")),)), "wrong_value"),
+        ("schema", "meeting", Answer("", (Call("1", "plan_meeting", _MEETING.replace('"ada", "linus"', '"linus", "ada"')),)), ""),
+        ("schema", "meeting", Answer("", (Call("1", "plan_meeting", _MEETING.replace("5", '"5"')),)), "schema"),
+        ("parallel", "files", Answer("", (_READ, replace(_READ, id="2"))), "one_at_a_time"),
+        ("calls", "port", Answer("", (Call("1", "rm", "{}"),)), "unknown_tool"),
+        ("calls", "list", Answer("Nodes.<|im_end|>"), "markup"),
+        ("answers", "list", ModelError("no", Fault.CONTEXT), "context"),
+        ("answers", "list", ModelError("no", Fault.GARBLED), "garbled"),
+    ],
+)
+def test_each_fault_is_called_by_its_name(check: str, probe: str, ended: Answer | ModelError, kind: str) -> None:
+    asked = next(one for one in PROBES if one.name == probe)
+    first = next((one for one in PROBES if one.name == asked.follows), None)
+    whole = Finished(ended, "stop", Usage(10, 10), "m") if isinstance(ended, Answer) else ended
+    finding = next(one for one in CHECKS if one.name == check).find({probe: Outcome(asked, asked.request(first), whole, 1.0)})
+    assert finding is not None
+    assert [flaw.kind for flaw in finding.flaws] == ([kind] if kind else [])
+    assert (finding.passed == finding.total) == (not kind)
 
 
 def test_there_are_twenty_probes_and_each_has_a_place_in_a_check() -> None:
