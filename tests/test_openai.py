@@ -29,6 +29,9 @@ CAPTURES = Path(__file__).parent / "captures"
 README = Call("functions.read_file:0", "read_file", '{"path": "README.md"}')
 
 
+COMPACT = Call("functions.read_file:0", "read_file", '{"path":"README.md"}')
+
+
 HELLO = Call("functions.write_file:1", "write_file", '{"path": "hello.py", "content": "print(\\"hi — 你好 🌙\\")\\n"}')
 
 
@@ -43,10 +46,10 @@ PLAYED: dict[str, tuple[str, tuple[Call, ...], str, str, str, Usage]] = {
         (README,), "", "", "calls", Usage(189, 62, 0),
     ),
     "llamacpp-qwen1.5b-auto-leaked-call": (
-        "", (README,), "", "", "calls", Usage(350, 30, 18),
+        "", (COMPACT,), "", "", "calls", Usage(350, 30, 18),
     ),
     "llamacpp-qwen1.5b-length": ("1, 2, 3, 4", (), "", "", "length", Usage(38, 10, 24)),
-    "llamacpp-qwen1.5b-required-call": ("", (README,), "", "", "calls", Usage(350, 64, 349)),
+    "llamacpp-qwen1.5b-required-call": ("", (COMPACT,), "", "", "calls", Usage(350, 64, 349)),
     "llamacpp-qwen1.5b-text": (
         "The moon is a celestial body that orbits Earth and is the only natural satellite of our planet.",
         (), "", "", "stop", Usage(37, 20, 5),

@@ -1,6 +1,7 @@
 """What weak servers and models write wrong: set right where that is sure, told always, and never guessed."""
 
 import json
+import time
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -307,6 +308,42 @@ def test_arguments_that_are_whole_need_no_mark_after_them(text: str) -> None:
     told = said(text)
     assert told.found == ONE
     assert told.text == ""
+
+
+HALF = '"\\ud83c"'
+
+
+def test_half_a_character_in_a_call_is_never_replaced_by_another() -> None:
+    arguments = f'{{"path": {HALF}}}'
+    leaked = f'<tool_call>{{"name": "read", "arguments": {arguments}}}</tool_call>'
+    twice = json.dumps(arguments)
+    for told in (said(leaked), heard(call({"path": "\ud83c"}, "read")), heard(call(twice, "read"))):
+        [(name, arguments)] = told.found
+        assert name == "read"
+        assert isinstance(arguments, str)
+        assert "\ufffd" not in arguments
+
+
+def test_a_text_of_marks_that_are_none_is_read_in_no_time() -> None:
+    few = 20_000
+    texts = [
+        "<tool_call>{ " * few,
+        "<|tool_call_begin|>functions.read:0<|tool_call_argument_begin|>{" * few,
+        '<|open|>call tool="read"<|sep|><|open|>argument key="path"<|sep|>x<|close|>call<|sep|>' * few,
+        "<|im_end|>x<|im_end|>\n" * few,
+        "".join(("<|im_end|>", "<|end|>", "</s> ")[number * number % 7 % 3] for number in range(few)),
+        "<think>" * few,
+        "`` " * few,
+        f"```json\n{READ}\n```\n" * few,
+        f"[{','.join([READ] * few)}]",
+        "".join(f"{' ' * 3000}x{number}" for number in range(200)),
+    ]
+    began = time.process_time()
+    for text in texts:
+        assert said(text, pieces=len(text)).last.model == "m"
+    for text in texts:
+        assert said(text[:100_000], pieces=50).last.model == "m"
+    assert time.process_time() - began < 20
 
 
 def test_a_mark_within_a_string_ends_nothing() -> None:

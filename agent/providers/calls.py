@@ -8,7 +8,7 @@ from typing import Any
 from agent.messages import Call
 from agent.providers.flood import ArgumentsFlood
 from agent.providers.offers import DECORATED
-from agent.providers.repair import Repairs, settled
+from agent.providers.repair import Repairs, as_text, settled
 from agent.safe import mended
 
 _ID = re.compile(r"[\x21-\x7e]{1,200}")
@@ -41,7 +41,7 @@ class _Draft:
             self.size += len(arguments)
         elif arguments is not None:  # an object is whole by nature, and may come again with each piece
             self.structured = True
-            self.pieces = [json.dumps(arguments, ensure_ascii=False, separators=(",", ":"))]
+            self.pieces = [as_text(arguments)]
             self.size = len(self.pieces[0])
 
     def whole(self) -> bool:

@@ -1,6 +1,5 @@
 """Owns the forms in which models write calls into their words, and the reading of each."""
 
-import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from enum import Enum
 from typing import Any
 
 from agent.providers.offers import Offers, objects
+from agent.providers.repair import as_text
 
 SECTION = re.compile(r"<\|tool_calls?_section_begin\|>")
 CALL = "<|tool_call_begin|>"
@@ -46,7 +46,7 @@ TOKENS = (
     "<|end_of_text|>", "<|begin_of_text|>", "<|eot_id|>", "<|eom_id|>", "<|end|>", "<|return|>", "<|python_tag|>", "</s>",
     "<|tool_call_end|>", "<|tool_calls_section_end|>", "<|tool_call_section_end|>",
 )  # fmt: skip
-_TOKENS_AT_END = re.compile(rf"(?:\s*(?:{'|'.join(map(re.escape, TOKENS))}))+\s*\Z")
+_MOST_CALLS = 128  # in one passage
 
 
 class Verdict(Enum):
@@ -100,7 +100,7 @@ def k2_passage(text: str, at: int, offers: Offers) -> Passage | None:
     place = section.end() if section else at
     calls: list[Written] = []
     closed = False
-    while text.startswith(CALL, begin := _past_blanks(text, place)):
+    while text.startswith(CALL, begin := _past_blanks(text, place)) and len(calls) < _MOST_CALLS:
         place_of_name = begin + len(CALL)
         end_of_name = _past(_HEADER, text, place_of_name)
         words = text[place_of_name:end_of_name].strip()
@@ -131,7 +131,7 @@ def k3_passage(text: str, at: int, offers: Offers) -> Passage | None:
     place = tools.end() if tools else at
     calls: list[Written] = []
     closed = False
-    while call := _CALL_OPEN.match(text, place):
+    while (call := _CALL_OPEN.match(text, place)) and len(calls) < _MOST_CALLS:
         begin = place = call.end()
         given: dict[str, Any] | None = {}
         while argument := _ARGUMENT.match(text, place):
@@ -140,7 +140,7 @@ def k3_passage(text: str, at: int, offers: Offers) -> Passage | None:
         place = _past_blanks(text, place)
         closed = text.startswith(_CALL_CLOSE, place)
         if closed:
-            arguments = "" if given is None else json.dumps(given, ensure_ascii=False)
+            arguments = "" if given is None else as_text(given)
             arguments = arguments or text[begin:place]
             place += len(_CALL_CLOSE)
         else:
@@ -232,7 +232,15 @@ def json_passage(text: str, at: int, offers: Offers) -> Passage | None:
 
 def without_tokens(text: str) -> str:
     """Return the text without special tokens at its end."""
-    return _TOKENS_AT_END.sub("", text)
+    end = len(text)
+    while True:
+        last = end
+        while last and text[last - 1].isspace():
+            last -= 1
+        token = next((token for token in TOKENS if text.endswith(token, 0, last)), None)
+        if token is None:
+            return text if end == len(text) else text[:last]
+        end = last - len(token)
 
 
 def name_begun(text: str, offers: Offers) -> str:
@@ -252,7 +260,7 @@ def _in_json(text: str, at: int, ticks: str, offers: Offers) -> tuple[list[Writt
     """Return the calls of one fence, or of a bare text, and where it ends; none where one does not fit its tool."""
     calls: list[Written] = []
     place = _past_blanks(text, at)
-    while text[place : place + 1] in {"{", "["}:
+    while text[place : place + 1] in {"{", "["} and len(calls) < _MOST_CALLS:
         try:
             value, end = objects(text, place)
         except ValueError:
@@ -302,7 +310,7 @@ def _call(value: Any, offers: Offers, *, strict: bool) -> Written | None:
             plain = None
     if strict and not (isinstance(plain, dict) and offers.fit(name, plain)):
         return None
-    text = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
+    text = given if isinstance(given, str) else as_text(given)
     identity = value.get("id")
     return Written(name, text, identity if isinstance(identity, str) else "")
 

@@ -1,6 +1,8 @@
 """Owns the merging of a streamed answer: whatever shape a server gives its deltas, one answer."""
 
 from collections.abc import Callable, Collection, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from agent.errors import Fault, ModelError
@@ -32,7 +34,7 @@ class Merge:
     """
 
     __slots__ = (
-        "_calls", "_chunks", "_closed", "_current", "_fault", "_leaked", "_over", "_reason", "_reasoning", "_reasoning_key",
+        "_calls", "_closed", "_current", "_fault", "_fresh", "_leaked", "_over", "_reason", "_reasoning", "_reasoning_key",
         "_repairs", "_said", "_text", "_thought", "_usage", "model",
     )  # fmt: skip
 
@@ -45,7 +47,7 @@ class Merge:
         self._reasoning_key = ""
         self._calls = Calls()
         self._repairs = Repairs()
-        self._chunks: list[Chunk] = []
+        self._fresh: list[Piece] = []
         self._said: list[str] = []
         self._thought: list[str] = []
         self._reason = ""
@@ -108,14 +110,18 @@ class Merge:
     def told(self) -> list[Chunk]:
         """Return what came since the last time, adjacent words in one piece. Raises ModelError for an endless answer."""
         self._tell(self._current.tell())
+        chunks: list[Chunk] = []
+        for thinking, pieces in groupby(self._fresh, key=itemgetter(0)):
+            text = "".join(text for _, text in pieces)
+            chunks.append(ReasoningDelta(text) if thinking else TextDelta(text))
+        self._fresh.clear()
         if self._calls:
-            self._chunks += [CallDelta(name, size) for name, size in self._calls.told()]
+            chunks += [CallDelta(name, size) for name, size in self._calls.told()]
         for words in (self._text, self._reasoning):
             if words.sieve.caught and not self._calls and (name := words.sieve.writing()):
-                self._chunks.append(CallDelta(name, words.sieve.size))
+                chunks.append(CallDelta(name, words.sieve.size))
         if self._text.size + self._reasoning.size + self._calls.size > _LARGEST:
             raise ModelError(f"the answer is longer than {_LARGEST} characters", Fault.GARBLED)
-        chunks, self._chunks = self._chunks, []
         return chunks
 
     def close(self) -> None:
@@ -165,11 +171,7 @@ class Merge:
     def _tell(self, pieces: list[Piece]) -> None:
         for thinking, text in pieces:
             (self._thought if thinking else self._said).append(text)
-            kind = ReasoningDelta if thinking else TextDelta
-            if self._chunks and isinstance(before := self._chunks[-1], kind):
-                self._chunks[-1] = kind(before.text + text)
-            else:
-                self._chunks.append(kind(text))
+        self._fresh += pieces
 
     def _take_words(self, words: Words, text: str) -> None:
         if words is not self._current:

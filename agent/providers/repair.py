@@ -24,9 +24,15 @@ def settled(text: str) -> tuple[str, str]:
     if isinstance(value, str):
         if value.strip() in _NOTHING:
             return "{}", "empty"
-        if isinstance(_loaded(value), dict):
-            return mended(value), "encoded twice"
+        if isinstance(_loaded(value), dict) and mended(value) == value:
+            return value, "encoded twice"
     return text, ""
+
+
+def as_text(value: object) -> str:
+    """Return arguments that came as an object as the text that they should have been, half characters escaped as they were."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return text if mended(text) == text else json.dumps(value)
 
 
 class Repairs:

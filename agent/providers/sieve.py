@@ -24,7 +24,6 @@ from agent.providers.markup import (
     name_begun,
     tag_begins,
     tag_passage,
-    without_tokens,
 )
 from agent.providers.offers import Offers
 
@@ -38,6 +37,9 @@ _MARK_BEGUN = re.compile("[<◁][^<◁`]{0,40}\\Z")
 _TOKENS_ONLY = re.compile(rf"(?:\s|{'|'.join(map(re.escape, TOKENS))})*")
 _REST_OF_LINE = re.compile(r"[ \t]*(?:\n|\Z)")
 _BLANK = re.compile(r"\s*")
+_LONGEST_EDGE = 2000  # characters of special tokens and white space
+_LONGEST_MARK = max(map(len, _MARKS))
+_MOST_READ = 200  # passages that may be calls, so that no text takes long
 _WAIT = -1  # in place of a place: more must come before it can be decided
 
 Piece = tuple[bool, str]  # whether it is thinking, and the words
@@ -52,8 +54,8 @@ class Sieve:
 
     __slots__ = (
         "_alone", "_begun", "_fence", "_fence_line", "_held", "_last", "_line_blank", "_name", "_offers", "_open", "_parts",
-        "_said", "_structured", "_thinking", "_told", "_trim", "caught", "closed", "dropped", "ended", "found", "left_out",
-        "opened", "plain", "size",
+        "_read", "_said", "_structured", "_thinking", "_told", "_trim", "caught", "closed", "dropped", "ended", "found",
+        "left_out", "opened", "plain", "size",
     )  # fmt: skip
 
     def __init__(self, offers: Offers, *, thinking: bool = False) -> None:
@@ -66,6 +68,7 @@ class Sieve:
         self._held = ""  # not decided yet
         self._parts: list[str] = []  # of what is looked at only when all of it is there, since a call has begun
         self._name = ""
+        self._read = 0  # passages that were looked at
         self._begun = False  # something was told since the words, or the thinking, began
         self._said = False  # words were told
         self._trim = False  # white space that comes next parts nothing
@@ -185,7 +188,8 @@ class Sieve:
             self._parts = [text[place:]]
             self.size = len(self._parts[0])
             return _WAIT
-        passage = read(text, begin, self._offers)
+        self._read += 1
+        passage = read(text, begin, self._offers) if self._read <= _MOST_READ else None
         if passage is None or (not exact and (self._structured or (self._thinking and not self._alone))):
             return place
         if self._structured:
@@ -194,7 +198,7 @@ class Sieve:
             self.found += passage.calls
             self.closed = passage.closed
             self.plain += 0 if exact else len(passage.calls)
-        return passage.end if without_tokens(text[passage.end :]).strip() else len(text)
+        return passage.end if _past(_TOKENS_ONLY, text, passage.end) < len(text) else len(text)
 
     def _element(self, text: str, place: int, mark: re.Match[str]) -> int:
         """Decide on a mark of K3: it says what the words after it are."""
@@ -236,8 +240,12 @@ class Sieve:
 
     def _token(self, text: str, place: int, mark: re.Match[str]) -> int:
         """Decide on a special token: at the edges of what was said it is left out."""
-        end = _past(_TOKENS_ONLY, text, mark.start())
-        rest = text[end:]
+        most = mark.start() + _LONGEST_EDGE
+        found = _TOKENS_ONLY.match(text, mark.start(), most)
+        end = found.end() if found else mark.end()
+        rest = text[end : end + _LONGEST_MARK]
+        if end + _LONGEST_MARK > most:
+            return place  # more of them than any edge has
         if self._open and any(token.startswith(rest) for token in TOKENS):
             return self._hold(text, place)
         if rest and self._begun:
