@@ -260,6 +260,29 @@ def test_a_plain_request_has_nothing_that_a_server_can_do_without() -> None:
     assert encoded(body, *history) == encoded(body_of("moonshot-intl", "kimi-k2.6", images=True), *history)
 
 
+@pytest.mark.parametrize(
+    ("server", "model", "keys", "there"),
+    [
+        ("", "m", ["reasoning", ""], True),  # the second may be what is missed
+        ("", "m", ["reasoning", "reasoning"], False),  # they may be what is refused
+        ("", "m", ["", ""], False),
+        ("", "Kimi-K2.6", ["", ""], True),
+        ("moonshot-intl", "kimi-k2.6", ["reasoning", "reasoning"], True),
+        ("openai", "gpt-5", ["reasoning", ""], False),
+    ],
+)
+def test_a_plain_request_has_reasoning_where_that_may_be_what_was_missed(
+    server: str, model: str, keys: list[str], there: bool
+) -> None:
+    history: list[Message] = [Prompt("Hi")]
+    for key in keys:
+        history += [Answer("", CALLS, "Hm." if key else "", key), Reply("a", "read", "x"), Reply("b", "read", "x")]
+    answers = [
+        message for message in encoded(body_of(server, model), *history, plain=True)["messages"] if "tool_calls" in message
+    ]
+    assert [any(name.startswith("reasoning") for name in message) for message in answers] == [there] * 2
+
+
 def test_what_follows_a_changed_history_is_encoded_anew() -> None:
     body, history = body_of("vllm", "Kimi-K2.6"), steps(3)
     encoded(body, *history)

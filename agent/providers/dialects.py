@@ -25,6 +25,7 @@ class Dialect:
     cache_key: bool = False  # takes `prompt_cache_key`
     reasoning: Literal["echoed", "demanded", "dropped"] = "echoed"  # demanded: with every call, be it empty
     reasoning_key: str = ""  # under which it goes back; empty: under the one it came by
+    thinks: bool = False  # as far as is known
     null_content: bool = True  # beside calls without words: null, else nothing
     numbered_ids: bool = False  # the calls of a whole history are `functions.NAME:INDEX`, counted from 0
     longest_id: int = 64
@@ -55,6 +56,7 @@ def dialect_of(
         cache_key=first_party,
         reasoning="demanded" if first_party else "dropped" if server == "openai" else "echoed",
         reasoning_key="reasoning_content" if first_party else "",
+        thinks=family.thinking in {"always", "switch", "levels"},
         null_content=not first_party,
         numbered_ids=family.numbered and not first_party,
         longest_id=40 if server == "openai" else 64,

@@ -20,6 +20,7 @@ class Turns:
         self._dialect = dialect
         self._quiet = quiet
         self._plain = plain
+        self._made_up = ""  # the key under which calls without reasoning get some
         self._begin()
 
     def _begin(self) -> None:
@@ -36,6 +37,7 @@ class Turns:
         if seen > len(messages) or any(old is not new for old, new in zip(self._messages, messages, strict=False)):
             self._begin()
             seen = 0
+        self._made_up = self._lacking(messages) if self._plain else ""
         for message in messages[seen:]:
             if not isinstance(message, Reply):
                 self._encoded += self._shown()
@@ -44,6 +46,15 @@ class Turns:
                 self._encoded.append(encoded)
             self._messages.append(message)
         return [*self._encoded, *self._shown()]
+
+    def _lacking(self, messages: Sequence[Message]) -> str:
+        """Return the key for want of which calls may be refused; none where all have it, and it may be what is refused."""
+        dialect = self._dialect
+        if dialect.reasoning != "echoed":
+            return dialect.reasoning_key
+        keys = {message.reasoning_key for message in messages if isinstance(message, Answer) and message.calls}
+        known = next((key for key in sorted(keys) if key), "reasoning_content" if dialect.thinks else "")
+        return known if "" in keys else ""
 
     def _message(self, message: Message) -> bytes:
         match message:
@@ -112,8 +123,8 @@ class Turns:
 
     def _reasoning(self, answer: Answer) -> dict[str, str]:
         dialect = self._dialect
-        if self._plain and answer.calls:  # a server that thinks it thought refuses calls without it, an empty one too
-            return {dialect.reasoning_key or answer.reasoning_key or "reasoning_content": answer.reasoning or "."}
+        if self._made_up and answer.calls:
+            return {dialect.reasoning_key or answer.reasoning_key or self._made_up: answer.reasoning or "."}
         if self._plain or self._quiet or dialect.reasoning == "dropped":
             return {}
         key = dialect.reasoning_key or answer.reasoning_key
