@@ -246,6 +246,24 @@ async def test_nothing_is_written_through_a_link_that_came_in_the_way() -> None:
         assert (outside / "a").read_text() == "x"
 
 
+async def test_other_names_of_a_file_keep_what_they_have() -> None:
+    with world() as one:
+        one.change(("write", "a", "old"))
+        one.change(("write", "b", "the person's"))
+        (one.root / "b").chmod(0o600)
+        before, folders = one.files(), one.folders()
+        (one.root / "a").unlink()
+        (one.root / "a").hardlink_to(one.root / "b")
+        linked = one.recorded(before, folders)
+        middle = one.files()
+        (one.root / "a").chmod(0o640)
+        moded = one.recorded(middle, folders)
+        await one.take_back(moded)
+        assert one.files() == middle
+        await one.take_back(linked)
+        assert one.files() == before
+
+
 async def test_what_changes_between_the_plan_and_its_carrying_out_is_kept_and_nothing_is_half_done() -> None:
     with world() as one:
         for name in ("a", "b"):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from agent.errors import JumarError
 from agent.workspace.exchange import exchange
-from agent.workspace.placing import copy_attributes, overwrite, put, same_owner, settle, temporary
+from agent.workspace.placing import copy_attributes, put, same_owner, settle, temporary
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LARGEST = 100 << 20
@@ -163,10 +163,15 @@ def _replace(folder: int, name: str, path: str, expected: Thing | None, wanted: 
             _remove(folder, name, path, expected)
     elif expected is None:
         _create(folder, name, path, wanted)
-    elif not wanted.is_link and not expected.is_link and wanted.content == expected.content:
+    elif not wanted.is_link and not expected.is_link and wanted.content == expected.content and not _shared(folder, name):
         _set_mode(folder, name, path, expected, wanted.mode)
     else:
         _swap(folder, name, path, expected, wanted)
+
+
+def _shared(folder: int, name: str) -> bool:
+    """Whether the file has further names: those may be a person's, so they keep what they have and this one gets its own."""
+    return os.stat(name, dir_fd=folder, follow_symlinks=False).st_nlink > 1
 
 
 def _demand(found: Thing | None, expected: Thing | None, path: str) -> None:
@@ -211,10 +216,6 @@ def _create(folder: int, name: str, path: str, wanted: Thing) -> None:
 
 def _swap(folder: int, name: str, path: str, expected: Thing, wanted: Thing) -> None:
     status = os.stat(name, dir_fd=folder, follow_symlinks=False)
-    if not wanted.is_link and not expected.is_link and status.st_nlink > 1:
-        overwrite(folder, name, wanted.content, expected.content)  # its other names keep being names of it
-        os.chmod(name, stat.S_IMODE(wanted.mode), dir_fd=folder)
-        return
     beside = _beside(folder, wanted)
     try:
         if not wanted.is_link and not expected.is_link:
