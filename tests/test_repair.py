@@ -232,6 +232,29 @@ def test_words_that_only_look_alike_stay_words_to_the_letter(text: str) -> None:
         assert told.repairs == []
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Plain words, as they come.",
+        "```python\nprint(1)\n```\nThen `a` and <b> and {c}.",
+        '{"answer": 42, "why": "it is"}',
+        '```json\n{"name": "my-app", "version": "1.0.0"}\n```\nThat is it.',
+        "<|tool_calls_section_begin|> is a mark, <|open|> is one too.",
+        "<think>Hm.</think>So it is.",
+        "[1](2) is a link, <tool_call> a tag.",
+    ],
+)
+def test_words_are_told_as_soon_as_they_can_be_nothing_else(text: str) -> None:
+    for end in range(len(text)):
+        told = said(text[: end + 1], pieces=1)
+        told.hear()
+        behind = len(text[: end + 1]) - len(told.text) - len(told.reasoning)
+        assert behind <= 45, text[: end + 1]
+    told = said(f"{text} And more words.\n\nThe end", pieces=1)
+    told.hear()
+    assert told.text.endswith("The end")
+
+
 TWO = {
     "K2": "<|tool_calls_section_begin|>" + k2() + k2("functions.shell:1", '{"command": "ls"}') + "<|tool_calls_section_end|>",
     "K2 without a section": k2() + k2("functions.shell:1", '{"command": "ls"}'),
@@ -473,6 +496,14 @@ def test_a_call_of_endless_white_space_is_not_run(blank: str) -> None:
     assert told.last.finish == "length"
     assert told.repairs == ["flood"]
     assert len(told.last.answer.calls[0].arguments) < 10_000
+
+
+@pytest.mark.parametrize("text", ["So:" + "\n" * 9000, "a b\n" * 9000, "x" * 20_000 + " " * 5000, f"{READ}\n" + " \n" * 5000])
+def test_a_flood_is_cut_at_the_same_place_wherever_it_was_cut(text: str) -> None:
+    whole = said(text, pieces=len(text))
+    assert whole.merge.flooded
+    for pieces in (1, 13, 4096):
+        assert said(text, pieces=pieces).last == whole.last
 
 
 def test_white_space_that_means_something_is_kept() -> None:

@@ -19,8 +19,12 @@ _SECTION_END = re.compile(r"\s*<\|tool_calls?_section_end\|>")
 _BLANK = re.compile(r"\s*")
 
 # K3 writes <|open|>NAME ATTRIBUTES<|sep|> and <|close|>NAME<|sep|>.
-ELEMENT = re.compile(r"<\|(?P<way>open|close)\|>(?P<name>think|response|message|tools|call)(?P<more>[^<]{0,200})<\|sep\|>")
-ELEMENT_BEGUN = re.compile(r"<\|(?:open|close)\|>[a-z]{0,8}(?: [^<]{0,200})?(?:<(?:\|(?:s(?:e(?:p\|?)?)?)?)?)?\Z")
+_NAMES = ("think", "response", "message", "tools", "call")
+_BEGUN = "|".join(name[:end] for name in _NAMES for end in range(len(name)))
+ELEMENT = re.compile(rf"<\|(?P<way>open|close)\|>(?P<name>{'|'.join(_NAMES)})(?: [^<]{{0,200}})?<\|sep\|>")
+ELEMENT_BEGUN = re.compile(
+    rf"<\|(?:open|close)\|>(?:(?:{_BEGUN})|(?:{'|'.join(_NAMES)})(?: [^<]{{0,200}})?(?:<(?:\|(?:s(?:e(?:p\|?)?)?)?)?)?)\Z"
+)
 _TOOLS_OPEN = re.compile(r"<\|open\|>tools<\|sep\|>\s*")
 _TOOLS_CLOSE = re.compile(r"\s*<\|close\|>tools<\|sep\|>")
 _CALL_OPEN = re.compile(r'\s*<\|open\|>call tool="(?P<name>[^"<]{1,200})"[^<]{0,100}<\|sep\|>')
