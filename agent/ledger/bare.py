@@ -36,9 +36,10 @@ _SETTINGS = (
 )
 # The highest precedence that attributes have: raw bytes whatever the files of the workspace say.
 _ATTRIBUTES = "* -text -filter -ident -working-tree-encoding !diff !eol\n"
-_FILLED_BY_TOOLS = """
-node_modules venv .venv __pycache__ .mypy_cache .pytest_cache .ruff_cache .tox .nox .gradle .DS_Store
-"""
+FILLED_BY_TOOLS = (
+    *("node_modules", "venv", ".venv", "__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache"),
+    *(".tox", ".nox", ".gradle", ".DS_Store"),
+)
 
 
 class Bare:
@@ -94,8 +95,6 @@ class Bare:
             (self.folder / name).unlink(missing_ok=True)
 
     async def _open(self) -> None:
-        if self._root == Path(self._root.anchor) or (self._root == _home() and not self.theirs.is_there):
-            raise JumarError(f"{self._root} is too much to take snapshots of; work in a folder below it")
         version = (await self.git.run("version")).out.decode("utf-8", "replace").strip()
         numbers = re.search(r"(\d+)\.(\d+)", version)
         if not numbers or (int(numbers[1]), int(numbers[2])) < _OLDEST:
@@ -147,11 +146,23 @@ class Bare:
         return b""
 
     def _excluded_by_us(self) -> bytes:
-        lines = _FILLED_BY_TOOLS.split()
-        for folder in (self._parent, self._parent.parent):
-            if folder != self._root and folder.is_relative_to(self._root):
-                lines.append("/" + re.sub(r"([\\*?\[!# ])", r"\\\1", str(folder.relative_to(self._root))) + "/")
+        lines = [*FILLED_BY_TOOLS]
+        lines += ["/" + re.sub(r"([\\*?\[!# ])", r"\\\1", folder) + "/" for folder in self.inside()]
         return b"\n" + os.fsencode("\n".join(lines)) + b"\n"
+
+    def inside(self) -> list[str]:
+        """Return the folders of ours that lie in the workspace, relative to it: they are no part of it."""
+        ours = (self._parent, self._parent.parent)
+        return [
+            str(folder.relative_to(self._root)) for folder in ours if folder != self._root and folder.is_relative_to(self._root)
+        ]
+
+    @property
+    def too_much(self) -> str:
+        """Why snapshots of all of the workspace are not taken; empty where they are."""
+        if self._root == Path(self._root.anchor) or (self._root == _home() and not self.theirs.is_there):
+            return f"{self._root} is too much to take snapshots of; work in a folder below it"
+        return ""
 
     async def tracked_though_ignored(self) -> list[bytes]:
         """Return what the person's repository tracks though ignore rules, theirs or ours, name it."""

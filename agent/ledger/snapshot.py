@@ -13,12 +13,16 @@ from agent.workspace.git import Ran
 
 CLOSED_FOLDER = "a folder that cannot be read"
 IGNORED_FOLDER = "an ignored folder"
-_TOO_MANY = "one of too many ignored files"
-_LARGE = 10 << 20  # bytes of a file that nobody tracks
-_HUGE = 100 << 20  # bytes of any file
-_SMALL = 1 << 20  # bytes of a file that is ignored
-_MOST_IGNORED = 1000
-_MOST_FILES = 200_000
+OWN_REPOSITORY = "a repository of its own"
+TOO_LARGE = "too large"
+NO_FILE = "no file"
+UNREADABLE = "it cannot be read"
+TOO_MANY = "one of too many ignored files"
+LARGE = 10 << 20  # bytes of a file that nobody tracks
+HUGE = 100 << 20  # bytes of any file
+SMALL = 1 << 20  # bytes of a file that is ignored
+MOST_IGNORED = 1000
+MOST_FILES = 200_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +65,15 @@ class Look:
             if tag != b"? " and path:
                 known.add(path)
             elif path:
-                limits[path] = _LARGE
-        if len(limits) > _MOST_FILES:
+                limits[path] = LARGE
+        if len(limits) > MOST_FILES:
             raise JumarError(f"{len(limits)} files are too many to take snapshots of; work in a folder below")
         passed = [path for path in ignored.split(b"\0") if path]
         small = [path for path in passed if not path.endswith(b"/")]
         # Those that were too many once stay so, or each look would take a thousand more.
-        fresh = [path for path in small if path not in self._earlier or self._earlier[path].why != _TOO_MANY]
-        limits |= dict.fromkeys(small, -1) | dict.fromkeys(fresh[:_MOST_IGNORED], _SMALL)
-        limits |= dict.fromkeys(known, _HUGE)
+        fresh = [path for path in small if path not in self._earlier or self._earlier[path].why != TOO_MANY]
+        limits |= dict.fromkeys(small, -1) | dict.fromkeys(fresh[:MOST_IGNORED], SMALL)
+        limits |= dict.fromkeys(known, HUGE)
         for path, limit in limits.items():
             self._look_at(path, limit, path in known)
         # A folder of which more is listed is not ignored itself; it only holds nothing else.
@@ -84,7 +88,7 @@ class Look:
 
     def _look_at(self, path: bytes, limit: int, known: bool) -> None:
         if path.endswith(b"/"):
-            self.left_out[path] = LeftOut("a repository of its own")
+            self.left_out[path] = LeftOut(OWN_REPOSITORY)
             return
         whole = self._root + b"/" + path
         try:
@@ -92,7 +96,7 @@ class Look:
         except (FileNotFoundError, NotADirectoryError):
             found = None
         except OSError:
-            self.left_out[path] = LeftOut("it cannot be read")
+            self.left_out[path] = LeftOut(UNREADABLE)
             return
         why = "" if found is None else _why_not(whole, found, limit)
         if found is not None and why:
@@ -127,9 +131,9 @@ def _why_not(whole: bytes, found: os.stat_result, limit: int) -> str:
     if stat.S_ISLNK(found.st_mode):
         return ""
     if not stat.S_ISREG(found.st_mode):
-        return "no file"
+        return NO_FILE
     if limit < 0:
-        return _TOO_MANY
+        return TOO_MANY
     if found.st_size > limit:
-        return "too large"
-    return "" if os.access(whole, os.R_OK) else "it cannot be read"
+        return TOO_LARGE
+    return "" if os.access(whole, os.R_OK) else UNREADABLE

@@ -16,7 +16,7 @@ import asyncio
 import os
 import re
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,9 +24,11 @@ from typing import Literal
 
 from agent.errors import JumarError
 from agent.ledger.bare import Bare
+from agent.ledger.blobs import Blobs
 from agent.ledger.snapshot import CLOSED_FOLDER, IGNORED_FOLDER, LeftOut, Look, Snapshot, folders_above
 
 _TRIES = 3  # files may come and go while they are read
+_ONE_BY_ONE = 12  # objects
 _LONGEST = 60.0  # seconds that one look at the workspace may take
 _Kind = Literal["created", "modified", "deleted"]
 
@@ -45,14 +47,16 @@ class Store:
     """The snapshots of one workspace. Two sessions may share it: each waits for the other."""
 
     def __init__(self, folder: Path, root: Path, seconds: float = _LONGEST) -> None:
-        self._root = root
+        self.root = self._root = root
         self._seconds = seconds
-        self._bare = Bare(folder, root)
+        self.bare = self._bare = Bare(folder, root)
         self._git = self._bare.git
         self._left_out: dict[bytes, LeftOut] = {}  # by any snapshot so far, as it was last
 
     async def snapshot(self) -> Snapshot:
         """Take in what is there now. Raises JumarError."""
+        if why := self._bare.too_much:
+            raise JumarError(why)
         async with self._in_time(), self._bare.held() as lock:
             for tries_left in reversed(range(_TRIES)):
                 try:
@@ -84,6 +88,47 @@ class Store:
         for path in await asyncio.to_thread(self._older, created, before.began):
             del changes[path]
         return tuple(changes[path] for path in sorted(changes))
+
+    async def listed(self) -> dict[bytes, tuple[str, bool]]:
+        """Return all that the last snapshot holds: the name of its bytes, and whether it is a link. Raises JumarError."""
+        records = (await self._git.run("ls-files", "-s", "-z")).out.split(b"\0")
+        found = {}
+        for record in records:
+            if record:
+                mode, name, _ = record.split(b" ", 2)
+                found[record.partition(b"\t")[2]] = name.decode("ascii"), mode == b"120000"
+        return found
+
+    async def ignored(self, paths: Iterable[bytes]) -> set[bytes]:
+        """Return those of the paths that an ignore rule names, tracked or not. Raises JumarError."""
+        asked = b"\0".join(paths)
+        if not asked:
+            return set()
+        found = await self._git.run("check-ignore", "--no-index", "--stdin", "-z", stdin=asked + b"\0", most=1)
+        return set(found.out.split(b"\0")) - {b""}
+
+    async def keep(self, contents: Mapping[str, bytes]) -> None:
+        """Keep bytes under their names, so that they last. Raises JumarError."""
+        blobs = Blobs(self.bare.folder, self._git, self.bare.kind)
+        if len(contents) <= _ONE_BY_ONE:
+            for content in contents.values():
+                await asyncio.to_thread(blobs.put, content)
+            return
+        names = "".join(f"{name}\n" for name in contents).encode("ascii")
+        told = (await self._git.run("cat-file", "--batch-check", stdin=names)).out.splitlines()
+        missing = [line.split(b" ")[0].decode("ascii") for line in told if line.endswith(b" missing")]
+        if not missing:
+            return
+        # One pack of all: to make each file last alone takes a thousand times as long as to make one.
+        stream = b"".join(b"blob\ndata %d\n%b\n" % (len(contents[name]), contents[name]) for name in missing)
+        settings = ("-c", "fastimport.unpackLimit=1", "-c", "core.compression=1")
+        await self._git.run(*settings, "fast-import", "--quiet", stdin=stream)
+
+    async def pin(self, names: Sequence[str]) -> None:
+        """Hold these bytes beyond what a pruning would leave, instead of those that were named before. Raises JumarError."""
+        entries = b"".join(b"100644 blob %b\t%d\0" % (name.encode("ascii"), number) for number, name in enumerate(names))
+        tree = (await self._git.run("mktree", "-z", stdin=entries)).out.decode("ascii").strip()
+        await self._git.run("update-ref", "refs/jumar/seen", tree)
 
     async def patch(self, before: Snapshot, after: Snapshot) -> bytes:
         """Return the difference as `git apply` takes it, without what the repository ignores.

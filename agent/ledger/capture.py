@@ -1,0 +1,209 @@
+"""Owns capture: what an action did to which files, to the byte and the mode, and what somebody else did in between.
+
+Files that a call names are looked at alone, without git, wherever they lie below the root: this works where a look at all of
+the workspace is refused. For a command, `Sight` looks at all that may have changed. Files that are ignored are held where
+they are small; an ignored folder is entered where it holds few files and is not one that tools fill. What is not held is told in
+every record, with the reason. Bytes are kept before they can be lost: those of before when they are first seen.
+
+One capture has one root. Files elsewhere (folders that a person has added) are the business of a capture, and a ledger, of
+their own; so is a repository inside this one, but for files in it that a call names.
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain, islice
+from pathlib import Path
+
+from agent.errors import JumarError
+from agent.ledger.action import Delta, Held, Repository
+from agent.ledger.repository import Repositories
+from agent.ledger.sight import Seen, Sight
+from agent.ledger.snapshot import CLOSED_FOLDER, LeftOut
+from agent.ledger.store import Store
+from agent.ledger.table import Known
+from agent.ledger.undo import counts
+from agent.ledger.watch import Watch
+from agent.workspace.tree import Thing
+
+ALL = "."  # stands for all of the workspace in what is left out
+MORE = "..."  # stands for what is not named
+_MOST_MADE = 10_000  # folders that a record names
+_MOST_TOLD = 50  # paths that are not held and are named
+_MOST_COUNTED = 200  # changed files of a record whose lines are counted
+_LARGEST_COUNTED = 256 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What was there before an action: of its paths, or, with None for these, of all."""
+
+    outside: tuple[Delta, ...] = ()  # what somebody else changed since the ledger knew last
+    outside_folders: tuple[str, ...] = ()  # and the folders that they made
+    paths: tuple[str, ...] | None = None
+    held: Mapping[str, Known] = field(default_factory=dict)
+    missing: frozenset[str] = frozenset()  # folders above the paths that were not there
+    repository: Repository | None = None
+    fault: str = ""  # why nothing can be told
+
+
+@dataclass(frozen=True, slots=True)
+class Captured:
+    """What an action did. `left_out` says which paths are not held and why; `ALL` stands for all of them."""
+
+    deltas: tuple[Delta, ...] = ()
+    folders: tuple[str, ...] = ()
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    repository: tuple[Repository, Repository] | None = None
+    outside: tuple[Delta, ...] = ()
+    outside_folders: tuple[str, ...] = ()
+
+
+class Capture:
+    """Captures actions in the workspace of a store, one after the other. `watched`: a watch may spare it full looks."""
+
+    def __init__(self, store: Store, *, watched: bool = True, seconds: float = 60.0) -> None:
+        self._root = store.root
+        self._watch = Watch(store.root) if watched else None
+        self._sight = Sight(store, self._watch, seconds)
+        self._repositories = Repositories(store.bare)
+        self.fault = ""  # why all of the workspace cannot be looked at; what calls name is captured all the same
+
+    @property
+    def watching(self) -> bool:
+        """Whether a look costs no more than what changed."""
+        return self._watch is not None and self._watch.trusted
+
+    async def start(self) -> None:
+        """Take the first look, and begin to watch: in the background, or the first command waits for it."""
+        await self.before(None)
+
+    async def before(self, paths: Sequence[Path] | None) -> Before:
+        """Look at what is there before an action: at exactly these files, or, with None, at all that may change.
+
+        Raises JumarError where a file lies elsewhere, or where the bytes of files that are named cannot be kept.
+        """
+        if paths is not None:
+            return await self._before_files(paths)
+        try:
+            seen = await self._sight.look()
+            self.fault = ""
+            repository = await self._repositories.read(pin=True)
+            return Before(await self._deltas(seen.changes), _folders(seen), repository=repository)
+        except JumarError as error:
+            self.fault = str(error)
+            return Before(fault=str(error))
+
+    async def after(self, before: Before) -> Captured:
+        """Look at what the action did. Raises JumarError."""
+        if before.paths is not None:
+            return await self._after_files(before)
+        if before.fault:
+            return Captured(left_out={ALL: before.fault})
+        seen = await self._sight.look()
+        states = None
+        if before.repository is not None:
+            now = await self._repositories.read(pin=True)
+            states = (before.repository, now) if now is not None and now != before.repository else None
+        deltas = await self._deltas(seen.changes)
+        return Captured(deltas, _folders(seen), self.coverage(), states, before.outside, before.outside_folders)
+
+    async def border(self) -> Captured:
+        """Look at everything, whatever the watch says, and return what changed `outside` of actions. Raises JumarError."""
+        seen = await self._sight.look(full=True)
+        return Captured(outside=await self._deltas(seen.changes), outside_folders=_folders(seen))
+
+    def coverage(self) -> dict[str, str]:
+        """Return what is not held, and why, as the last look found it: some by name, and how many more."""
+        if self.fault:
+            return {ALL: self.fault}
+        table, closed = self._sight.table, self._sight.unreadable
+        total = len(table.closed) + len(table.lone) + len(closed)
+        folders = chain(table.closed.items(), ((path, CLOSED_FOLDER) for path in closed))
+        named = chain(((path + b"/", why) for path, why in folders), table.lone.items())
+        told = {os.fsdecode(path): why for path, why in islice(named, _MOST_TOLD)}
+        return told | ({MORE: f"and {total - _MOST_TOLD} more"} if total > _MOST_TOLD else {})
+
+    def told(self, deltas: Iterable[Delta]) -> None:
+        """Take note of what the ledger itself did (an undo), so that it is told as nobody else's."""
+        for delta in deltas:
+            if not delta.why:
+                self._sight.note(os.fsencode(delta.path), delta.after, b"")
+
+    def close(self) -> None:
+        """Watch no longer."""
+        if self._watch is not None:
+            self._watch.close()
+
+    async def _before_files(self, paths: Sequence[Path]) -> Before:
+        names = tuple(dict.fromkeys(_below(path, self._root) for path in paths))
+        outside: dict[bytes, tuple[Known, Known]] = {}
+        held: dict[str, Known] = {}
+        for name in names:
+            path = os.fsencode(name)
+            known = self._sight.table.known(path)
+            now, mark = await self._sight.file(path)
+            if known != now and (known is not None or self._sight.covers(path)):
+                outside[path] = known, now
+            self._sight.note(path, now, mark)
+            held[name] = now
+        missing = frozenset(folder for name in names for folder in self._missing(name))
+        return Before(await self._deltas(outside), (), names, held, missing)
+
+    async def _after_files(self, before: Before) -> Captured:
+        changes: dict[bytes, tuple[Known, Known]] = {}
+        left_out: dict[str, str] = {}
+        for name in before.paths or ():
+            path = os.fsencode(name)
+            now, mark = await self._sight.file(path)
+            self._sight.note(path, now, mark)
+            if now != before.held[name]:
+                changes[path] = before.held[name], now
+            for one in (before.held[name], now):
+                if isinstance(one, LeftOut):
+                    left_out[name] = one.why
+        folders = tuple(sorted(folder for folder in before.missing if (self._root / folder).is_dir()))
+        return Captured(await self._deltas(changes), folders, left_out, None, before.outside)
+
+    def _missing(self, name: str) -> Iterator[str]:
+        parts = name.split("/")
+        for end in range(1, len(parts)):
+            folder = "/".join(parts[:end])
+            if not os.path.lexists(self._root / folder):
+                yield folder
+
+    async def _deltas(self, changes: Mapping[bytes, tuple[Known, Known]]) -> tuple[Delta, ...]:
+        deltas = [_delta(path, *changes[path]) for path in sorted(changes)]
+        counting = [number for number, delta in enumerate(deltas) if not delta.why][:_MOST_COUNTED]
+        if not counting:
+            return tuple(deltas)
+        names = {one.object for number in counting for one in (deltas[number].before, deltas[number].after) if one is not None}
+        contents = await (await self._sight.blobs()).get(names)
+        for number in counting:
+            held = (deltas[number].before, deltas[number].after)
+            things = [None if one is None else Thing(contents[one.object], one.mode) for one in held]
+            if all(thing is None or len(thing.content) <= _LARGEST_COUNTED for thing in things):
+                added, removed = counts(*things)
+                deltas[number] = replace(deltas[number], added=added, removed=removed)
+        return tuple(deltas)
+
+
+def _below(path: Path, root: Path) -> str:
+    """Return a path relative to the root. Raises JumarError where it lies elsewhere."""
+    try:
+        name = str(path.relative_to(root))
+    except ValueError:
+        raise JumarError(f"{path} lies outside of {root}: what becomes of it cannot be undone here") from None
+    if name == "." or ".." in path.parts:
+        raise JumarError(f"{path} is no file below {root}")
+    return name
+
+
+def _folders(seen: Seen) -> tuple[str, ...]:
+    return tuple(sorted(map(os.fsdecode, seen.made[:_MOST_MADE])))
+
+
+def _delta(path: bytes, before: Known, after: Known) -> Delta:
+    why = next((one.why for one in (before, after) if isinstance(one, LeftOut)), "")
+    held = [one if isinstance(one, Held) else None for one in (before, after)]
+    return Delta(os.fsdecode(path), held[0], held[1], why=why)

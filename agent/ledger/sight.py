@@ -1,0 +1,434 @@
+"""Owns the sight of the workspace: a table of what every file is, made by a first look and kept true by each look after it.
+
+The first look takes a snapshot of all of the workspace (`Store`). A look after it reads only what differs from the table: all
+folders are walked, or, where a watch can be trusted, those in which something happened.
+"""
+
+import asyncio
+import os
+import stat
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from agent.errors import JumarError
+from agent.ledger.action import Held
+from agent.ledger.bare import FILLED_BY_TOOLS
+from agent.ledger.blobs import Blobs
+from agent.ledger.snapshot import (
+    CLOSED_FOLDER,
+    HUGE,
+    IGNORED_FOLDER,
+    LARGE,
+    MOST_FILES,
+    MOST_IGNORED,
+    NO_FILE,
+    OWN_REPOSITORY,
+    SMALL,
+    TOO_LARGE,
+    TOO_MANY,
+    UNREADABLE,
+    LeftOut,
+    folders_above,
+)
+from agent.ledger.store import Store
+from agent.ledger.survey import Survey
+from agent.ledger.table import Known, Table, mode_of, size_and_time, stamp, stamped, unsure
+from agent.ledger.watch import Watch
+from agent.workspace.tree import Moved, Thing, Tree
+
+FULL_FOLDER = "an ignored folder of many files"
+_FEW = 300  # files and folders in an ignored folder that is entered all the same
+_MOST_SMALL = 32 << 20  # bytes of all ignored files
+_MOST_LINKED = 2000  # files with further names, of whose changes no watch of folders tells
+_TOGETHER = 32 << 20  # bytes that are read before they are kept
+_TICK = 20_000_000  # nanoseconds in which two changes of a file may have the same time
+_COARSE = 2_100_000_000  # the same, where a file system counts seconds
+_RULES = b".gitignore"
+_FILLED = frozenset(map(os.fsencode, FILLED_BY_TOOLS))
+
+
+@dataclass(slots=True)
+class Seen:
+    """What a look found: paths that are not what they were, and folders that are new."""
+
+    changes: dict[bytes, tuple[Known, Known]] = field(default_factory=dict)
+    made: list[bytes] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Round:
+    """What one look knows besides: what the snapshot holds, where it is the first, and what it has decided so far."""
+
+    survey: Survey
+    began: int  # nanoseconds
+    first: Mapping[bytes, tuple[str, bool]] = field(default_factory=dict)
+    above: frozenset[bytes] = frozenset()  # the folders of that
+    ignored_folders: frozenset[bytes] = frozenset()
+    adopted: set[bytes] = field(default_factory=set)  # folders that were closed: what is old in them is not new
+    closing: dict[bytes, str] = field(default_factory=dict)
+    ignored: set[bytes] = field(default_factory=set)
+    small: list[int] = field(default_factory=lambda: [0, 0])  # ignored files that come to be held: how many, their bytes
+    found: dict[bytes, tuple[bytes, Known, int]] = field(default_factory=dict)  # stamp, what it is, how many names it has
+
+
+class Sight:
+    """What is known of the files below the root of a store. `until` a first look was `taken`, that is nothing."""
+
+    def __init__(self, store: Store, watch: Watch | None, seconds: float) -> None:
+        self.table = Table()
+        self.taken = False
+        self.unreadable: set[bytes] = set()  # folders that were read once and cannot be now
+        self._store = store
+        self._watch = watch
+        self._seconds = seconds
+        self._root = os.fsencode(store.root)
+        self._tree = Tree(store.root)
+        self._blobs: Blobs | None = None
+        self._lock = asyncio.Lock()
+        self._meanwhile: dict[bytes, Known] = {}  # noted while a look was taken
+        self._small = [0, 0]  # ignored files that are held: how many, and their bytes
+        self._linked: set[bytes] = set()
+        self._unpinned: set[str] = set()  # names of bytes that are in no snapshot, and in no record as long as they stay
+        self._pinned: set[str] = set()
+        self._last = 0  # nanoseconds: when the last look began
+        self._ours = tuple(os.fsencode(folder) for folder in store.bare.inside())
+
+    async def blobs(self) -> Blobs:
+        """Return the bytes of the store, which is made where there is none. Raises JumarError."""
+        if self._blobs is None:
+            async with self._store.bare.held():
+                self._blobs = Blobs(self._store.bare.folder, self._store.bare.git, self._store.bare.kind)
+        return self._blobs
+
+    async def look(self, *, full: bool = False) -> Seen:
+        """Take a look, and know what is there now; the first one finds nothing changed. Raises JumarError."""
+        if why := self._store.bare.too_much:
+            raise JumarError(why)
+        blobs = await self.blobs()
+        async with self._lock:
+            watch, seen = self._watch, None
+            try:
+                dirty = watch.drain() if watch is not None and self.taken and not full else None
+                if dirty is None and watch is not None:
+                    watch.renew()
+                if dirty is None or dirty or self._linked or self.table.apart:
+                    seen = await self._look(dirty, blobs)
+                if dirty is None and watch is not None and len(self._linked) <= _MOST_LINKED:
+                    watch.settle()
+            except BaseException:
+                if watch is not None:
+                    watch.doubt()
+                raise
+            finally:
+                meanwhile, self._meanwhile = self._meanwhile, {}
+        self.taken = True
+        for path, now in meanwhile.items():
+            self.note(path, now, b"")
+        return seen or Seen()
+
+    def note(self, path: bytes, now: Known, mark: bytes) -> None:
+        """Know what is there by other means than a look; without a stamp, the next look reads it."""
+        if self._lock.locked() or not self.taken:
+            self._meanwhile[path] = now
+        elif now is None:
+            self.table.drop(path)
+        else:
+            self.table.put(path, mark or unsure(now.mode if isinstance(now, Held) else 0), now)
+
+    def covers(self, path: bytes) -> bool:
+        """Whether a file of that name would be known if it had been there at the last look."""
+        return self.taken and path.rpartition(b"/")[0] in self.table.folders
+
+    async def file(self, path: bytes) -> tuple[Known, bytes]:
+        """Look at one file, and keep its bytes; return what it is, and its stamp. Raises JumarError."""
+        blobs = await self.blobs()
+        name, record = os.fsdecode(path), self.table.record(path)
+        try:
+            status = os.lstat(self._root + b"/" + path)
+            if record is not None and record.startswith(stamp(status)):
+                return self.table.told(record), stamped(record)
+        except OSError:
+            status = None
+        now = time.time_ns()
+        try:
+            thing = self._tree.look(name)
+        except Moved as moved:
+            size, changed = (status.st_size, status.st_mtime_ns) if status is not None else (0, 0)
+            return LeftOut(str(moved).removeprefix(f"{name} "), size, changed), b""
+        if thing is None or status is None:
+            return None, b""
+        return Held(await asyncio.to_thread(blobs.put, thing.content), thing.mode), self._mark(path, status, thing, now)
+
+    async def _look(self, dirty: set[bytes] | None, blobs: Blobs) -> Seen:
+        survey = Survey(self._root, self.table, self._watch, MOST_FILES, time.monotonic() + self._seconds)
+        one = _Round(survey, time.time_ns())
+        if not self.taken:
+            await self._take_snapshot(one)
+        await asyncio.to_thread(survey.everything if dirty is None else lambda: survey.at(dirty))
+        await self._reopen(one, dirty is None)
+        while survey.fresh:
+            entering = await self._judge(one)
+            await asyncio.to_thread(survey.enter, entering)
+        for path in survey.nested:
+            one.closing[path] = OWN_REPOSITORY
+        self._look_at_lone(survey)
+        asked = [path for path in survey.differs if self._is_open_question(one, path)]
+        one.ignored = await self._store.ignored(asked)
+        await self._read(one, blobs)
+        seen = self._apply(one)
+        self._last = one.began
+        if not self.taken:
+            seen = Seen()
+        await self._pin()
+        return seen
+
+    async def _take_snapshot(self, one: _Round) -> None:
+        snapshot = await self._store.snapshot()
+        one.began = snapshot.began
+        one.first = await self._store.listed()
+        one.above = frozenset(folder[:-1] for folder in folders_above(*one.first))
+        left_out = snapshot.left_out.items()
+        one.ignored_folders = frozenset(path[:-1] for path, left in left_out if left.why == IGNORED_FOLDER)
+
+    async def _reopen(self, one: _Round, full: bool) -> None:
+        """Where ignore rules changed, find the closed folders that are closed no longer."""
+        survey, closed = one.survey, self.table.closed
+        if any(path.rpartition(b"/")[2] == _RULES for path in (*survey.differs, *survey.gone)) and self.taken:
+            asked = [path for path, why in closed.items() if why in {IGNORED_FOLDER, FULL_FOLDER} and not self._is_filled(path)]
+            one.adopted |= set(asked) - await self._store.ignored(asked)
+        if full:
+            one.adopted |= {
+                path
+                for path, why in closed.items()
+                if why == CLOSED_FOLDER and os.access(self._root + b"/" + path, os.R_OK | os.X_OK)
+            }
+        for path in one.adopted - survey.left:
+            with suppress(OSError):
+                survey.fresh[path] = os.lstat(self._root + b"/" + path).st_ino
+
+    async def _judge(self, one: _Round) -> list[tuple[bytes, int, bool]]:
+        """Decide which of the fresh folders are entered: path, inode, and whether all in it is ignored."""
+        fresh, one.survey.fresh = one.survey.fresh, {}
+        entering, asked, ignored = [], [], []
+        for path, inode in fresh.items():
+            if path in one.above:
+                entering.append((path, inode, False))
+            elif self._is_filled(path):
+                one.closing[path] = IGNORED_FOLDER
+            elif self._is_in_ignored(one, path):
+                entering.append((path, inode, True))
+            elif path in one.ignored_folders:
+                ignored.append(path)
+            else:
+                asked.append(path)
+        named = await self._store.ignored(asked)
+        entering += [(path, fresh[path], False) for path in asked if path not in named]
+        for path in (*ignored, *named):
+            if await asyncio.to_thread(self._has_few, path):
+                entering.append((path, fresh[path], True))
+            else:
+                one.closing[path] = FULL_FOLDER
+        return entering
+
+    def _has_few(self, path: bytes) -> bool:
+        count, waiting = 0, [path]
+        while waiting:
+            with suppress(OSError), os.scandir(self._root + b"/" + waiting.pop()) as entries:
+                for entry in entries:
+                    count += 1
+                    if count > _FEW:
+                        return False
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(entry.path[len(self._root) + 1 :])
+        return True
+
+    def _is_filled(self, path: bytes) -> bool:
+        """Whether it is what tools fill, or ours."""
+        return not _FILLED.isdisjoint(path.split(b"/")) or any(path == one or path.startswith(one + b"/") for one in self._ours)
+
+    def _is_in_ignored(self, one: _Round, path: bytes) -> bool:
+        above = path.rpartition(b"/")[0]
+        if above in one.survey.entered:
+            return one.survey.entered[above][1]
+        return above in self.table.folders and self.table.folders[above].ignored
+
+    def _is_open_question(self, one: _Round, path: bytes) -> bool:
+        """Whether ignore rules must be asked about a file."""
+        known = None if path in one.first else self.table.known(path)
+        return path not in one.first and not isinstance(known, Held) and not self._is_in_ignored(one, path)
+
+    def _look_at_lone(self, survey: Survey) -> None:
+        """Look at files that no walk comes to, or no watch tells of."""
+        for path in (*self._linked, *self.table.apart):
+            record = self.table.record(path)
+            try:
+                status = os.lstat(self._root + b"/" + path)
+            except OSError:
+                if record is not None:
+                    survey.gone.add(path)
+                continue
+            if record is not None and not record.startswith(stamp(status)) and not stat.S_ISDIR(status.st_mode):
+                survey.differs[path] = status
+
+    async def _read(self, one: _Round, blobs: Blobs) -> None:
+        """Read what differs, and keep its bytes, so many at a time."""
+        some: list[tuple[bytes, os.stat_result]] = []
+        size = 0
+        for path, status in one.survey.differs.items():
+            if self._is_first(one, path, status):
+                held = Held(one.first[path][0], status.st_mode)
+                one.found[path] = stamp(status), held, status.st_nlink
+                continue
+            why = self._why_not(one, path, status)
+            if why is None:
+                continue
+            if why:
+                one.found[path] = stamp(status), LeftOut(why, status.st_size, status.st_mtime_ns), 1
+                continue
+            some.append((path, status))
+            size += status.st_size
+            if size > _TOGETHER:
+                await self._read_some(one, some, blobs)
+                some, size = [], 0
+        await self._read_some(one, some, blobs)
+
+    def _is_first(self, one: _Round, path: bytes, status: os.stat_result) -> bool:
+        """Whether the snapshot of a first look holds what is there now."""
+        known = one.first.get(path)
+        if known is None or status.st_ctime_ns + _margin(status) > one.began:
+            return False
+        return known[1] == stat.S_ISLNK(status.st_mode) and stat.S_IFMT(status.st_mode) in {stat.S_IFREG, stat.S_IFLNK}
+
+    def _why_not(self, one: _Round, path: bytes, status: os.stat_result) -> str | None:
+        """Return why a file is not held; empty where it is, None where it is not even told."""
+        if not (stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode)):
+            return NO_FILE
+        if path in one.first or isinstance(self.table.known(path), Held):
+            return TOO_LARGE if status.st_size > HUGE else ""
+        if self._is_filled(path):
+            return None
+        if path not in one.ignored and not self._is_in_ignored(one, path):
+            return TOO_LARGE if status.st_size > LARGE else ""
+        if status.st_size > SMALL:
+            return TOO_LARGE
+        if self._small[0] + one.small[0] >= MOST_IGNORED or self._small[1] + one.small[1] + status.st_size > _MOST_SMALL:
+            return TOO_MANY
+        one.small[0] += 1
+        one.small[1] += status.st_size
+        return ""
+
+    async def _read_some(self, one: _Round, some: list[tuple[bytes, os.stat_result]], blobs: Blobs) -> None:
+        contents = await asyncio.to_thread(self._read_them, one, some, blobs)
+        await self._store.keep(contents)
+        if not self.taken or one.adopted:
+            self._unpinned.update(contents)
+
+    def _read_them(self, one: _Round, some: Iterable[tuple[bytes, os.stat_result]], blobs: Blobs) -> dict[str, bytes]:
+        contents = {}
+        for path, status in some:
+            old, now = self.table.known(path), time.time_ns()
+            try:
+                thing = self._tree.look(os.fsdecode(path))
+            except Moved:
+                left = LeftOut(UNREADABLE, status.st_size, status.st_mtime_ns)
+                one.found[path] = unsure(status.st_mode), left, status.st_nlink
+                continue
+            if thing is None:
+                one.survey.gone.add(path)
+                continue
+            name = blobs.name(thing.content)
+            if not isinstance(old, Held) or old.object != name:
+                contents[name] = thing.content
+            one.found[path] = self._mark(path, status, thing, now), Held(name, thing.mode), status.st_nlink
+        return contents
+
+    def _mark(self, path: bytes, status: os.stat_result, thing: Thing, now: int) -> bytes:
+        """Return the stamp of bytes that were read `now`; one that no file has where they may be others by now."""
+        with suppress(OSError):
+            if status.st_ctime_ns + _margin(status) < now and stamp(os.lstat(self._root + b"/" + path)) == stamp(status):
+                return stamp(status)
+        return unsure(thing.mode)
+
+    def _apply(self, one: _Round) -> Seen:
+        """Have the table say what was found, and return what is not as it was."""
+        seen, survey, table = Seen(), one.survey, self.table
+        for folder in survey.left - survey.entered.keys():
+            self._leave(folder, seen)
+        for path in survey.gone:
+            if (known := table.known(path)) is not None:
+                seen.changes[path] = known, None
+                self._drop(path)
+        for folder, (inode, ignored) in survey.entered.items():
+            if folder and folder not in table.folders and folder not in table.closed:
+                seen.made.append(folder)
+            table.enter(folder, inode, ignored=ignored)
+        unreadable = survey.unreadable & table.folders.keys()
+        one.closing |= dict.fromkeys(survey.unreadable - unreadable, CLOSED_FOLDER)
+        self.unreadable = unreadable if survey.walked_all else (self.unreadable - survey.walked) | unreadable
+        for folder, why in one.closing.items():
+            if folder not in table.closed:
+                seen.made.append(folder)
+            table.closed[folder] = why
+            if self._watch is not None:
+                self._watch.forget(folder)
+        for path, (mark, now, names) in one.found.items():
+            self._found(one, path, mark, now, seen)
+            if names > 1:
+                self._linked.add(path)
+            else:
+                self._linked.discard(path)
+        self._small = [had + came for had, came in zip(self._small, one.small, strict=True)]
+        return seen
+
+    def _found(self, one: _Round, path: bytes, mark: bytes, now: Known, seen: Seen) -> None:
+        old, record = self.table.known(path), self.table.record(path)
+        if record is not None and isinstance(now, LeftOut) and isinstance(old, Held):
+            now = _still(record, old, mark, now)
+        if isinstance(now, Held | LeftOut):
+            self.table.put(path, mark, now)
+        if now in (old, seen.changes.get(path, (None,))[0]):
+            seen.changes.pop(path, None)
+            return
+        if old is None and any(folder[:-1] in one.adopted for folder in folders_above(path)):
+            if one.survey.differs[path].st_ctime_ns < self._last - _TICK:
+                return
+            old = LeftOut("it was not held before")
+        seen.changes[path] = (seen.changes[path][0] if path in seen.changes else old), now
+
+    def _leave(self, folder: bytes, seen: Seen) -> None:
+        table = self.table
+        for path, why in _closed_at(table.closed, folder):
+            seen.changes[path] = LeftOut(why), None
+        for path, record in list(table.files(folder)):
+            seen.changes[path] = table.told(record), None
+            self._drop(path)
+        for path in list(table.leave(folder)):
+            if self._watch is not None:
+                self._watch.forget(path)
+
+    def _drop(self, path: bytes) -> None:
+        self.table.drop(path)
+        self._linked.discard(path)
+
+    async def _pin(self) -> None:
+        """Have the store hold bytes of which a record will speak only once they are gone."""
+        if self._unpinned:
+            self._pinned |= self._unpinned
+            self._unpinned = set()
+            await self._store.pin(sorted(self._pinned))
+
+
+def _margin(status: os.stat_result) -> int:
+    return _COARSE if status.st_ctime_ns % 1_000_000_000 == 0 else _TICK
+
+
+def _still(record: bytes, old: Held, mark: bytes, now: LeftOut) -> Held | LeftOut:
+    """Return what cannot be read as what it was, where only its mode tells that it changed."""
+    same = now.why == UNREADABLE and size_and_time(record) == (now.size, now.time)
+    return Held(old.object, mode_of(mark)) if same else now
+
+
+def _closed_at(closed: Mapping[bytes, str], folder: bytes) -> Iterator[tuple[bytes, str]]:
+    return ((path, why) for path, why in list(closed.items()) if path == folder or path.startswith(folder + b"/"))

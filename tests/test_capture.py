@@ -1,0 +1,461 @@
+"""Capture says what an action did to every file, to the byte and the mode, so that all of it can be taken back."""
+
+import asyncio
+import os
+import stat
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent.errors import JumarError
+from agent.ledger.action import Action
+from agent.ledger.capture import ALL, MORE, Capture, Captured
+from agent.ledger.ledger import Ledger
+from agent.ledger.store import Store
+from agent.workspace.tree import Thing, Tree
+from tests.repositories import digests, git, hostile, repository
+
+Files = dict[str, Thing]
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+
+
+class World:
+    """A workspace with its capture and its ledger, where somebody runs commands."""
+
+    def __init__(self, root: Path, *, watched: bool) -> None:
+        self.root = root
+        self.state = root.parent / "state" / "ledger"
+        store = Store(self.state, root)
+        self.capture = Capture(store, watched=watched)
+        self.ledger = Ledger(store.bare, root, lambda: "2026-01-01T00:00:00+00:00")
+
+    async def run(self, script: str) -> Captured:
+        before = await self.capture.before(None)
+        assert before.fault == ""
+        shell(self.root, script)
+        return await self.capture.after(before)
+
+    async def record(self, captured: Captured) -> str:
+        """Record the action, and what somebody did before it, as a session does; return its id."""
+        if captured.outside:
+            await self.ledger.record(Action("", "outside", "", "s", deltas=captured.outside, folders=captured.outside_folders))
+        action = Action("", "call", "", "s", deltas=captured.deltas, folders=captured.folders, repository=captured.repository)
+        listed = await self.ledger.record(action)
+        return listed.action.id if listed is not None else ""
+
+    async def undo(self, *ids: str) -> None:
+        plan, listed = await self.ledger.take_back(ids, "undo")
+        assert plan.conflicts == ()
+        if listed is not None:
+            self.capture.told(listed.action.deltas)
+
+
+def shell(root: Path, script: str) -> None:
+    subprocess.run(["/bin/sh", "-c", script], cwd=root, check=True, capture_output=True)
+
+
+def files(root: Path) -> Files:
+    found = {}
+    tree = Tree(root)
+    for folder, folders, names in os.walk(root):
+        if folder == str(root) and ".git" in folders:
+            folders.remove(".git")
+        for name in [*names, *(one for one in folders if (Path(folder) / one).is_symlink())]:
+            if stat.S_IFMT((Path(folder) / name).lstat().st_mode) in {stat.S_IFREG, stat.S_IFLNK}:
+                path = os.path.relpath(Path(folder) / name, root)
+                thing = tree.look(path)
+                assert thing is not None
+                found[path] = thing
+    return found
+
+
+def folders(root: Path) -> set[str]:
+    return {os.path.relpath(folder, root) for folder, _, _ in os.walk(root) if ".git" not in Path(folder).parts}
+
+
+@asynccontextmanager
+async def world(root: Path, *, watched: bool = False) -> AsyncIterator[World]:
+    one = World(root, watched=watched)
+    try:
+        await one.capture.start()
+        assert one.capture.fault == ""
+        yield one
+    finally:
+        one.capture.close()
+
+
+def kinds(captured: Captured) -> dict[str, str]:
+    return {delta.path: f"{delta.kind}: {delta.why}" if delta.why else delta.kind for delta in captured.deltas}
+
+
+NAMES = ["a", "b", "d", "d/a", "d/e", "d/e/b", "f/a"]
+NAME = st.sampled_from(NAMES)
+COMMANDS = st.one_of(
+    st.builds("mkdir -p $(dirname {0}) && printf {1} > {0}".format, NAME, st.sampled_from(["one", "two", ""])),
+    st.builds("printf more >> {0}".format, NAME),
+    st.builds("rm -rf {0}".format, NAME),
+    st.builds("mv {0} {1}".format, NAME, NAME),
+    st.builds("cp -r {0} {1}".format, NAME, NAME),
+    st.builds("chmod {1} {0}".format, NAME, st.sampled_from(["600", "755", "4711", "644"])),
+    st.builds("ln -sfn {1} {0}".format, NAME, st.sampled_from(["a", "/etc/passwd", "nowhere"])),
+    st.builds("ln -f {0} {1}".format, NAME, NAME),
+    st.builds("mkdir -p {0}".format, NAME),
+    st.builds("test -f {0} && test ! -L {0} && sed -i s/o/0/ {0}".format, NAME),
+    st.builds("mv {0} x && mkdir {0} && mv x {0}/a".format, st.sampled_from(["a", "b", "d"])),
+    st.builds("mkdir -p ignored && printf {0} > ignored/x && printf {0} > .env".format, st.sampled_from(["1", "22"])),
+)
+SCRIPTS = st.lists(COMMANDS, min_size=1, max_size=4).map(lambda some: "\n".join(f"({one}) || true" for one in some))
+
+
+def _without_empty(found: set[str], held: Files) -> set[str]:
+    """Leave out folders in which there is no file: nothing holds those that an action removed."""
+    return {one for one in found if any(path.startswith(f"{one}/") for path in held)}
+
+
+@pytest.mark.parametrize("watched", [False, True])
+@given(st.lists(st.tuples(SCRIPTS, st.none() | SCRIPTS), min_size=1, max_size=3))
+@settings(max_examples=8, deadline=None)
+def test_scripts_are_taken_back_to_the_byte_and_the_mode(watched: bool, steps: list[tuple[str, str | None]]) -> None:
+    async def play(root: Path) -> None:
+        repository(root)
+        (root / ".gitignore").write_text("ignored\n.env\n")
+        shell(root, "mkdir d && echo line > d/a && echo b > b && chmod 600 b && ln -s b l")
+        async with world(root, watched=watched) as one:
+            states, ids = [], []
+            for script, outside in steps:
+                if outside is not None:
+                    shell(root, outside)
+                before = files(root), folders(root)
+                captured = await one.run(script)
+                changed = {path for path in before[0].keys() | files(root).keys() if before[0].get(path) != files(root).get(path)}
+                assert {delta.path for delta in captured.deltas} == changed
+                assert one.capture.watching == watched
+                states.append(before)
+                ids.append(await one.record(captured))
+            actions = one.ledger.actions()
+            for listed in reversed(actions):
+                await one.undo(listed.action.id)
+                if listed.action.id in ids:
+                    held, made = states[ids.index(listed.action.id)]
+                    assert files(root) == held
+                    assert _without_empty(folders(root), held) == _without_empty(made, held)
+            nothing = await one.capture.before(None)
+            assert nothing.outside == ()
+
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(play(Path(folder) / "r"))
+
+
+def plain(root: Path) -> Path:
+    root.mkdir(parents=True)
+    return root
+
+
+async def test_calls_that_name_their_files_are_captured_to_the_byte_and_the_mode(tmp_path: Path) -> None:
+    root = repository(tmp_path / "r")
+    (root / "a.txt").chmod(0o600)
+    async with world(root) as one:
+        before = await one.capture.before([root / "a.txt", root / "new" / "er" / "b", root / "a.txt"])
+        held = files(root)
+        (root / "a.txt").write_text("two\nthree\n")
+        (root / "new" / "er").mkdir(parents=True)
+        (root / "new" / "er" / "b").write_text("b\n")
+        captured = await one.capture.after(before)
+        assert kinds(captured) == {"a.txt": "modified", "new/er/b": "created"}
+        assert captured.folders == ("new", "new/er")
+        [first, second] = captured.deltas
+        assert (first.added, first.removed, second.added, second.removed) == (2, 1, 1, 0)
+        assert first.before is not None
+        assert first.before.mode == stat.S_IFREG | 0o600
+        await one.undo(await one.record(captured))
+        assert files(root) == held
+        assert not (root / "new").exists()
+        assert (await one.capture.before(None)).outside == ()
+
+
+async def test_what_somebody_changed_before_a_call_is_not_the_calls(tmp_path: Path) -> None:
+    root = repository(tmp_path / "r")
+    async with world(root) as one:
+        (root / "a.txt").write_text("the person's\n")
+        (root / "mine").write_text("new\n")
+        before = await one.capture.before([root / "a.txt", root / "mine"])
+        assert [(delta.path, delta.kind, delta.added) for delta in before.outside] == [
+            ("a.txt", "modified", 1),
+            ("mine", "created", 1),
+        ]
+        (root / "a.txt").write_text("the call's\n")
+        captured = await one.capture.after(before)
+        assert kinds(captured) == {"a.txt": "modified"}
+        assert captured.outside == before.outside
+        await one.undo(await one.record(captured))
+        assert (root / "a.txt").read_text() == "the person's\n"
+        (root / "a.txt").chmod(0o600)
+        assert [delta.path for delta in (await one.capture.before(None)).outside] == ["a.txt"]
+        assert (await one.capture.border()).outside == ()
+
+
+async def test_what_is_changed_while_the_first_look_is_taken_is_the_calls(tmp_path: Path) -> None:
+    root = repository(tmp_path / "r")
+    one = World(root, watched=False)
+    looking = asyncio.create_task(one.capture.start())
+    before = await one.capture.before([root / "a.txt"])
+    (root / "a.txt").write_text("two\n")
+    captured = await one.capture.after(before)
+    await looking
+    assert kinds(captured) == {"a.txt": "modified"}
+    assert (await one.capture.before(None)).outside == ()
+
+
+@pytest.mark.parametrize("kind", ["home", "a slow one"])
+async def test_where_all_cannot_be_looked_at_files_that_calls_name_are_captured_and_undone(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = plain(tmp_path / "r")
+    (root / "a").write_text("one\n")
+    if kind == "home":
+        monkeypatch.setenv("HOME", str(root))
+    one = World(root, watched=False)
+    if kind == "a slow one":
+        one.capture = Capture(Store(one.state, root), seconds=-1.0)
+    before = await one.capture.before(None)
+    assert ("is too much to take snapshots of" if kind == "home" else "took too long") in before.fault
+    assert (await one.capture.after(before)).left_out == one.capture.coverage() == {ALL: before.fault}
+    before = await one.capture.before([root / "a"])
+    (root / "a").write_text("two\n")
+    captured = await one.capture.after(before)
+    await one.undo(await one.record(captured))
+    assert (root / "a").read_text() == "one\n"
+
+
+async def test_files_elsewhere_are_another_captures(tmp_path: Path) -> None:
+    root, added = repository(tmp_path / "r"), plain(tmp_path / "added")
+    one, other = World(root, watched=False), World(added, watched=False)
+    for path in (added / "x", root, root / "d" / ".." / "x"):
+        with pytest.raises(JumarError, match=r"lies outside of|is no file below"):
+            await one.capture.before([path])
+    before = await other.capture.before([added / "x"])
+    (added / "x").write_text("x")
+    await other.undo(await other.record(await other.capture.after(before)))
+    assert not (added / "x").exists()
+
+
+ODD = ["new\nline", "-x", ":(top)z", " lead", "文件", os.fsdecode(b"latin-\xe9")]
+
+
+@pytest.mark.parametrize("kind", ["a repository", "no repository", "no commits", "a worktree", "sparse", "hostile", "sha256"])
+async def test_every_kind_of_change_in_every_kind_of_workspace_is_told_and_taken_back(tmp_path: Path, kind: str) -> None:
+    root = tmp_path / "r"
+    match kind:
+        case "no repository":
+            plain(root)
+        case "no commits":
+            git(plain(root), "init", "-q")
+        case "a worktree":
+            git(repository(tmp_path / "theirs"), "worktree", "add", "-q", str(root))
+        case "sha256":
+            git(plain(root), "init", "-q", "--object-format=sha256")
+        case _:
+            repository(root)
+    if kind == "sparse":
+        (root / "away").mkdir()
+        (root / "away" / "x").write_text("x")
+        git(root, "add", ".")
+        git(root, "commit", "-qm", "away")
+        git(root, "sparse-checkout", "set", "--cone", "d")
+        assert not (root / "away").exists()
+    if kind == "hostile":
+        hostile(root, tmp_path / "marker")
+        (root / ".gitattributes").write_text("* text=auto eol=crlf ident filter=f working-tree-encoding=UTF-16\n")
+    for name in ODD:
+        (root / name).write_text("one\r\n")
+    shell(
+        root, "mkdir d e && echo x > d/x && echo y > e/y && echo t > turns && ln -s d/x link && echo h > hard && ln hard d/hard"
+    )
+    shell(root, "printf 'id $Id$' > id && chmod 600 id && printf '\\0\\1' > binary && mkdir empty && echo Case > Case")
+    theirs = [digests(folder) for folder in (root / ".git", tmp_path / "theirs")]
+    async with world(root) as one:
+        held = files(root)
+        for name in ODD:
+            (root / name).write_text("two\n")
+        captured = await one.run(
+            "rm -r e && mv d/x d/z && rm turns && mkdir turns && echo in > turns/in && ln -sfn e link && rmdir empty && rm ./-x\n"
+            "chmod 4755 id && echo more >> hard && printf '\\1\\0' > binary && mv Case case && mkdir -p made/it && chmod 755 d/z"
+        )
+        assert {delta.path for delta in captured.outside} == set(ODD)
+        assert kinds(captured) == {
+            **dict.fromkeys(["-x", "e/y", "d/x", "turns", "Case"], "deleted"),
+            **dict.fromkeys(["d/z", "turns/in", "case"], "created"),
+            **dict.fromkeys(["link", "id", "hard", "d/hard", "binary"], "modified"),
+        }
+        assert captured.folders == ("made", "made/it", "turns")
+        assert captured.repository is None
+        await one.undo(await one.record(captured))
+        assert files(root).keys() == held.keys()
+        assert {path for path, thing in files(root).items() if held[path] != thing} == set(ODD)
+        assert not (root / "hard").samefile(root / "d" / "hard")  # each has its bytes, and is its own file
+        await one.undo("1")
+        assert files(root) == held
+    assert [digests(folder) for folder in (root / ".git", tmp_path / "theirs")] == theirs
+    assert not (tmp_path / "marker").exists()
+
+
+async def test_small_ignored_files_are_held_and_the_rest_is_told(tmp_path: Path) -> None:
+    root = repository(tmp_path / "r")
+    (root / ".gitignore").write_text(".env\nsecret/\nbuild/\n*.db\n")
+    shell(
+        root,
+        "echo key > .env && mkdir -p secret/deep node_modules build .venv && echo s > secret/deep/s && echo m > node_modules/m",
+    )
+    for number in range(301):
+        (root / "build" / f"{number}").touch()
+    (root / "large.db").touch()
+    os.truncate(root / "large.db", 2 << 20)
+    (root / "huge").touch()
+    os.truncate(root / "huge", 11 << 20)
+    os.mkfifo(root / "pipe")
+    repository(root / "sub")
+    left_out = {
+        "huge": "too large",
+        "large.db": "too large",
+        "pipe": "no file",
+        "sub/": "a repository of its own",
+        "build/": "an ignored folder of many files",
+        "node_modules/": "an ignored folder",
+        ".venv/": "an ignored folder",
+    }
+    async with world(root) as one:
+        assert one.capture.coverage() == left_out
+        held = files(root)
+        captured = await one.run(
+            "echo other > .env && rm -r secret && rm -r .venv && echo x >> node_modules/m && echo x > build/300 && rm pipe\n"
+            "echo x >> large.db && truncate -s 12M huge && echo x > sub/a.txt && mkdir venv && truncate -s 11M large"
+        )
+        assert kinds(captured) == {
+            ".env": "modified",
+            "secret/deep/s": "deleted",
+            ".venv": "modified: an ignored folder",
+            "huge": "modified: too large",
+            "large": "modified: too large",
+            "large.db": "modified: too large",
+            "pipe": "modified: no file",
+        }
+        left_out |= {"large": "too large", "venv/": "an ignored folder"}
+        assert captured.left_out == {path: why for path, why in left_out.items() if path not in {"pipe", ".venv/"}}
+        await one.undo(await one.record(captured))
+        assert {path for path in held if files(root).get(path) != held[path]} == {
+            *("huge", "large.db", "node_modules/m", "build/300", "sub/a.txt")
+        }
+
+
+async def test_ignored_files_and_folders_that_calls_name_are_held_wherever_they_lie(tmp_path: Path) -> None:
+    root = repository(tmp_path / "r")
+    repository(root / "sub")
+    shell(root, "mkdir node_modules && echo m > node_modules/m")
+    async with world(root) as one:
+        for name in ("node_modules/m", "sub/a.txt", "node_modules/new"):
+            before = await one.capture.before([root / name])
+            (root / name).write_text("changed\n")
+            captured = await one.capture.after(before)
+            assert [delta.path for delta in captured.deltas] == [name]
+            await one.record(captured)
+        (root / "node_modules" / "m").write_text("the person's\n")
+        assert [delta.path for delta in (await one.capture.before(None)).outside] == ["node_modules/m"]
+
+
+async def test_what_was_ignored_is_not_new_when_the_rules_change(tmp_path: Path) -> None:
+    root = repository(tmp_path / "r")
+    (root / ".gitignore").write_text("data/\n")
+    (root / "data").mkdir()
+    for number in range(301):
+        (root / "data" / f"{number}").write_text("mine\n")
+    for number in range(301):
+        os.utime(root / "data" / f"{number}")
+    async with world(root) as one:
+        await asyncio.sleep(0.03)  # two ticks of the clock of the file system
+        await one.capture.border()
+        captured = await one.run("echo > .gitignore && echo x > data/7 && echo new > data/new")
+        assert kinds(captured) == {
+            ".gitignore": "modified",
+            "data/7": "modified: it was not held before",
+            "data/new": "modified: it was not held before",
+        }
+        captured = await one.run("rm -r data")
+        assert len(captured.deltas) == 302
+        await one.undo(await one.record(captured))
+        assert len(list((root / "data").iterdir())) == 302
+
+
+async def test_many_changes_are_kept_in_one_pack_and_taken_back(tmp_path: Path) -> None:
+    root = repository(tmp_path / "r")
+    for number in range(300):
+        (root / f"{number}").write_text(f"{number}\n")
+    async with world(root) as one:
+        held = files(root)
+        captured = await one.run("for f in *; do echo more >> $f; done")
+        assert len(captured.deltas) == 301
+        assert sum(delta.added for delta in captured.deltas) == 200  # no more are counted
+        await one.undo(await one.record(captured))
+        assert files(root) == held
+
+
+async def test_what_is_left_out_is_bounded(tmp_path: Path) -> None:
+    root = repository(tmp_path / "r")
+    for number in range(70):
+        os.mkfifo(root / f"{number}")
+    async with world(root) as one:
+        told = one.capture.coverage()
+        assert len(told) == 51
+        assert told[MORE] == "and 20 more"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+async def test_what_cannot_be_read_is_told_and_its_mode_is_brought_back(tmp_path: Path) -> None:
+    root = repository(tmp_path / "r")
+    shell(root, "mkdir d && echo x > d/x && echo y > y")
+    async with world(root) as one:
+        captured = await one.run("chmod 0 a.txt d && echo more >> y && chmod 0 y")
+        assert kinds(captured) == {"a.txt": "modified", "y": "modified: it cannot be read"}
+        assert captured.left_out == {"d/": "a folder that cannot be read", "y": "it cannot be read"}
+        (root / "d").chmod(0o755)
+        assert (await one.capture.before(None)).outside == ()
+
+
+@pytest.mark.parametrize("watched", [False, True])
+async def test_all_can_be_taken_back_after_the_person_pruned_their_repository(tmp_path: Path, watched: bool) -> None:
+    root = repository(tmp_path / "r")
+    async with world(root, watched=watched) as one:
+        held = files(root)
+        shell(root, "git -c user.name=a -c user.email=a@b commit -qm x --allow-empty")
+        captured = await one.run("rm a.txt && git -c user.name=a -c user.email=a@b commit -qam x")
+        shell(
+            root,
+            "git update-ref -d HEAD && rm .git/index && git reflog expire --expire=now --all && git gc -q --prune=now",
+        )
+        await one.undo(await one.record(captured))
+        assert files(root) == held
+
+
+async def test_a_look_that_is_cancelled_loses_nothing(tmp_path: Path) -> None:
+    root = repository(tmp_path / "r")
+    async with world(root, watched=True) as one:
+        for turns in range(1, 12, 2):
+            before = await one.capture.before(None)
+            (root / "a.txt").write_text(f"{turns}\n")
+            looking = asyncio.create_task(one.capture.after(before))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            looking.cancel()
+            await asyncio.wait({looking})
+            told = () if looking.cancelled() else looking.result().deltas
+            assert {delta.path for delta in (*told, *(await one.capture.before(None)).outside)} == {"a.txt"}
