@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agent.errors import Fault, ModelError
@@ -605,6 +605,7 @@ PARTS = st.one_of(
 @given(
     st.lists(PARTS, min_size=1, max_size=4), st.lists(st.integers(0, 400), max_size=30), st.sampled_from(["content", "reasoning"])
 )
+@example([":```json\n{}\n```<|im_end|>```", MARKED["a tag"], "|>"], [], "content")
 def test_words_give_the_same_answer_wherever_they_are_cut(parts: list[str], places: list[int], key: str) -> None:
     text = "".join(parts)
     whole = heard({key: text})

@@ -257,12 +257,13 @@ class Sieve:
     def _ticks(self, text: str, place: int, mark: re.Match[str]) -> int:
         """Decide on backticks: of a fence, in which nothing is a call but what has exact marks, or of a call in JSON."""
         size = len(mark[0])
-        if not self._line_blank:
-            if self._fence_line and size >= self._fence:
-                self._fence = 0
+        if not self._line_blank and not self._fence_line:
             return place
         if mark.end() == len(text) and self._open:
             return self._hold(text, place)
+        if not self._line_blank:
+            self._fence = 0 if size >= self._fence else self._fence
+            return place
         if self._fence:
             line = _REST_OF_LINE.match(text, mark.end()) if size >= self._fence else None
             if line is not None:
