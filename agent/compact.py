@@ -127,11 +127,11 @@ class Compact:
     def _longest(self, model: Model, size: int) -> int | None:
         """Return how long an answer there is room for, where that is less than what would be asked for anyway."""
         wanted = model.capabilities.answer
-        left = self.room(model).most - size
+        # A server that is asked for more than fits may refuse the request, so what the estimate may be off by is left too.
+        left = self.room(model).most - size * (105 if self._estimate.known(model.name) else 115) // 100
         if wanted is None or left >= wanted:
             return None
-        # In powers of two, so that requests stay the same from step to step.
-        return max(_LEAST_ANSWER, 1 << max(0, left.bit_length() - 1))
+        return max(_LEAST_ANSWER, left)
 
     async def _shorten(
         self, model: Model, reason: str, spend: Spend, *, hint: str = "", asked: bool = True, by_hand: bool = False
@@ -209,7 +209,7 @@ class Compact:
     async def _ask(self, model: Model, extra: list[Message], spend: Spend) -> str:
         """Ask with the history and what is added; empty where that does not fit, whatever is left out. Raises ModelError."""
         room = self.room(model)
-        goal = room.most - max(_LEAST_ANSWER, min(2048, room.window // 8))
+        goal = (room.most - max(_LEAST_ANSWER, min(2048, room.window // 8))) * 100 // 105
         for _ in range(2):
             messages = self._thinned(model, extra, goal)
             if messages is None:
