@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import os
+import re
 import struct
 import zlib
 from collections.abc import AsyncIterator
@@ -502,3 +503,19 @@ async def test_what_is_said_meanwhile_may_hold_a_picture(tmp_path: Path) -> None
     await session.close()
     assert steered == [True]
     assert model.asked[1].messages[-1] == Prompt("and this", (image,))
+
+
+async def test_a_model_that_the_person_says_can_see_is_shown_pictures_over_the_wire(
+    person: Person, server: ScriptedServer
+) -> None:
+    (person.root / "shot.png").write_bytes(drawn())
+    settings = person.home / ".config" / "jumar"
+    settings.mkdir(parents=True)
+    (settings / "config.toml").write_text("[overrides.'test-.*']\nimages = true\n")
+    server.script.extend([answer("", calls=[("read", {"path": "shot.png"})]), answer("done")])
+    ended = await person.trusted("-p", "what is this?", "--image", "shot.png")
+    assert (ended.code, ended.out) == (0, "done\n")
+    assert "PNG picture, 60×40" in ended.err
+    whole = json.dumps(server.bodies()[1]["messages"])
+    contents = re.findall(r'"data:image/png;base64,([^"]+)"', whole)
+    assert [colours(seen(Image("image/png", content))) for content in contents] == [("red", "blue")] * 2
