@@ -365,8 +365,12 @@ async def test_words_of_nothing_do_not_go_back_beside_thinking() -> None:
 
 
 async def test_blocks_that_all_have_one_index_are_told_apart_by_their_beginnings() -> None:
+    thought = block(0, {"type": "thinking", "thinking": "Hm."}, {"type": "signature_delta", "signature": "s"})
     calls = [block(0, {"type": "tool_use", "id": name, "name": "list", "input": {}}, {"partial_json": "{}"}) for name in "ab"]
-    assert [call.id for call in (await finished(events(*calls, stopped("tool_use")))).answer.calls] == ["a", "b"]
+    last = await finished(events(thought, *calls, stopped("tool_use")))
+    assert [call.id for call in last.answer.calls] == ["a", "b"]
+    assert last.answer.sealed
+    assert [one.get("id") for one in json.loads(last.answer.sealed.content)] == [None, "a", "b"]
 
 
 async def test_thinking_with_nothing_behind_it_does_not_go_back() -> None:
@@ -469,7 +473,7 @@ async def test_a_request_that_is_refused_in_every_form_fails_with_the_first_refu
         script = [failure(status, refusal("invalid_request_error", why))]
         async with ScriptedServer(script) as server, model_of(server) as model:
             assert isinstance([chunk async for chunk in model.stream(asking())][-1], Failed)
-            assert len(server.requests) == 1
+            assert len(server.heads) == 1
 
 
 async def test_a_stream_that_held_nothing_of_what_was_counted_is_asked_for_once_more_whole() -> None:
@@ -484,7 +488,7 @@ async def test_a_stream_that_held_nothing_of_what_was_counted_is_asked_for_once_
     async with ScriptedServer([events(started(), stopped("end_turn", output_tokens=2))]) as server, model_of(server) as model:
         last = [chunk async for chunk in model.stream(asking())][-1]
         assert isinstance(last, Finished)
-        assert (last.answer, len(server.requests)) == (Answer(""), 1)
+        assert (last.answer, len(server.heads)) == (Answer(""), 1)
 
 
 @pytest.mark.parametrize("end", ["", "/", "/v1", "/v1/", "/v1/messages"])
@@ -548,11 +552,13 @@ async def test_what_the_server_lists_is_what_is_known_of_its_model() -> None:
 
 
 def test_what_is_known_of_claude_by_its_name() -> None:
-    def known(model: str) -> Capabilities:
-        made: Model = AnthropicModel(Connection("https://api.anthropic.com", "k", "K", model, "anthropic"))
+    def known(model: str, window: int | None = None) -> Capabilities:
+        connection = Connection("https://api.anthropic.com", "k", "K", model, "anthropic", window=window)
+        made: Model = AnthropicModel(connection)
         return made.capabilities
 
     assert (known("claude-opus-5-5").window, known("claude-sonnet-4-5-20250929").window) == (1_000_000, 200_000)
+    assert (known("claude-opus-5-5").answer, known("claude-opus-5-5", 40_000).answer) == (64_000, 10_000)
     assert known("claude-haiku-4-5").price == Price(0.10, 1.00, 5.00, 1.25)
     assert known("claude-haiku-4-5").efforts == ("low", "medium", "high", "off")
     assert known("claude-opus-4-20250514").price == Price(1.50, 15.00, 75.00, 18.75)
