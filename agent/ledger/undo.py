@@ -67,8 +67,13 @@ class Undo:
             for delta in sorted(action.deltas, key=lambda delta: delta.before is not None)  # what goes makes room
             if not only or delta.path in only
         ]
-        held = {one.object for _, delta in wanted for one in (delta.before, delta.after) if one is not None and not delta.why}
-        contents = await self.blobs.get(held)
+        within = _taken_out_since(self._chain.links(), actions)
+        needed = [
+            other for action, delta in wanted for other in (delta, *within.get((action.id, delta.path), ())) if not other.why
+        ]
+        contents = await self.blobs.get(
+            {one.object for other in needed for one in (other.before, other.after) if one is not None}
+        )
         folders = sorted({folder for action in actions for folder in action.folders}, key=lambda one: -one.count("/"))
         now: dict[str, Thing | None] = {}
         then: dict[str, Thing | None] = {}
@@ -79,6 +84,9 @@ class Undo:
             if delta.why or path in conflicts:
                 continue
             before, after = _thing(delta.before, contents), _thing(delta.after, contents)
+            for other in within.get((action.id, path), ()):
+                was, became = _thing(other.before, contents), _thing(other.after, contents)
+                before, after = [await self._without(thing, became, was) for thing in (before, after)]
             if path not in now:
                 try:
                     now[path] = self._look(path, then, folders)
@@ -102,6 +110,11 @@ class Undo:
         )
         unheld = tuple(dict.fromkeys((delta.path, delta.why) for _, delta in wanted if delta.why))
         return Plan(tuple(actions), steps, tuple(conflicts.values()), unheld, tuple(folders))
+
+    async def _without(self, thing: Thing | None, after: Thing | None, before: Thing | None) -> Thing | None:
+        """Return what a file was like, or would have been like without a change that was taken out since."""
+        taken = await self._merging.taken_out(thing, after, before)
+        return thing if isinstance(taken, Clash) else taken
 
     def _look(self, path: str, then: Mapping[str, Thing | None], folders: Collection[str]) -> Thing | None:
         """Look at a path; a folder that goes with all that is in it is as good as nothing there."""
@@ -235,13 +248,38 @@ class Undo:
         return None if thing is None else Held(self.blobs.put(thing.content), thing.mode)
 
 
-def undone(links: Iterable[Link]) -> set[str]:
+def undone(links: Sequence[Link]) -> set[str]:
     """Return the ids of the actions that are taken back, whole, and were not brought back since."""
-    gone: set[str] = set()
-    for link in reversed(list(links)):
-        if link.action.id not in gone and not link.action.only:
-            gone.update(link.action.undoes)
-    return gone
+    return {action_id for action_id, (_, only) in _takers(links).items() if not only}
+
+
+def _takers(links: Sequence[Link]) -> dict[str, tuple[int, tuple[str, ...]]]:
+    """Return what takes actions back: by their ids, its position, and the paths where it is not all of them."""
+    found: dict[str, tuple[int, tuple[str, ...]]] = {}
+    for position in reversed(range(len(links))):
+        action = links[position].action
+        if found.get(action.id, (0, (".",)))[1]:  # it was not taken back itself
+            for action_id in action.undoes:
+                found.setdefault(action_id, (position, action.only))
+    return found
+
+
+def _taken_out_since(links: Sequence[Link], actions: Iterable[Action]) -> dict[tuple[str, str], list[Delta]]:
+    """Return, by action and path, which earlier changes were in what it found and were taken out later, the newest first.
+
+    What an action found was made by those before it; where one of these is taken back, it must not come back with this one.
+    """
+    takers = _takers(links)
+    positions = {link.action.id: position for position, link in enumerate(links)}
+    found: dict[tuple[str, str], list[Delta]] = {}
+    for action in actions:
+        own = positions.get(action.id, len(links))
+        for link in reversed(links[:own]):
+            position, only = takers.get(link.action.id, (-1, ()))
+            for delta in link.action.deltas if position > own else ():
+                if not delta.why and (not only or delta.path in only):
+                    found.setdefault((action.id, delta.path), []).append(delta)
+    return found
 
 
 def _above(path: str) -> Iterator[str]:
