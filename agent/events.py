@@ -290,7 +290,7 @@ class ActionRecorded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionsUndone:
-    """Actions were taken back or brought back, by whatever process; `told` is what the model learns of it, `head` its seal."""
+    """Actions were taken back or brought back, by whatever process. `told` is what the model learns of it, with `step`."""
 
     settled: ClassVar[bool] = True
     type: Literal["actions.undone"] = "actions.undone"
@@ -298,7 +298,8 @@ class ActionsUndone:
     title: str
     undoes: tuple[str, ...]
     files: tuple[ActionFile, ...]
-    head: str
+    seal: str
+    step: int
     told: str
 
 

@@ -6,22 +6,25 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 from typing import Any
 
 from pydantic import ValidationError
 
-from agent.blocks import Block
+from agent.blocks import Block, TextBlock
 from agent.errors import ToolFailure
 from agent.events import CallStatus, Event, Repaired, ToolFinished, ToolProgressed, ToolStarted
 from agent.gate import Gate, fingerprint
 from agent.messages import Call
 from agent.policy import Decision, Question
+from agent.record import About, Recorder
 from agent.tool import AnyTool, Arguments, Context, Effect, Result
 from agent.workspace.contract import Place, Workspace
 
 _LARGEST_ARGUMENTS = 4 << 20
 _MORE = "More stood after the arguments' object; it was left out. Send one object a call."
 _LARGEST_REPLY = 100_000
+_MOST_LOSSES = 8  # paths that are not captured and are named to who is asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,7 @@ class Execute:
         ask: Callable[[str, str, tuple[str, ...]], Awaitable[str]],
         before_change: Callable[[], Awaitable[None]],
         longest: int = _LARGEST_REPLY,
+        recorder: Recorder | None = None,
     ) -> None:
         self._tools = tools
         self._offered = offered(tools, attended=gate.attended)
@@ -74,6 +78,7 @@ class Execute:
         self._ask = ask
         self._before_change = before_change
         self._longest = longest  # characters of a reply
+        self._recorder = recorder
 
     async def run(self, calls: tuple[Call, ...], remarks: Mapping[str, str], step: int, *, pictures: bool) -> list[CallStatus]:
         """Give every call of a step its reply, as an event, and return how they ended; `remarks` are added to the replies.
@@ -177,14 +182,22 @@ class Execute:
             refusal = await self._pass(item, question, context)
             if refusal is not None:
                 return finish("denied", Result(refusal))
-            if item.effect is not Effect.READ:
-                await self._before_change()
-            self._tell(ToolStarted(call_id=item.call.id, tool=item.call.name, subject=item.subject, effect=item.effect))
-            return finish("done", await item.tool.run(item.arguments, context))
+            if item.effect is Effect.READ or self._recorder is None:
+                return finish("done", await self._run(item, context))
+            files = None if item.effect is Effect.EXEC else tuple(path.real for path in located.values())
+            about = About(item.call.id, item.call.name, item.subject, files)
+            return finish("done", await self._recorder.around(about, partial(self._run, item, context)))
         except ToolFailure as failure:
             return finish("failed", Result(str(failure)))
         except OSError as error:
             return finish("failed", Result(f"{item.call.name} failed: {error}"))
+
+    async def _run(self, item: Parsed, context: Context) -> Result:
+        if item.effect is not Effect.READ:
+            await self._before_change()
+        self._tell(ToolStarted(call_id=item.call.id, tool=item.call.name, subject=item.subject, effect=item.effect))
+        result: Result = await item.tool.run(item.arguments, context)
+        return result
 
     async def _pass(self, item: Parsed, question: Question, context: Context) -> str | None:
         """Take a call through the gate; return the words of a refusal, or None where it may run."""
@@ -194,7 +207,7 @@ class Execute:
         digest = ""
         while True:
             # Only what a person is asked about is looked at before it may be: a preview reads files, and its failure is told.
-            blocks = await self._preview(item, question, context) if expected is Decision.ASK else ()
+            blocks = (*await self._preview(item, question, context), *self._losses(item)) if expected is Decision.ASK else ()
             now = fingerprint(item.call.name, item.arguments.model_dump_json(), str(self._workspace.cwd), blocks)
             if now == digest:
                 return None
@@ -207,6 +220,15 @@ class Execute:
                 )
             if decided.by != "person":
                 return None
+
+    def _losses(self, item: Parsed) -> tuple[Block, ...]:
+        """Say what a command could change that could not be undone."""
+        left_out = self._recorder.coverage() if self._recorder is not None and item.effect is Effect.EXEC else {}
+        if not left_out:
+            return ()
+        lines = [f"{path} ({why})" for path, why in islice(left_out.items(), _MOST_LOSSES)]
+        more = [f"and {len(left_out) - _MOST_LOSSES} more"] if len(left_out) > _MOST_LOSSES else []
+        return (TextBlock("\n".join(["Not captured, so what it does to these could not be undone:", *lines, *more])),)
 
     async def _preview(self, item: Parsed, question: Question, context: Context) -> tuple[Block, ...]:
         try:

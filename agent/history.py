@@ -6,6 +6,7 @@ from itertools import takewhile
 
 from agent.deeds import Deeds
 from agent.events import (
+    ActionsUndone,
     Compacted,
     Event,
     ModelAnswered,
@@ -58,7 +59,7 @@ class History:
     _beginnings: list[Beginning] = field(default_factory=list)
     _open: dict[str, Call] = field(default_factory=dict)
     _replies: dict[str, Reply] = field(default_factory=dict)
-    _steered: list[Steered] = field(default_factory=list)
+    _due: list[Steered | ActionsUndone] = field(default_factory=list)  # what the model is yet to be told
 
     def apply(self, event: Event) -> None:
         """Take one event in."""
@@ -70,8 +71,8 @@ class History:
                 prompt = f"{event.preface}\n\n{event.prompt}" if event.preface else event.prompt
                 self.said.append(Said(len(self.whole), event.prompt, event.preface, event.by == "check"))
                 self._add(Prompt(prompt, event.images))
-            case Steered():
-                self._steered.append(event)
+            case Steered() | ActionsUndone():
+                self._due.append(event)
             case ModelAnswered():
                 self._close()
                 self._deliver(event.step)
@@ -176,7 +177,7 @@ class History:
 
     def steered(self) -> bool:
         """Whether the person said something that the model was not told yet."""
-        return bool(self._steered)
+        return any(isinstance(event, Steered) for event in self._due)
 
     def deliver(self) -> None:
         """Put what the person said meanwhile before the next request."""
@@ -184,11 +185,14 @@ class History:
 
     def _deliver(self, step: int | None) -> None:
         """Deliver what is due with a step; None: all. What was said first is told first."""
-        due = list(takewhile(lambda event: step is None or event.step <= step, self._steered))
-        del self._steered[: len(due)]
+        due = list(takewhile(lambda event: step is None or event.step <= step, self._due))
+        del self._due[: len(due)]
         for event in due:
-            self.said.append(Said(len(self.whole), event.text))
-            self._add(Prompt(event.text, event.images))
+            if isinstance(event, Steered):
+                self.said.append(Said(len(self.whole), event.text))
+                self._add(Prompt(event.text, event.images))
+            else:
+                self._add(Prompt(event.told))
 
 
 def thinned(messages: Iterable[Message], dropped: frozenset[str], *, pictures: bool) -> list[Message]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from agent.ask import Asked, Patience, Pause, Words, ask
@@ -41,12 +41,14 @@ class Loop:
         history: History,
         tell: Callable[[Event], None],
         patience: Patience,
+        news: Callable[[], Awaitable[None]],
     ) -> None:
         self._models = models
         self._left = list(models)  # that may still be asked in this turn, the one that is asked first
         self._execute = execute
         self._history = history
         self._tell = tell
+        self._news = news  # tells what the model should know with its next step
         self._pause = Pause(patience)
         self._compact = Compact(words, history, tell, self._pause)
         self.asking = False
@@ -93,6 +95,7 @@ class Loop:
                 return "limit", _last_words(history), "the limit of steps was reached"
             if limits.tokens is not None and spent.usage.prompt + spent.usage.completion >= limits.tokens:
                 return "limit", _last_words(history), "the limit of tokens was reached"
+            await self._news()
             history.deliver()
             asked = await self._ask(spent)
             spent.add(asked.event.usage, asked.event.cost)

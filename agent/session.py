@@ -2,13 +2,13 @@
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from agent.ask import Patience, Words
 from agent.blocks import Image
-from agent.errors import ModelError
+from agent.errors import ModelError, UsageError
 from agent.events import (
     Event,
     QuestionAsked,
@@ -23,10 +23,15 @@ from agent.events import (
 from agent.execute import Execute, offered
 from agent.gate import Answered, Gate
 from agent.history import History
+from agent.ledger.capture import Capture
+from agent.ledger.ledger import Ledger, Listed
+from agent.ledger.merge import Preference
+from agent.ledger.undo import Plan
 from agent.log import Log, Opened
 from agent.loop import Limits, Loop
 from agent.model import Model, ToolOffer
 from agent.policy import Mode, Rule
+from agent.record import Recorder
 from agent.schema import parameters
 from agent.tool import AnyTool
 from agent.workspace.contract import Workspace
@@ -36,7 +41,7 @@ _NOBODY = "(Nobody is there any more to answer.)"
 
 
 async def _nothing() -> None:
-    """Capture nothing before a change."""
+    """Do nothing."""
 
 
 def _described(tool: AnyTool, *, brief: bool) -> str:
@@ -62,6 +67,8 @@ class Setting:
     longest: int = 100_000  # characters of a reply to a call
     patience: Patience = field(default_factory=Patience)
     before_change: Callable[[], Awaitable[None]] = _nothing
+    ledger: Ledger | None = None  # without one nothing is recorded, and nothing can be undone
+    capture: Capture | None = None
 
 
 class Session:
@@ -78,17 +85,28 @@ class Session:
         self._questions: dict[str, asyncio.Future[str]] = {}
         self._left = False
         self._gate = Gate(setting.mode, setting.rules, self.tell, person=setting.person)
+        self._recorder: Recorder | None = None
+        if setting.ledger is not None and setting.capture is not None:
+            self._recorder = Recorder(setting.ledger, setting.capture, log.id, self.tell, self._due)
         execute = Execute(
-            setting.tools, setting.workspace, self._gate, self.tell, self._ask, setting.before_change, setting.longest
+            setting.tools,
+            setting.workspace,
+            self._gate,
+            self.tell,
+            self._ask,
+            setting.before_change,
+            setting.longest,
+            self._recorder,
         )
         tools = offered(setting.tools, attended=setting.person)
         offers = tuple(
             ToolOffer(name, _described(tool, brief=setting.brief), parameters(tool.arguments)) for name, tool in tools.items()
         )
         words = Words(setting.system, offers, log.id, setting.effort)
-        self._loop = Loop(setting.models, words, execute, self._history, self.tell, setting.patience)
+        news = self._recorder.news if self._recorder is not None else _nothing
+        self._loop = Loop(setting.models, words, execute, self._history, self.tell, setting.patience, news)
         for event in found.events if found else ():
-            self._history.apply(event)
+            self._take_in(event)
         self.tell(
             SessionStarted(
                 version=setting.version,
@@ -111,8 +129,13 @@ class Session:
         line = b""
         if event.settled:
             line = self._log.append(event)
-            self._history.apply(event)
+            self._take_in(event)
         self._listen(event, line)
+
+    def _take_in(self, event: Event) -> None:
+        self._history.apply(event)
+        if self._recorder is not None:
+            self._recorder.hear(event)
 
     def _recover(self) -> None:
         """Close what a killed process left open: no call is run twice, and the model learns what is unknown."""
@@ -146,7 +169,7 @@ class Session:
         preface = "" if self._history.turn else self._setting.preface
         by: Literal["person", "check"] = "check" if by_check else "person"
         self.tell(TurnStarted(turn=self._history.turn + 1, prompt=prompt, preface=preface, by=by, images=images))
-        self._running = running = asyncio.create_task(self._loop.turn(limits or Limits()))
+        self._running = running = asyncio.create_task(self._turn(limits or Limits()))
         outer: asyncio.CancelledError | None = None
         while not running.done():
             try:
@@ -163,12 +186,21 @@ class Session:
             raise outer
         return stopped if running.cancelled() else running.result()
 
+    async def _turn(self, limits: Limits) -> TurnFinished:
+        if self._recorder is not None:
+            await self._recorder.border()
+        return await self._loop.turn(limits)
+
     def steer(self, text: str, images: tuple[Image, ...] = ()) -> bool:
         """Say more while a turn runs; it reaches the model with the next step. False where no turn runs."""
         if self._running is None or self._running.done():
             return False
-        self.tell(Steered(text=text, step=self._history.step + (2 if self._loop.asking else 1), images=images))
+        self.tell(Steered(text=text, step=self._due(), images=images))
         return True
+
+    def _due(self) -> int:
+        """Return the step with which the model learns of what happens now."""
+        return self._history.step + (2 if self._loop.asking else 1)
 
     def decide(self, call_id: str, answered: Answered) -> bool:
         """Answer an approval; False where none of that id waits."""
@@ -184,6 +216,36 @@ class Session:
     def hurry(self) -> bool:
         """Try the request again at once that waits to be; False where none waits."""
         return self._loop.hurry()
+
+    async def undo(
+        self, ids: Sequence[str], *, only: Collection[str] = (), preference: Preference = "", interrupt: bool = False
+    ) -> Plan:
+        """Take actions back, all or, where there is a conflict, none. Raises JumarError.
+
+        It waits for a call that acts, or interrupts the turn. The model learns of it with its next step.
+        """
+        return await self._take_back(lambda ledger: ledger.take_back(ids, "undo", only=only, preference=preference), interrupt)
+
+    async def rewind(self, action_id: str, *, preference: Preference = "", interrupt: bool = False) -> Plan:
+        """Take back an action and all later ones."""
+        return await self._take_back(
+            lambda ledger: ledger.take_back(ledger.later(action_id), "rewind", preference=preference), interrupt
+        )
+
+    async def redo(self, *, preference: Preference = "", interrupt: bool = False) -> Plan:
+        """Bring back what was taken back last."""
+        return await self._take_back(
+            lambda ledger: ledger.take_back([ledger.to_redo()], "redo", preference=preference), interrupt
+        )
+
+    async def _take_back(self, work: Callable[[Ledger], Awaitable[tuple[Plan, Listed | None]]], interrupt: bool) -> Plan:
+        if self._recorder is None:
+            raise UsageError("nothing is recorded in this session, so nothing can be undone")
+        if interrupt and self._running is not None:
+            self._running.cancel()
+            await asyncio.wait({self._running})
+        plan, _ = await self._recorder.take_back(work)
+        return plan
 
     async def compact(self, hint: str = "") -> str:
         """Shorten what the model is told, between turns; return why not, where it cannot be. `hint` is for the note."""
@@ -226,6 +288,8 @@ class Session:
         """End every process and give the log back."""
         self.cancel()
         await self._setting.workspace.close()
+        if self._recorder is not None:
+            self._recorder.close()
         for model in self._setting.models:
             await model.close()
         self._log.close()

@@ -19,9 +19,11 @@ from agent.context import environment as surroundings
 from agent.context import instructions
 from agent.errors import UsageError
 from agent.events import Event, TurnStarted, Warned
+from agent.ledger.capture import Capture
+from agent.ledger.ledger import Ledger
 from agent.ledger.span import Span
 from agent.ledger.store import Store
-from agent.log import Log, Opened, new_id, sessions
+from agent.log import Log, Opened, new_id, now, sessions
 from agent.loop import Limits
 from agent.model import Model
 from agent.policy import Decision, Mode, Rule, permits
@@ -99,11 +101,11 @@ class Headless:
         self._images = await shown(options.images)
         rules = _rules(options, settings, tools)
         mode = Mode(options.mode or settings.mode)
-        folder, ledger = place.sessions, place.ledger
+        folder, kept = place.sessions, place.ledger
         if options.ephemeral:
             folder = Path(tempfile.mkdtemp(prefix="jumar-"))
             given_back.callback(shutil.rmtree, folder, ignore_errors=True)
-            ledger = folder / "ledger"
+            kept = folder / "ledger"
         status = Git(root).start_status()
         given_back.callback(status.collect, 0)
         models, warnings, keys = ((model,), (), ()) if model else await self._connect(settings, place)
@@ -126,7 +128,8 @@ class Headless:
             hidden=(place.config, place.state),
             environment=without(self._environment, hidden, keys),
         )
-        span = Span(Store(ledger, root))
+        store = Store(kept, root)
+        span = Span(store)
         person = options.prompts is None
         preface = ""
         if found is None or not any(isinstance(event, TurnStarted) for event in found.events):
@@ -149,6 +152,8 @@ class Headless:
             person=person,
             effort=options.effort or settings.effort or "",
             before_change=span.begin,
+            ledger=Ledger(store.bare, root, now),
+            capture=Capture(store),
         )
         limits = Limits(options.max_steps, options.max_tokens, options.seconds)
         wanted = Wanted(limits, options.verify, schema, options.patch, options.output_file, expected)

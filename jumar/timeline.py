@@ -15,6 +15,7 @@ from agent.code.diff import diff
 from agent.errors import JumarError, UsageError
 from agent.events import ActionRecorded
 from agent.ledger.action import Action, Delta
+from agent.ledger.bare import Bare
 from agent.ledger.ledger import Ledger, Listed
 from agent.ledger.retention import BYTES, DAYS
 from agent.log import events_of, now, sessions
@@ -40,7 +41,8 @@ def ledger_at(cwd: str) -> Ledger:
     """Return the ledger of the work tree of a folder. Raises UsageError."""
     if not Path(cwd).is_dir():
         raise UsageError(f"-C {cwd!r} is no folder")
-    return Ledger(home(os.environ).ledger, tree_root(Path(cwd)), now)
+    root = tree_root(Path(cwd))
+    return Ledger(Bare(home(os.environ).ledger, root), root, now)
 
 
 def actions(arguments: Sequence[str]) -> int:

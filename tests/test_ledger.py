@@ -11,6 +11,7 @@ import pytest
 
 from agent.errors import UsageError
 from agent.ledger.action import Action, ActionKind, Delta, Held, plain
+from agent.ledger.bare import Bare
 from agent.ledger.blobs import Blobs
 from agent.ledger.ledger import Ledger, Listed, refuse_conflicts
 from agent.workspace.tree import Thing
@@ -36,7 +37,7 @@ class Kept:
         (self.root / "a").write_text("a\n")
         git(self.root, "add", "-A")
         git(self.root, "commit", "-qm", "begin")
-        self.ledger = Ledger(folder / "ledger", self.root, moments())
+        self.ledger = Ledger(Bare(folder / "ledger", self.root), self.root, moments())
 
     async def wrote(self, path: str, text: str | None, kind: ActionKind = "call", session: str = "s") -> Listed:
         tree = self.ledger.tree
@@ -140,7 +141,7 @@ async def test_a_crash_in_an_undo_is_ended_by_whoever_comes_next(kept: Kept) -> 
     path = kept.ledger.bare.folder / "actions"
     path.write_bytes(path.read_bytes().splitlines(keepends=True)[0])
     (kept.ledger.bare.folder / "undo.json").write_text(json.dumps({"action": plain(done.action), "folders": []}))
-    again = Ledger(kept.ledger.bare.folder.parent, kept.root, moments())
+    again = Ledger(Bare(kept.ledger.bare.folder.parent, kept.root), kept.root, moments())
     await again.stats()
     assert [one.action.kind for one in again.actions()] == ["call", "undo"]
 
@@ -185,7 +186,7 @@ async def test_the_audit_knows_what_sessions_speak_of(kept: Kept) -> None:
 
 
 async def test_two_ledgers_of_one_workspace_number_their_actions_together(kept: Kept) -> None:
-    other = Ledger(kept.ledger.bare.folder.parent, kept.root, moments())
+    other = Ledger(Bare(kept.ledger.bare.folder.parent, kept.root), kept.root, moments())
     await kept.wrote("b", "b\n")
     await other.take_back(["1"], "undo")
     await kept.wrote("c", "c\n")

@@ -42,10 +42,10 @@ class Listed:
 
 
 class Ledger:
-    """The actions of the workspace at `root`, kept in a store below `folder`. `now` tells the time as records write it."""
+    """The actions of the workspace at `root`, kept in a bare repository. `now` tells the time as records write it."""
 
-    def __init__(self, folder: Path, root: Path, now: Callable[[], str]) -> None:
-        self.bare = Bare(folder, root)
+    def __init__(self, bare: Bare, root: Path, now: Callable[[], str]) -> None:
+        self.bare = bare
         self.root = root
         self.tree = Tree(root)
         self._now = now

@@ -1,0 +1,250 @@
+"""Owns recording what calls change: a look before, a look after, a record in the ledger; and what others did meanwhile."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from agent.errors import JumarError, ToolFailure
+from agent.events import ActionFile, ActionRecorded, ActionsUndone, ApprovalDecided, Event, ModelAnswered, TurnStarted, Warned
+from agent.ledger.action import Action, Delta
+from agent.ledger.capture import Before, Capture, Captured
+from agent.ledger.ledger import Ledger, Listed
+from agent.safe import mended
+
+_MOST_FILES = 200  # of an action that are told in an event
+_MOST_TOLD = 20  # files of an undo that the model is told by name
+_FIRST_WORDS = 2000  # characters of a prompt that a record keeps
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a record says of a call. `files` are those that it may touch; None stands for: any."""
+
+    call_id: str
+    tool: str
+    title: str
+    files: tuple[Path, ...] | None
+
+
+class Recorder:
+    """Records one session's calls, one after the other."""
+
+    def __init__(
+        self, ledger: Ledger, capture: Capture, session: str, tell: Callable[[Event], None], due: Callable[[], int]
+    ) -> None:
+        self._ledger = ledger
+        self._capture = capture
+        self._session = session
+        self._tell = tell
+        self._due = due  # the step with which the model learns of what happens now
+        self._acting = asyncio.Lock()  # held while a call acts, and while something is taken back
+        self._turn = 0
+        self._step = 0
+        self._prompt = ""
+        self._model = ""
+        self._allowed: dict[str, ApprovalDecided] = {}
+        self._head = ""  # of the last record that this session knows
+        self._warned = False
+        self._looked = False  # at all of the workspace: a command ran
+
+    def hear(self, event: Event) -> None:
+        """Take in an event of the session, also of one that is gone on with."""
+        match event:
+            case TurnStarted():
+                self._turn, self._prompt = event.turn, event.prompt[:_FIRST_WORDS]
+            case ModelAnswered():
+                self._step, self._model = event.step, event.model
+            case ApprovalDecided(allowed=True):
+                self._allowed[event.call_id] = event
+            case ActionRecorded():
+                self._head = event.seal
+            case ActionsUndone():
+                self._head = event.seal
+            case _:
+                pass
+
+    async def around(self, about: About, run: Callable[[], Awaitable[T]]) -> T:
+        """Run a call, and record what it changed however it ends. Raises ToolFailure where what it may lose cannot be kept."""
+        async with self._acting:
+            before = await self._before(about)
+            status = "failed"
+            try:
+                result = await run()
+                status = "done"
+            except asyncio.CancelledError:
+                status = "cancelled"
+                raise
+            finally:
+                await _to_its_end(self._after(before, about, status))
+            return result
+
+    def coverage(self) -> dict[str, str]:
+        """Return what of the workspace is not held, and why: what a command does to it cannot be undone."""
+        return self._capture.coverage()
+
+    async def border(self) -> None:
+        """Look at everything between turns, where a command ran before, and record what changed outside of any call."""
+        async with self._acting:
+            if self._looked:
+                with suppress(JumarError):
+                    await self._outside(await self._capture.border())
+
+    async def news(self) -> None:
+        """Tell what was taken back or brought back, by whomever, since this session looked at the ledger last."""
+        try:
+            fresh = self._ledger.since(self._head) if self._head else []
+            self._head = self._head or self._ledger.head()
+        except JumarError as error:
+            self._warn(str(error))
+            return
+        for link in fresh:
+            if link.action.undoes:
+                self._capture.told(link.action.deltas)
+                self._tell(_undone(link.action, link.seal, self._due()))
+            else:
+                self._head = link.seal
+
+    async def take_back(self, work: Callable[[Ledger], Awaitable[T]]) -> T:
+        """Do something with the ledger while no call acts, then tell what was taken back."""
+        async with self._acting:
+            await self.news()
+            done = await work(self._ledger)
+            await self.news()
+            return done
+
+    def close(self) -> None:
+        """Watch no longer."""
+        self._capture.close()
+
+    async def _before(self, about: About) -> tuple[Before | None, tuple[Path, ...]]:
+        """Look before a call; return also the files of it that no record can hold."""
+        files = about.files
+        if files is None:
+            before = await self._capture.before(None)
+            self._looked = True
+            if before.fault:
+                self._warn(f"what commands change cannot be undone here: {before.fault}")
+            return before, ()
+        inside = tuple(file for file in files if file.is_relative_to(self._ledger.root))
+        try:
+            return await self._capture.before(inside) if inside else None, tuple(set(files) - set(inside))
+        except JumarError as error:
+            raise ToolFailure(f"Not run, because what it changes could not be undone: {error}.") from error
+
+    async def _after(self, held: tuple[Before | None, tuple[Path, ...]], about: About, status: str) -> None:
+        before, elsewhere = held
+        try:
+            captured = await self._capture.after(before) if before is not None else Captured()
+            await self._outside(captured)
+            left_out = dict(captured.left_out) | {str(file): "outside the workspace" for file in elsewhere}
+            allowed = self._allowed.pop(about.call_id, None)
+            listed = await self._ledger.record(
+                Action(
+                    id="",
+                    kind="call",
+                    ts="",
+                    session=self._session,
+                    turn=self._turn,
+                    step=self._step,
+                    call_id=about.call_id,
+                    tool=about.tool,
+                    title=mended(about.title),
+                    status=status,
+                    prompt=mended(self._prompt),
+                    model=self._model,
+                    approved_by=allowed.by if allowed else "policy",
+                    rule=allowed.rule if allowed else "",
+                    deltas=captured.deltas,
+                    folders=captured.folders,
+                    left_out=left_out,
+                    repository=captured.repository,
+                )
+            )
+        except JumarError as error:
+            self._warn(f"what {about.tool} changed is not in the ledger and cannot be undone: {error}")
+            return
+        if listed is not None:
+            self._tell(_recorded(listed, about))
+
+    async def _outside(self, captured: Captured) -> None:
+        await self._ledger.record(
+            Action(
+                id="",
+                kind="outside",
+                ts="",
+                session=self._session,
+                turn=self._turn,
+                deltas=captured.outside,
+                folders=captured.outside_folders,
+            )
+        )
+
+    def _warn(self, text: str) -> None:
+        if not self._warned:
+            self._warned = True
+            self._tell(Warned(text=text))
+
+
+def _recorded(listed: Listed, about: About) -> ActionRecorded:
+    action = listed.action
+    return ActionRecorded(
+        action=action.id,
+        seal=listed.seal,
+        call_id=about.call_id,
+        tool=about.tool,
+        title=action.title,
+        files=_files(action),
+        not_captured={mended(path): why for path, why in action.left_out.items()},
+    )
+
+
+def _files(action: Action) -> tuple[ActionFile, ...]:
+    return tuple(
+        ActionFile(path=mended(one.path), kind=one.kind, added=one.added, removed=one.removed, captured=not one.why)
+        for one in action.deltas[:_MOST_FILES]
+    )
+
+
+def _undone(action: Action, seal: str, step: int) -> ActionsUndone:
+    back = "brought back" if action.kind == "redo" else "taken back"
+    lines = [f"{mended(delta.path)}: {_now(delta)}" for delta in action.deltas[:_MOST_TOLD]]
+    if len(action.deltas) > _MOST_TOLD:
+        lines.append(f"and {len(action.deltas) - _MOST_TOLD} files more")
+    told = (
+        f"(Not the person's words: the ledger tells you that changes were {back} since you last looked: {action.title}. "
+        "What you saw of these files before no longer holds; read them again before you rely on them, and do not redo the "
+        "change unless you are asked to.)"
+    )
+    return ActionsUndone(
+        action=action.id,
+        title=action.title,
+        undoes=action.undoes,
+        files=_files(action),
+        seal=seal,
+        step=step,
+        told="\n".join([told, *lines]),
+    )
+
+
+def _now(delta: Delta) -> str:
+    if delta.after is None:
+        return "is gone"
+    return "is there again" if delta.before is None else f"was changed, +{delta.added} -{delta.removed} lines"
+
+
+async def _to_its_end(work: Awaitable[None]) -> None:
+    """Await work that a cancel must not cut short; the cancel is passed on when it is done."""
+    task = asyncio.ensure_future(work)
+    cancelled = False
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            cancelled = True
+    task.result()
+    if cancelled:
+        raise asyncio.CancelledError

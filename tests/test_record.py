@@ -1,0 +1,267 @@
+"""What a session records of its calls, what is taken back while it runs, and what the model learns of it."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.ask import Patience
+from agent.config import Connection
+from agent.errors import UsageError
+from agent.events import ActionRecorded, ActionsUndone, ApprovalAsked, Event, ToolFinished, ToolProgressed, Warned
+from agent.gate import Answered
+from agent.history import fold, is_valid
+from agent.ledger.bare import Bare
+from agent.ledger.capture import Capture
+from agent.ledger.ledger import Ledger
+from agent.ledger.store import Store
+from agent.log import Log, now
+from agent.policy import Mode
+from agent.providers.openai import OpenAIModel
+from agent.session import Session, Setting
+from agent.workspace.local import LocalWorkspace
+from jumar.wiring import find_tools
+from tests.fakes import Response, ScriptedServer, answer
+from tests.repositories import git, repository
+
+
+class Bench:
+    """A session with a ledger, in a repository, against a scripted server."""
+
+    def __init__(self, folder: Path, server: ScriptedServer) -> None:
+        self.folder, self.server = folder, server
+        self.root = folder / "ws"
+        repository(self.root)
+        (self.root / "a.py").write_text("one\n")
+        self.events: list[Event] = []
+        self.when: Callable[[Event], object] = lambda event: None
+        self.session = self.opened()
+
+    def opened(self, **more: Any) -> Session:
+        def listen(event: Event, line: bytes) -> None:
+            self.events.append(event)
+            self.when(event)
+
+        store = Store(self.folder / "ledger", self.root)
+        setting = Setting(
+            models=(OpenAIModel(Connection(self.server.base_url, "k", "K", "m")),),
+            workspace=LocalWorkspace(self.root, self.root, spill=self.folder / "spill", environment=os.environ),
+            tools=find_tools(),
+            system="system",
+            preface="",
+            version="0",
+            patience=Patience(base=0.0),
+            ledger=Ledger(store.bare, self.root, now),
+            capture=Capture(store),
+            **{"mode": Mode.YOLO, **more},
+        )
+        logs = self.folder / "sessions"
+        path = next(iter(logs.glob("*.jsonl")), None) if logs.exists() else None
+        if path is None:
+            return Session(setting, Log.create(logs, "s"), listen)
+        log, found = Log.open(path)
+        return Session(setting, log, listen, found)
+
+    async def turn(self, *script: Response, prompt: str = "go") -> None:
+        self.server.script.extend(script)
+        await asyncio.wait_for(self.session.turn(prompt), 30)
+
+    def records(self) -> list[ActionRecorded]:
+        return [event for event in self.events if isinstance(event, ActionRecorded)]
+
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger as another process sees it."""
+        return Ledger(Bare(self.folder / "ledger", self.root), self.root, now)
+
+    def asked(self) -> list[str]:
+        """Return what the model was told in the last request, message by message."""
+        return [str(message.get("content")) for message in self.server.bodies()[-1]["messages"]]
+
+
+@pytest.fixture
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    async with ScriptedServer() as server:
+        made = Bench(tmp_path, server)
+        yield made
+        await made.session.close()
+        assert is_valid(fold(made.events).messages)
+
+
+def edit(new: str = "two") -> tuple[str, dict[str, str]]:
+    return ("write", {"path": "new.py", "content": f"{new}\n"})
+
+
+def run(command: str) -> tuple[str, dict[str, str]]:
+    return ("shell", {"command": command})
+
+
+async def test_what_a_call_changed_is_recorded_with_who_let_it_and_where_it_came_from(bench: Bench) -> None:
+    await bench.turn(answer(calls=[edit(), run("echo x >> a.py; mkdir d; echo y > d/z")]), answer("Done."), prompt="do it")
+    wrote, ran = bench.records()
+    assert [(file.path, file.kind, file.added, file.captured) for file in ran.files] == [
+        ("a.py", "modified", 1, True),
+        ("d/z", "created", 1, True),
+    ]
+    one = bench.ledger.find(wrote.action)
+    action = one.action
+    assert (action.session, action.turn, action.step, action.tool, action.title) == ("s", 1, 1, "write", "new.py")
+    assert (action.prompt, action.model, action.approved_by, one.seal) == ("do it", "scripted", "policy", wrote.seal)
+    order = [type(event).__name__ for event in bench.events if isinstance(event, ActionRecorded | ToolFinished)]
+    assert order == ["ActionRecorded", "ToolFinished"] * 2
+
+
+async def test_a_call_that_changed_nothing_is_no_action(bench: Bench) -> None:
+    await bench.turn(answer(calls=[run("true"), ("read", {"path": "a.py"})]), answer("Done."))
+    assert bench.records() == []
+    assert bench.ledger.actions() == ()
+
+
+async def test_a_command_that_fails_or_is_stopped_is_recorded_all_the_same(bench: Bench) -> None:
+    await bench.turn(answer(calls=[run("echo x > b.py; exit 3")]), answer("Done."))
+    bench.when = lambda event: bench.session.cancel() if isinstance(event, ToolProgressed) else None
+    await bench.turn(answer(calls=[run("echo x > c.py; echo ready; sleep 60")]))
+    assert [bench.ledger.find(record.action).action.status for record in bench.records()] == ["done", "cancelled"]
+    assert [record.files[0].path for record in bench.records()] == ["b.py", "c.py"]
+
+
+async def test_who_approved_is_in_the_record(bench: Bench) -> None:
+    await bench.session.close()
+    bench.session = bench.opened(mode=Mode.ASK, person=True)
+
+    def approve(event: Event) -> None:
+        if isinstance(event, ApprovalAsked):
+            bench.session.decide(event.call_id, Answered(allowed=True))
+
+    bench.when = approve
+    await bench.turn(answer(calls=[edit()]), answer("Done."))
+    assert bench.ledger.actions()[0].action.approved_by == "person"
+
+
+async def test_what_a_person_changes_between_two_commands_is_told_as_nobodys_call(bench: Bench) -> None:
+    await bench.turn(answer(calls=[run("echo x > b.py")]), answer("Done."))
+    (bench.root / "mine.py").write_text("mine\n")
+    await bench.turn(answer(calls=[run("echo x > c.py")]), answer("Done."))
+    kinds = [(one.action.kind, [delta.path for delta in one.action.deltas]) for one in bench.ledger.actions()]
+    assert kinds == [("call", ["b.py"]), ("outside", ["mine.py"]), ("call", ["c.py"])]
+
+
+async def test_the_model_learns_of_an_undo_with_its_next_message_and_only_once(bench: Bench) -> None:
+    await bench.turn(answer(calls=[edit()]), answer("Done."))
+    plan = await bench.session.undo(["1"])
+    assert [step.path for step in plan.steps] == ["new.py"]
+    assert not (bench.root / "new.py").exists()
+    await bench.turn(answer("I see."), prompt="and now?")
+    told = [text for text in bench.asked() if "the ledger tells you" in text]
+    assert len(told) == 1
+    assert "undo 1" in told[0]
+    assert "new.py: is gone" in told[0]
+    await bench.turn(answer("Yes."), prompt="well?")
+    assert len([text for text in bench.asked() if "the ledger tells you" in text]) == 1
+
+
+async def test_an_undo_by_another_process_is_learned_of_when_the_session_is_gone_on_with(bench: Bench) -> None:
+    await bench.turn(answer(calls=[edit()]), answer("Done."))
+    await bench.session.close()
+    await bench.ledger.take_back(["1"], "undo")
+    bench.session = bench.opened()
+    await bench.turn(answer("I see."), prompt="and now?")
+    assert any("new.py: is gone" in text for text in bench.asked())
+    [undone] = [event for event in bench.events if isinstance(event, ActionsUndone)]
+    assert undone.undoes == ("1",)
+
+
+async def test_an_undo_waits_for_the_call_that_acts(bench: Bench) -> None:
+    undoing: list[asyncio.Task[Any]] = []
+
+    def undo(event: Event) -> None:
+        if isinstance(event, ToolProgressed) and not undoing:
+            undoing.append(asyncio.create_task(bench.session.undo(["1"])))
+
+    await bench.turn(answer(calls=[edit()]), answer("Done."))
+    bench.when = undo
+    await bench.turn(answer(calls=[run("echo ready; sleep 0.3; cp new.py copy.py")]), answer("Done."))
+    await undoing[0]
+    assert (bench.root / "copy.py").read_text() == "two\n"
+    assert not (bench.root / "new.py").exists()
+    kinds = [one.action.title.split(" ")[0] for one in bench.ledger.actions()]
+    assert kinds == ["new.py", "echo", "undo"]
+
+
+async def test_an_undo_may_interrupt_the_turn(bench: Bench) -> None:
+    undoing: list[asyncio.Task[Any]] = []
+
+    def undo(event: Event) -> None:
+        if isinstance(event, ToolProgressed) and not undoing:
+            undoing.append(asyncio.create_task(bench.session.undo(["1"], interrupt=True)))
+
+    await bench.turn(answer(calls=[edit()]), answer("Done."))
+    bench.when = undo
+    await bench.turn(answer(calls=[run("echo ready; sleep 60")]))
+    await undoing[0]
+    assert not (bench.root / "new.py").exists()
+
+
+async def test_rewind_and_redo_are_verbs_of_a_session(bench: Bench) -> None:
+    await bench.turn(answer(calls=[edit(), run("echo x > b.py")]), answer("Done."))
+    await bench.session.rewind("1")
+    assert sorted(file.name for file in bench.root.glob("*.py")) == ["a.py"]
+    await bench.session.redo()
+    assert sorted(file.name for file in bench.root.glob("*.py")) == ["a.py", "b.py", "new.py"]
+    with pytest.raises(UsageError, match="nothing was undone"):
+        await bench.session.redo()
+
+
+async def test_what_cannot_be_captured_is_told_and_edits_are_recorded_all_the_same(tmp_path: Path) -> None:
+    async with ScriptedServer() as server:
+        bench = Bench(tmp_path, server)
+        (bench.root / "large").write_bytes(b"x" * (11 << 20))
+        await bench.turn(answer(calls=[run("echo x > b.py")]), answer("Done."))
+        [record] = bench.records()
+        assert list(record.not_captured) == ["large"]
+        assert [event for event in bench.events if isinstance(event, Warned)] == []
+        await bench.session.close()
+
+
+@pytest.mark.parametrize("order", ["12345", "54321", "35142", "41352", "24513"])
+async def test_a_destructive_session_is_undone_action_by_action_in_any_order(bench: Bench, order: str) -> None:
+    root = bench.root
+    for number in range(30):
+        (root / f"m{number}.txt").write_text(f"red {number}\n")
+    (root / "d" / "e").mkdir(parents=True)
+    (root / "d" / "e" / "deep").write_bytes(b"\0deep")
+    (root / ".gitignore").write_text(".env\n")
+    git(root, "add", "-A")
+    git(root, "commit", "-qm", "second")
+    (root / ".env").write_text("KEY=1\n")
+    (root / ".env").chmod(0o600)
+    (root / "a.py").write_text("one\nnot committed\n")
+    before = contents(root)
+    await bench.turn(
+        answer(calls=[("edit", {"path": "a.txt", "old": "one", "new": "two"})]),
+        answer(calls=[run("sed -i s/red/blue/ m*.txt")]),
+        answer(calls=[run("rm -rf d")]),
+        answer("Done."),
+    )
+    (root / "mine.md").write_text("the person's\n")
+    await bench.turn(
+        answer(calls=[run("git checkout -q a.py; git reset -q --hard")]),
+        answer(calls=[run("echo KEY=2 > .env; chmod 644 .env")]),
+        answer("Done."),
+    )
+    calls = [one.action for one in bench.ledger.actions() if one.action.kind == "call"]
+    assert [action.tool for action in calls] == ["edit", "shell", "shell", "shell", "shell"]
+    for position in order:
+        plan = await bench.session.undo([calls[int(position) - 1].id])
+        assert plan.conflicts == ()
+        assert (root / "mine.md").read_text() == "the person's\n"
+    assert contents(root) == before | {"mine.md": (b"the person's\n", (root / "mine.md").stat().st_mode)}
+    assert (await bench.ledger.audit([record.seal for record in bench.records()])).faults == ()
+
+
+def contents(root: Path) -> dict[str, tuple[bytes, int]]:
+    files = (file for file in root.rglob("*") if file.is_file() and ".git" not in file.relative_to(root).parts)
+    return {str(file.relative_to(root)): (file.read_bytes(), file.stat().st_mode) for file in files}
