@@ -296,16 +296,18 @@ async def test_a_window_that_holds_no_session_is_a_fault(tmp_path: Path, window:
     ],
 )
 async def test_what_cannot_be_reached_is_told_in_a_line(tmp_path: Path, answering: Answering, code: int, words: str) -> None:
-    for arguments in ((), ("--json",)):
-        folder = tmp_path / "-".join(("run", *arguments))
-        run = await examined(folder, answering, "--timeout", "0.3", *arguments, window=65_536)
-        assert run.code == code
-        if arguments:
-            assert run.result["grade"] == "unreachable"
-            assert words in run.result["error"]
-            assert run.result["checks"] == []
-        else:
-            assert words in run.out.splitlines()[-1]
+    run = await examined(tmp_path, answering, "--timeout", "0.3", window=65_536)
+    assert run.code == code
+    assert words in run.out.splitlines()[-1]
+    assert "✓" not in run.out
+
+
+async def test_a_program_is_told_what_cannot_be_reached(tmp_path: Path) -> None:
+    run = await examined(tmp_path, refusing(401, "no such key"), "--json", window=65_536)
+    assert run.code == 77
+    assert run.result["grade"] == "unreachable"
+    assert "does not accept the key" in run.result["error"]
+    assert run.result["checks"] == []
 
 
 async def test_where_no_server_is_it_says_so(tmp_path: Path) -> None:
