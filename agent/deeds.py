@@ -4,7 +4,7 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 
 from agent.blocks import PlanBlock, PlanItem
-from agent.events import ToolFinished, ToolStarted
+from agent.events import ActionsUndone, ToolFinished, ToolStarted
 from agent.tool import Change, Effect
 
 _MOST_COMMANDS = 60  # that are remembered
@@ -28,10 +28,14 @@ class Deeds:
     commands: deque[Command] = field(default_factory=lambda: deque(maxlen=_MOST_COMMANDS))
     ran: int = 0
     plan: tuple[PlanItem, ...] = ()
+    undone: list[str] = field(default_factory=list)
     _started: dict[str, ToolStarted] = field(default_factory=dict)
 
-    def apply(self, event: ToolStarted | ToolFinished) -> None:
+    def apply(self, event: ToolStarted | ToolFinished | ActionsUndone) -> None:
         """Take one event in."""
+        if isinstance(event, ActionsUndone):
+            self.undone.append(event.told)
+            return
         if isinstance(event, ToolStarted):
             self._started[event.call_id] = event
             return
@@ -77,7 +81,9 @@ class Deeds:
         third = most // 3
         plan = f"\n\nPlan:\n{self.told_plan(third)}" if self.plan else ""
         files, commands = self.told_files(third), self.told_commands(third)
-        return f"Files changed:\n{files}\n\nCommands run, in order:\n{commands}{plan}"
+        lines = [f"- {_clip(told)}" for told in self.undone]
+        undone = f"\n\nTaken back or brought back by the person since:\n{_last(lines, third, len(lines))}" if lines else ""
+        return f"Files changed:\n{files}{undone}\n\nCommands run, in order:\n{commands}{plan}"
 
 
 def _clip(text: str) -> str:

@@ -71,7 +71,10 @@ class History:
                 prompt = f"{event.preface}\n\n{event.prompt}" if event.preface else event.prompt
                 self.said.append(Said(len(self.whole), event.prompt, event.preface, event.by == "check"))
                 self._add(Prompt(prompt, event.images))
-            case Steered() | ActionsUndone():
+            case Steered():
+                self._due.append(event)
+            case ActionsUndone():
+                self.deeds.apply(event)
                 self._due.append(event)
             case ModelAnswered():
                 self._close()

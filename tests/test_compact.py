@@ -21,6 +21,7 @@ from agent.deeds import Deeds
 from agent.errors import Fault
 from agent.estimate import tokens
 from agent.events import (
+    ActionsUndone,
     Compacted,
     Event,
     ModelAnswered,
@@ -714,10 +715,13 @@ def test_the_record_is_what_the_events_say_and_nothing_else() -> None:
         "Commands run, in order:\n- make test: exit 2\n- sleep 9: cancelled\n\n"
         "Plan:\n- [done] one\n- [open] two"
     )
+    told = "The person took back: write a.py"
+    deeds.apply(ActionsUndone(action="2", title="t", undoes=("1",), files=(), seal="", step=1, told=told))
+    assert f"Taken back or brought back by the person since:\n- {told}\n" in deeds.told(3000)
     for number in range(500):
         ended("shell", f"command {number} {'x' * 500}", Effect.EXEC, exit_code=0)
     told = deeds.told(3000)
-    assert len(told) < 3300
+    assert len(told) < 3400
     assert "command 499" in told
     assert "earlier ones are not listed" in told
 
