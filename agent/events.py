@@ -387,6 +387,7 @@ class RunFinished:
     duration_ms: int = 0
     files_changed: tuple[FileChanged, ...] = ()
     patch_path: str | None = None
+    reverted: tuple[str, ...] = ()
     denied: tuple[Denied, ...] = ()
     verify: VerifyOutcome | None = None
     ledger_head: str | None = None

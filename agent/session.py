@@ -228,15 +228,15 @@ class Session:
 
     async def rewind(self, action_id: str, *, preference: Preference = "", interrupt: bool = False) -> Plan:
         """Take back an action and all later ones."""
-        return await self._take_back(
-            lambda ledger: ledger.take_back(ledger.later(action_id), "rewind", preference=preference), interrupt
-        )
+        return await self._take_back(lambda ledger: ledger.rewind(action_id, preference=preference), interrupt)
 
     async def redo(self, *, preference: Preference = "", interrupt: bool = False) -> Plan:
         """Bring back what was taken back last."""
-        return await self._take_back(
-            lambda ledger: ledger.take_back([ledger.to_redo()], "redo", preference=preference), interrupt
-        )
+        return await self._take_back(lambda ledger: ledger.redo(preference=preference), interrupt)
+
+    async def revert(self, ids: Sequence[str]) -> Plan:
+        """Take actions back as well as can be: where somebody changed the same lines since, theirs stay."""
+        return await self._take_back(lambda ledger: ledger.take_back(ids, "revert", preference="ours"), interrupt=True)
 
     async def _take_back(self, work: Callable[[Ledger], Awaitable[tuple[Plan, Listed | None]]], interrupt: bool) -> Plan:
         if self._recorder is None:

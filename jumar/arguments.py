@@ -86,6 +86,7 @@ def run_parser(prog: str = "jumar", usage: str = _USAGE, description: str = _DES
     add("--output-schema", metavar="FILE", help="the final answer must be JSON that fits this schema")
     add("-o", dest="output_file", metavar="FILE", help="write the final answer there too")
     add("--patch", metavar="FILE", help="write what the run changed as a patch")
+    add("--revert-on-fail", action="store_true", help="where it ends with another code than 0, put back what it changed")
     add("-q", "--quiet", action="store_true", help="no progress on stderr")
     add = top.add_argument_group("when it stops").add_argument
     add("--max-steps", type=_count, metavar="N", help="requests to the model")
@@ -180,6 +181,7 @@ def options_of(parser: Parser, given: argparse.Namespace) -> RunOptions:
         seconds=given.timeout,
         verify=given.verify,
         patch=Path(given.patch) if given.patch else None,
+        revert_on_fail=given.revert_on_fail,
         trust=given.trust,
         ephemeral=given.ephemeral,
         resume="-" if given.go_on else given.resume,

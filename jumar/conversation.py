@@ -2,8 +2,8 @@
 
 import asyncio
 from collections import deque
-from typing import Any
 
+from agent.errors import JumarError
 from agent.events import Warned
 from agent.gate import Answered
 from agent.session import Session
@@ -15,8 +15,11 @@ from jumar.inputs import (
     DecideMessage,
     HurryMessage,
     PromptMessage,
+    RedoMessage,
+    RewindMessage,
     SteerMessage,
     UncompactMessage,
+    UndoMessage,
     read_messages,
 )
 from jumar.pictures import blind
@@ -31,6 +34,7 @@ class Conversation:
         self._run = run
         self._prompts: deque[PromptMessage | SteerMessage] = deque()
         self._turn: asyncio.Task[None] | None = None
+        self._taking_back: set[asyncio.Task[None]] = set()
 
     async def lead(self) -> None:
         """Take messages until stdin ends and the last turn is over."""
@@ -38,11 +42,11 @@ class Conversation:
         read_messages(messages)
         getting: asyncio.Task[AnyMessage | str | None] | None = asyncio.create_task(messages.get())
         try:
-            while getting is not None or self._turn is not None or self._prompts:
-                if self._turn is None and self._prompts:
+            while getting is not None or self._turn is not None or self._prompts or self._taking_back:
+                if self._turn is None and self._prompts and not self._taking_back:
                     said = self._prompts.popleft()
                     self._turn = asyncio.create_task(self._run.prompt(self._session, said.text, said.images))
-                waiting: list[asyncio.Task[Any]] = [task for task in (getting, self._turn) if task is not None]
+                waiting = [task for task in (getting, self._turn, *self._taking_back) if task is not None]
                 await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
                 if self._turn is not None and self._turn.done():
                     self._end(self._turn)
@@ -56,7 +60,7 @@ class Conversation:
                     if fault := self._carry_out(message):
                         self._session.tell(Warned(text=fault))
         finally:
-            for task in (getting, self._turn):
+            for task in (getting, self._turn, *self._taking_back):
                 if task is not None:
                     task.cancel()
                     await asyncio.wait({task})
@@ -79,6 +83,22 @@ class Conversation:
     async def _compact(self, hint: str) -> None:
         if fault := await self._session.compact(hint):
             self._session.tell(Warned(text=fault))
+
+    async def _take_back(self, message: UndoMessage | RewindMessage | RedoMessage) -> None:
+        session, preference, interrupt = self._session, message.preference, message.interrupt
+        try:
+            match message:
+                case UndoMessage():
+                    plan = await session.undo(message.actions, only=message.files, preference=preference, interrupt=interrupt)
+                case RewindMessage():
+                    plan = await session.rewind(message.action, preference=preference, interrupt=interrupt)
+                case RedoMessage():
+                    plan = await session.redo(preference=preference, interrupt=interrupt)
+        except JumarError as error:
+            session.tell(Warned(text=str(error)))
+            return
+        for conflict in plan.conflicts:
+            session.tell(Warned(text=f"nothing was taken back: {conflict.path}: {conflict.why}"))
 
     def _say(self, message: PromptMessage | SteerMessage) -> str:
         if message.images and not self._session.sees:
@@ -105,6 +125,10 @@ class Conversation:
                     return "no request waits to be tried again"
             case CompactMessage() | UncompactMessage():
                 return self._reshape(message)
+            case UndoMessage() | RewindMessage() | RedoMessage():
+                task = asyncio.create_task(self._take_back(message))
+                self._taking_back.add(task)
+                task.add_done_callback(self._taking_back.discard)
             case CancelMessage():
                 return self._cancel()
         return ""

@@ -208,6 +208,9 @@ class Headless:
         run.interrupt(self._ended_by)
         await self._see_to(run.settle())
         run.interrupt(self._ended_by)
+        if self._options.revert_on_fail:
+            await self._see_to(run.revert(session))
+            run.interrupt(self._ended_by)
         if run.fault:
             session.tell(Warned(text=f"files that commands changed are not told, and no patch is made: {run.fault}"))
         result = run.result()

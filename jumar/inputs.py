@@ -87,6 +87,33 @@ class UncompactMessage(Message):
     type: Literal["uncompact"]
 
 
+class UndoMessage(Message):
+    """Take actions back, all or, where there is a conflict, none; `files` names those of it, else it is all."""
+
+    type: Literal["undo"]
+    actions: tuple[str, ...] = Field(min_length=1)
+    files: tuple[str, ...] = ()
+    preference: Literal["", "ours", "theirs", "markers"] = ""
+    interrupt: bool = False
+
+
+class RewindMessage(Message):
+    """Take an action and all later ones back."""
+
+    type: Literal["rewind"]
+    action: str
+    preference: Literal["", "ours", "theirs", "markers"] = ""
+    interrupt: bool = False
+
+
+class RedoMessage(Message):
+    """Bring back what was taken back last."""
+
+    type: Literal["redo"]
+    preference: Literal["", "ours", "theirs", "markers"] = ""
+    interrupt: bool = False
+
+
 AnyMessage = (
     PromptMessage
     | SteerMessage
@@ -96,6 +123,9 @@ AnyMessage = (
     | HurryMessage
     | CompactMessage
     | UncompactMessage
+    | UndoMessage
+    | RewindMessage
+    | RedoMessage
 )
 
 

@@ -27,6 +27,7 @@ class RunOptions:
     seconds: float | None = None
     verify: str = ""
     patch: Path | None = None
+    revert_on_fail: bool = False
     trust: bool = False
     ephemeral: bool = False
     resume: str = ""  # a session's id, or "-" for the latest of this work tree

@@ -9,6 +9,8 @@ from typing import Literal, Protocol, TextIO
 
 from agent.blocks import Block, DiffBlock, PlanBlock, TableBlock, TerminalBlock, TextBlock
 from agent.events import (
+    ActionRecorded,
+    ActionsUndone,
     CallStatus,
     CallStreamed,
     Compacted,
@@ -91,12 +93,14 @@ class TextPrinter:
         self._doing = ""  # what takes its time, as the last line of a terminal shows it
         self._since = 0.0
         self._until = 0.0  # when a wait is over
+        self._recorded = False  # something that could be undone
         self._shown = 0.0  # when it was last shown; 0 where the line is clear
 
     def hear(self, event: Event, line: bytes) -> None:
         """Print one event."""
         if isinstance(event, SessionStarted):
             self._root = event.root
+        self._recorded = self._recorded or isinstance(event, ActionRecorded)
         if self._quiet and not isinstance(event, RunFinished | Warned):
             return
         match event:
@@ -144,9 +148,19 @@ class TextPrinter:
             print(safe_text(event.text.rstrip("\n")), file=self._out, flush=True)
         style, text = _ending(event)
         self._say((style, f"{text} · session {self._session_id}" if self._session_id else text), whole=True)
-        if event.patch_path and event.files_changed:
-            undo = shlex.join(["git", "-C", self._root, "apply", "-R", str(Path(event.patch_path).absolute())])
-            self._say(("dim", f"undo: {safe_line(undo)}"), whole=True)
+        if self._recorded and not event.reverted:
+            self._say(("dim", f"undo: {self._undoing(event)}"), whole=True)
+        if event.reverted:
+            number = _count(len(event.reverted), "action")
+            self._say(("warning", f"↶ {number} put back; jumar redo brings what they changed again"), whole=True)
+
+    def _undoing(self, event: RunFinished) -> str:
+        """Return the command that takes back what the run did: by the ledger, or by its patch where none is kept."""
+        if self._session_id:
+            return f"jumar undo --session {self._session_id} · one action: jumar actions"
+        if event.patch_path:
+            return safe_line(shlex.join(["git", "-C", self._root, "apply", "-R", str(Path(event.patch_path).absolute())]))
+        return "not possible: an ephemeral session keeps nothing"
 
     def tick(self) -> None:
         """Show how long it takes already; call it about once a second."""
@@ -242,6 +256,8 @@ def describe(event: Event) -> list[Line]:
             return [("running", f"▸ {_clip(event.tool)} {_clip(event.subject)}")]
         case ToolFinished():
             return _finished(event)
+        case ActionsUndone():
+            return [("warning", f"↶ {safe_line(event.title)} · {_count(len(event.files), 'file')} · the model will be told")]
         case Verified():
             return _verified(event)
         case Warned():

@@ -12,6 +12,8 @@ from typing import Any
 from agent.blocks import Image
 from agent.errors import RETRYABLE, Fault, JumarError
 from agent.events import (
+    ActionRecorded,
+    ActionsUndone,
     Compacted,
     Denied,
     Event,
@@ -66,6 +68,8 @@ class Run:
         self._began = time.monotonic()
         self._usage = Usage()
         self._costs: list[float | None] = []  # of the turns
+        self._actions: list[str] = []  # that the ledger holds and nobody took back
+        self._reverted: tuple[str, ...] = ()
         self._repairs: Counter[str] = Counter()
         self._steps = 0
         self._in_turn = False
@@ -90,6 +94,10 @@ class Run:
         match event:
             case ToolFinished():
                 self._finished(event)
+            case ActionRecorded():
+                self._actions.append(event.action)
+            case ActionsUndone():
+                self._actions = [action for action in self._actions if action not in event.undoes]
             case Repaired():
                 self._repairs[event.kind] += 1
             case TurnStarted():
@@ -214,6 +222,24 @@ class Run:
         except OSError as error:
             self._faults.append(str(error))
 
+    async def revert(self, session: Session) -> None:
+        """Put back what the run changed, where it ends with another code than 0."""
+        if self.result().exit_code == 0 or not self._actions:
+            return
+        ids = tuple(self._actions)
+        try:
+            plan = await session.revert(ids)
+            left = {one.path for one in await self._span.changed()}
+        except (JumarError, OSError) as error:
+            self._faults.append(f"it was not put back: {error}")
+            return
+        self._reverted = ids
+        # What came since, such as the patch itself, is no change of the run.
+        self._told = {path: file for path, file in self._told.items() if path in left}
+        self._faults += [f"{path} was not put back: {why}" for path, why in plan.unheld]
+        if self._told:
+            self._faults.append(f"not all was put back; {', '.join(sorted(self._told)[:3])} still differs")
+
     def result(self) -> RunFinished:
         """Return the one result."""
         status, exit_code, reason = self._judged()
@@ -234,6 +260,7 @@ class Run:
             duration_ms=round((time.monotonic() - self._began) * 1000),
             files_changed=tuple(self._told.values()),
             patch_path=self._patch_path,
+            reverted=self._reverted,
             denied=tuple(self._denied),
             verify=self._verify,
         )

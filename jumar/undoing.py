@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from agent.errors import UsageError
-from agent.ledger.action import ActionKind
 from agent.ledger.ledger import Ledger, Listed
 from agent.ledger.merge import Preference
 from agent.ledger.undo import Conflict, Plan, Step
@@ -23,20 +22,23 @@ def undo(arguments: Sequence[str]) -> int:
     parser.add_argument("actions", nargs="*", metavar="ACTION", help="see jumar actions")
     parser.add_argument("--last", action="store_true", help="the last action that can be taken back")
     parser.add_argument("--turn", type=int, metavar="N", help="all of a turn, of the latest session or --session")
-    parser.add_argument("--session", default="", metavar="ID")
+    parser.add_argument("--session", default="", metavar="ID", help="all of this session, or with --turn and --last: of it")
     parser.add_argument("--file", action="append", default=[], metavar="PATH", help="only what they changed in this file")
     parser.add_argument("--with-later", action="store_true", help="where later actions are in the way, take these back too")
     _add_preferences(parser)
     given = parser.parse_args(arguments)
-    if sum((bool(given.actions), given.last, given.turn is not None)) != 1:
-        parser.error("say which: ACTION …, --last or --turn N")
+    chosen = sum((bool(given.actions), given.last, given.turn is not None))
+    if chosen > 1 or not (chosen or given.session):
+        parser.error("say which: ACTION …, --last, --turn N or --session ID")
     ledger = ledger_at(given.cwd)
-    ids = given.actions or ([_last(ledger, given.session)] if given.last else _turn(ledger, given.session, given.turn))
+    ids = given.actions or ([_last(ledger, given.session)] if given.last else _of(ledger, given.session, given.turn))
     only = tuple(path_in(ledger, given.cwd, name) for name in given.file)
     preference = _preference(given)
     if given.with_later:
         ids = asyncio.run(_with_later(ledger, ids, only, preference))
-    return _take_back(ledger, ids, "undo", only, preference, dry=given.dry_run, as_json=given.json)
+    if given.dry_run:
+        return _tell(asyncio.run(ledger.plan(ids, only=only, preference=preference)), None, dry=True, as_json=given.json)
+    return _tell(*asyncio.run(ledger.take_back(ids, "undo", only=only, preference=preference)), dry=False, as_json=given.json)
 
 
 def rewind(arguments: Sequence[str]) -> int:
@@ -46,8 +48,11 @@ def rewind(arguments: Sequence[str]) -> int:
     _add_preferences(parser)
     given = parser.parse_args(arguments)
     ledger = ledger_at(given.cwd)
-    ids = ledger.later(given.action)
-    return _take_back(ledger, ids, "rewind", (), _preference(given), dry=given.dry_run, as_json=given.json)
+    preference = _preference(given)
+    if given.dry_run:
+        plan = asyncio.run(ledger.plan(ledger.later(given.action), preference=preference))
+        return _tell(plan, None, dry=True, as_json=given.json)
+    return _tell(*asyncio.run(ledger.rewind(given.action, preference=preference)), dry=False, as_json=given.json)
 
 
 def redo(arguments: Sequence[str]) -> int:
@@ -56,7 +61,10 @@ def redo(arguments: Sequence[str]) -> int:
     _add_preferences(parser)
     given = parser.parse_args(arguments)
     ledger = ledger_at(given.cwd)
-    return _take_back(ledger, [ledger.to_redo()], "redo", (), _preference(given), dry=given.dry_run, as_json=given.json)
+    preference = _preference(given)
+    if given.dry_run:
+        return _tell(asyncio.run(ledger.plan([ledger.to_redo()], preference=preference)), None, dry=True, as_json=given.json)
+    return _tell(*asyncio.run(ledger.redo(preference=preference)), dry=False, as_json=given.json)
 
 
 def _add_preferences(parser: Parser) -> None:
@@ -79,14 +87,17 @@ def _last(ledger: Ledger, session: str) -> str:
     raise UsageError("there is no action that could be undone; see jumar actions")
 
 
-def _turn(ledger: Ledger, session: str, number: int) -> list[str]:
+def _of(ledger: Ledger, session: str, turn: int | None) -> list[str]:
+    """Return the actions of a turn, of the latest session where none is named; without a turn, those of the session."""
     calls = [one for one in ledger.actions(session) if one.action.kind == "call" and one.action.session]
     if not calls:
-        raise UsageError("there is no turn that could be undone; see jumar actions")
+        raise UsageError("there is no action that could be undone; see jumar actions")
     latest = calls[-1].action.session
-    found = [one.action.id for one in calls if one.action.session == latest and one.action.turn == number and one.undoable]
+    mine = [one for one in calls if one.action.session == latest and turn in {None, one.action.turn}]
+    found = [one.action.id for one in mine if one.undoable]
     if not found:
-        raise UsageError(f"turn {number} of session {latest} did nothing that could be undone; see jumar actions {latest}")
+        which = f"session {latest}" if turn is None else f"turn {turn} of session {latest}"
+        raise UsageError(f"{which} did nothing that could be undone; see jumar actions {latest}")
     return found
 
 
@@ -106,14 +117,8 @@ def _may_go(ledger: Ledger, action_id: str) -> bool:
     return one.action.kind != "outside" and not one.undone
 
 
-def _take_back(
-    ledger: Ledger, ids: Sequence[str], kind: ActionKind, only: Sequence[str], preference: Preference, *, dry: bool, as_json: bool
-) -> int:
-    done: Listed | None = None
-    if dry:
-        plan = asyncio.run(ledger.plan(ids, only=only, preference=preference))
-    else:
-        plan, done = asyncio.run(ledger.take_back(ids, kind, only=only, preference=preference))
+def _tell(plan: Plan, done: Listed | None, *, dry: bool, as_json: bool) -> int:
+    """Print what was, or would be, changed; return the exit code."""
     if as_json:
         print(json.dumps(_as_json(plan, done, dry=dry)))
     else:
@@ -151,7 +156,8 @@ def _print(plan: Plan, done: Listed | None, *, dry: bool) -> None:
     elif not plan.steps:
         print(f"nothing of {numbers} is left that could be taken back")
     elif done is not None:
-        print(f"✓ {done.action.title}, as action {done.action.id}; jumar redo brings it back")
+        back = f"jumar undo {done.action.id} takes it back" if done.action.kind == "redo" else "jumar redo brings it back"
+        print(f"✓ {done.action.title}, as action {done.action.id}; {back}")
 
 
 def _print_conflict(conflict: Conflict, plan: Plan) -> None:

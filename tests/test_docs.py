@@ -107,5 +107,5 @@ def test_the_example_of_a_result_fits_the_schema() -> None:
 def test_the_messages_of_a_program_are_taken() -> None:
     adapter: TypeAdapter[Any] = TypeAdapter(AnyMessage)
     examples = re.findall(r"^\| `(\{.*?\})`", (ROOT / "docs/headless.md").read_text("utf-8"), re.MULTILINE)
-    named = {"prompt", "steer", "decide", "answer", "cancel", "hurry", "compact", "uncompact"}
+    named = {"prompt", "steer", "decide", "answer", "cancel", "hurry", "compact", "uncompact", "undo", "rewind", "redo"}
     assert {adapter.validate_json(example).type for example in examples} == named

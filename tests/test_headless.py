@@ -376,12 +376,17 @@ async def test_the_list_of_sessions_tells_how_runs_ended(person: Person, server:
 async def test_a_run_says_what_it_runs_with_and_how_to_undo_it(person: Person, server: ScriptedServer) -> None:
     server.script.extend(MENDING)
     patch = person.root / "change.patch"
-    run = await person.trusted("-p", "mend add", "--mode", "yolo", "--patch", "change.patch")
+    run = await person.trusted("-p", "mend add", "--mode", "yolo", "--patch", "change.patch", "--ephemeral")
     assert "test-model · yolo mode" in run.err.splitlines()[0]
-    assert person.logs[0].stem in run.err
     undo = run.err.splitlines()[-1].removeprefix("undo: ")
     assert str(patch) in undo
     assert (await person.shell(f"cd / && {undo}")).code == 0
+    assert (person.root / "calc.py").read_text() == "def add(a, b):\n    return a - b\n"
+    server.script.extend(MENDING)
+    run = await person.trusted("-p", "mend add", "--mode", "yolo")
+    undo = run.err.splitlines()[-1].removeprefix("undo: jumar ").partition(" · ")[0]
+    assert person.logs[0].stem in undo
+    assert (await person.run(*undo.split())).code == 0
     assert (person.root / "calc.py").read_text() == "def add(a, b):\n    return a - b\n"
 
 

@@ -60,7 +60,7 @@ async def test_a_terminal_gets_colours_whole_endings_and_nothing_hostile(person:
     assert b"\x07" not in told
     assert b"\x1b[32m" in told
     assert re.search(rb"\r\x1b\[2K\x1b\[2m\xe2\x80\xa6 [^\r]*hot, 1 s", told)  # what runs is shown while it runs
-    assert f"apply -R {person.root}/p.patch".encode() in told
+    assert b"undo: jumar undo --session " in told
     assert f"session {person.logs[0].stem}".encode() in told
 
 

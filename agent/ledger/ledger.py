@@ -19,8 +19,6 @@ from agent.ledger.undo import Plan, Undo, undone
 from agent.ledger.why import Origin, origin
 from agent.workspace.tree import Thing, Tree
 
-_TAKING_BACK: dict[ActionKind, str] = {"undo": "undo", "redo": "redo", "rewind": "rewind to before", "revert": "revert"}
-
 
 @dataclass(frozen=True, slots=True)
 class Listed:
@@ -125,6 +123,7 @@ class Ledger:
         only: Collection[str] = (),
         preference: Preference = "",
         session: str = "",
+        title: str = "",
     ) -> tuple[Plan, Listed | None]:
         """Take actions back, all or, where there is a conflict, none; the record is None where nothing was changed."""
         async with self._held() as undo:
@@ -137,7 +136,7 @@ class Ledger:
                 kind=kind,
                 ts=self._now(),
                 session=session,
-                title=f"{_TAKING_BACK[kind]} {numbers}",
+                title=title or f"{kind} {numbers}",
                 approved_by="person",
                 undoes=tuple(action.id for action in plan.actions),
                 only=tuple(sorted(only)),
@@ -177,6 +176,15 @@ class Ledger:
         """Let go of the bytes of old records; the records stay."""
         async with self._held():
             return await Retention(self.bare.folder, self.bare.git).prune(self._chain.links(), now, days, most, told)
+
+    async def rewind(self, action_id: str, *, preference: Preference = "") -> tuple[Plan, Listed | None]:
+        """Go back to before an action: take it and all later ones back."""
+        title = f"rewind to before {action_id}"
+        return await self.take_back(self.later(action_id), "rewind", preference=preference, title=title)
+
+    async def redo(self, *, preference: Preference = "") -> tuple[Plan, Listed | None]:
+        """Bring back what was taken back last. Raises UsageError where there is none."""
+        return await self.take_back([self.to_redo()], "redo", preference=preference)
 
     def later(self, action_id: str) -> list[str]:
         """Return the ids that a rewind to before this action takes back: it and all later ones, not those of other people."""
