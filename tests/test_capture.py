@@ -236,6 +236,8 @@ async def test_where_all_cannot_be_looked_at_files_that_calls_name_are_captured_
     captured = await one.capture.after(before)
     await one.undo(await one.record(captured))
     assert (root / "a").read_text() == "one\n"
+    (root / "a").write_text("the person's\n")
+    assert [delta.path for delta in (await one.capture.before([root / "a"])).outside] == ["a"]
 
 
 async def test_files_elsewhere_are_another_captures(tmp_path: Path) -> None:
@@ -250,7 +252,7 @@ async def test_files_elsewhere_are_another_captures(tmp_path: Path) -> None:
     assert not (added / "x").exists()
 
 
-ODD = ["new\nline", "-x", ":(top)z", " lead", "文件", os.fsdecode(b"latin-\xe9")]
+ODD = ["new\nline", "-x", ":(top)z", ":(bogus)x", " lead", "文件", os.fsdecode(b"latin-\xe9")]
 
 
 @pytest.mark.parametrize("kind", ["a repository", "no repository", "no commits", "a worktree", "sparse", "hostile", "sha256"])

@@ -141,7 +141,7 @@ class Capture:
         held: dict[str, Known] = {}
         for name in names:
             path = os.fsencode(name)
-            known = self._sight.table.known(path)
+            known = self._sight.known(path)
             now, mark = await self._sight.file(path)
             if known != now and (known is not None or self._sight.covers(path)):
                 outside[path] = known, now

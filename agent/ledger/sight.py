@@ -30,6 +30,7 @@ from agent.ledger.snapshot import (
     TOO_MANY,
     UNREADABLE,
     LeftOut,
+    TooMuch,
     folders_above,
 )
 from agent.ledger.store import Store
@@ -92,6 +93,7 @@ class Sight:
         self._linked: set[bytes] = set()
         self._unpinned: set[str] = set()  # names of bytes that are in no snapshot, and in no record as long as they stay
         self._pinned: set[str] = set()
+        self._too_much = ""  # why looks are given up
         self._last = 0  # nanoseconds: when the last look began
         self._ours = tuple(os.fsencode(folder) for folder in store.bare.inside())
 
@@ -104,11 +106,11 @@ class Sight:
 
     async def look(self, *, full: bool = False) -> Seen:
         """Take a look, and know what is there now; the first one finds nothing changed. Raises JumarError."""
-        if why := self._store.bare.too_much:
-            raise JumarError(why)
+        if why := self._too_much or self._store.bare.too_much:
+            raise TooMuch(why)
         blobs = await self.blobs()
         async with self._lock:
-            watch, seen = self._watch, None
+            watch, seen, dirty = self._watch, None, None
             try:
                 dirty = watch.drain() if watch is not None and self.taken and not full else None
                 if dirty is None and watch is not None:
@@ -117,13 +119,16 @@ class Sight:
                     seen = await self._look(dirty, blobs)
                 if dirty is None and watch is not None and len(self._linked) <= _MOST_LINKED:
                     watch.settle()
-            except BaseException:
-                if watch is not None:
-                    watch.doubt()
+            except TooMuch as error:
+                self._too_much = str(error)
                 raise
+            except OSError as error:
+                raise JumarError(f"the workspace cannot be read: {error.strerror}") from error
             finally:
-                meanwhile, self._meanwhile = self._meanwhile, {}
+                if seen is None and watch is not None and dirty != set():
+                    watch.doubt()  # what it told was not looked at
         self.taken = True
+        meanwhile, self._meanwhile = self._meanwhile, {}
         for path, now in meanwhile.items():
             self.note(path, now, b"")
         return seen or Seen()
@@ -136,6 +141,10 @@ class Sight:
             self.table.drop(path)
         else:
             self.table.put(path, mark or unsure(now.mode if isinstance(now, Held) else 0), now)
+
+    def known(self, path: bytes) -> Known:
+        """Return what is known of a path."""
+        return self._meanwhile[path] if path in self._meanwhile else self.table.known(path)
 
     def covers(self, path: bytes) -> bool:
         """Whether a file of that name would be known if it had been there at the last look."""

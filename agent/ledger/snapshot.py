@@ -25,6 +25,10 @@ MOST_IGNORED = 1000
 MOST_FILES = 200_000
 
 
+class TooMuch(JumarError):
+    """The workspace is too large to be looked at as a whole, and will be so the next time."""
+
+
 @dataclass(frozen=True, slots=True)
 class LeftOut:
     """One path that a snapshot does not hold; size and time tell whether it changed all the same."""
@@ -67,7 +71,7 @@ class Look:
             elif path:
                 limits[path] = LARGE
         if len(limits) > MOST_FILES:
-            raise JumarError(f"{len(limits)} files are too many to take snapshots of; work in a folder below")
+            raise TooMuch(f"{len(limits)} files are too many to take snapshots of; work in a folder below")
         passed = [path for path in ignored.split(b"\0") if path]
         small = [path for path in passed if not path.endswith(b"/")]
         # Those that were too many once stay so, or each look would take a thousand more.

@@ -25,7 +25,7 @@ from typing import Literal
 from agent.errors import JumarError
 from agent.ledger.bare import Bare
 from agent.ledger.blobs import Blobs
-from agent.ledger.snapshot import CLOSED_FOLDER, IGNORED_FOLDER, LeftOut, Look, Snapshot, folders_above
+from agent.ledger.snapshot import CLOSED_FOLDER, IGNORED_FOLDER, LeftOut, Look, Snapshot, TooMuch, folders_above
 
 _TRIES = 3  # files may come and go while they are read
 _ONE_BY_ONE = 12  # objects
@@ -56,7 +56,7 @@ class Store:
     async def snapshot(self) -> Snapshot:
         """Take in what is there now. Raises JumarError."""
         if why := self._bare.too_much:
-            raise JumarError(why)
+            raise TooMuch(why)
         async with self._in_time(), self._bare.held() as lock:
             for tries_left in reversed(range(_TRIES)):
                 try:
@@ -100,12 +100,13 @@ class Store:
         return found
 
     async def ignored(self, paths: Iterable[bytes]) -> set[bytes]:
-        """Return those of the paths that an ignore rule names, tracked or not. Raises JumarError."""
-        asked = b"\0".join(paths)
+        """Return those of the paths that an ignore rule names, tracked or not; none beyond a link. Raises JumarError."""
+        real: dict[bytes, bool] = {}
+        asked = {_unmagic(path): path for path in paths if self._is_real(path.rpartition(b"/")[0], real)}
         if not asked:
             return set()
-        found = await self._git.run("check-ignore", "--no-index", "--stdin", "-z", stdin=asked + b"\0", most=1)
-        return set(found.out.split(b"\0")) - {b""}
+        found = await self._git.run("check-ignore", "--no-index", "--stdin", "-z", stdin=b"\0".join(asked), most=1)
+        return {asked[path] for path in found.out.split(b"\0") if path}
 
     async def keep(self, contents: Mapping[str, bytes]) -> None:
         """Keep bytes under their names, so that they last. Raises JumarError."""
@@ -141,7 +142,7 @@ class Store:
         listed = (await self._git.run(*arguments, "--name-status", "-z", before.tree, after.tree)).out.split(b"\0")
         letters = dict(zip(listed[1::2], listed[::2], strict=False))
         async with self._in_time():
-            without = set(await self._ignored(b"\0".join(letters)))
+            without = set(await self._ignored(letters))
         without |= {path for path, letter in letters.items() if _not_held(before, path, letter)}
         form = ("-p", "--binary", "--full-index", "--no-color", "--src-prefix=a/", "--dst-prefix=b/")
         but = [os.fsdecode(b":(top,exclude,literal)" + path) for path in sorted(without)]
@@ -153,7 +154,7 @@ class Store:
             async with asyncio.timeout(self._seconds):
                 yield
         except TimeoutError:
-            raise JumarError(f"reading the workspace took longer than {self._seconds:g} s; work in a folder below it") from None
+            raise TooMuch(f"reading the workspace took longer than {self._seconds:g} s; work in a folder below it") from None
 
     def _older(self, paths: Iterable[bytes], moment: int) -> list[bytes]:
         """Return those of the paths that have not changed since."""
@@ -171,14 +172,19 @@ class Store:
         listed = await self._git.run("ls-tree", "-r", "-z", "--name-only", tree)
         return paths & set(listed.out.split(b"\0"))
 
-    async def _ignored(self, paths: bytes) -> list[bytes]:
+    async def _ignored(self, paths: Iterable[bytes]) -> list[bytes]:
         """Return those of the paths that the ignore rules name and the person's repository does not track."""
-        try:
-            found = await self._git.run("check-ignore", "--no-index", "--stdin", "-z", stdin=paths)
-        except JumarError:  # it fails where there is none
-            return []
         tracked = set(await self._bare.tracked_though_ignored())
-        return [path for path in found.out.split(b"\0") if path and path not in tracked]
+        return [path for path in await self.ignored(paths) if path not in tracked]
+
+    def _is_real(self, folder: bytes, known: dict[bytes, bool]) -> bool:
+        """Whether no link leads to a folder: git answers nothing at all where it is asked about what lies beyond one."""
+        if not folder:
+            return True
+        if folder not in known:
+            whole = os.fsencode(self._root) + b"/" + folder
+            known[folder] = self._is_real(folder.rpartition(b"/")[0], known) and not os.path.islink(whole)  # noqa: PTH114 - bytes
+        return known[folder]
 
     async def _take(self, lock: int) -> Snapshot:
         began = time.time_ns()
@@ -253,6 +259,11 @@ def _changes(listed: bytes) -> dict[bytes, FileChange]:
             counts = [int(count) if count.isdigit() else 0 for count in (added, removed)]
             changes[path] = FileChange(_shown(path), kinds[path], *counts)
     return changes
+
+
+def _unmagic(path: bytes) -> bytes:
+    """Return a path as git takes it for nothing but that: one that begins with a colon has a meaning of its own."""
+    return b"./" + path if path.startswith(b":") else path
 
 
 def _shown(path: bytes) -> str:

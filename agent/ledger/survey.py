@@ -5,7 +5,7 @@ import time
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 
-from agent.errors import JumarError
+from agent.ledger.snapshot import TooMuch
 from agent.ledger.table import Folder, Table, join, stamp
 from agent.ledger.watch import Watch
 
@@ -73,7 +73,7 @@ class Survey:
     def _list(self, path: bytes) -> "list[os.DirEntry[bytes]] | None":
         """Return what is in a folder; None where it cannot be told."""
         if time.monotonic() > self._until:
-            raise JumarError("reading the workspace took too long; work in a folder below it")
+            raise TooMuch("reading the workspace took too long; work in a folder below it")
         if self._watch is not None:
             self._watch.add(path)
         try:
@@ -115,7 +115,7 @@ class Survey:
         self.left.update(above + name for name in below - folders)
         self._count += len(entries)
         if self._count > self._most:
-            raise JumarError(f"more than {self._most} files are too many to take snapshots of; work in a folder below it")
+            raise TooMuch(f"more than {self._most} files are too many to take snapshots of; work in a folder below it")
         return found
 
     def _closed(self) -> None:
