@@ -18,7 +18,7 @@ from pathlib import Path
 from agent.errors import JumarError
 from agent.ledger.action import Delta, Held, Repository
 from agent.ledger.repository import Repositories
-from agent.ledger.sight import Seen, Sight
+from agent.ledger.sight import Glance, Seen, Sight
 from agent.ledger.snapshot import CLOSED_FOLDER, LeftOut
 from agent.ledger.store import Store
 from agent.ledger.table import Known
@@ -43,6 +43,7 @@ class Before:
     paths: tuple[str, ...] | None = None
     held: Mapping[str, Known] = field(default_factory=dict)
     missing: frozenset[str] = frozenset()  # folders above the paths that were not there
+    contents: Mapping[str, bytes] = field(default_factory=dict)  # small ones, by their names in the store
     repository: Repository | None = None
     fault: str = ""  # why nothing can be told
 
@@ -139,31 +140,35 @@ class Capture:
         names = tuple(dict.fromkeys(_below(path, self._root) for path in paths))
         outside: dict[bytes, tuple[Known, Known]] = {}
         held: dict[str, Known] = {}
+        contents: dict[str, bytes] = {}
         for name in names:
             path = os.fsencode(name)
             known = self._sight.known(path)
-            now, mark = await self._sight.file(path)
-            if known != now and (known is not None or self._sight.covers(path)):
-                outside[path] = known, now
-            self._sight.note(path, now, mark)
-            held[name] = now
+            one = await self._sight.file(path)
+            if known != one.known and (known is not None or self._sight.covers(path)):
+                outside[path] = known, one.known
+            self._sight.note(path, one.known, one.mark)
+            held[name] = one.known
+            contents |= _named(one)
         missing = frozenset(folder for name in names for folder in self._missing(name))
-        return Before(await self._deltas(outside), (), names, held, missing)
+        return Before(await self._deltas(outside, contents), (), names, held, missing, contents)
 
     async def _after_files(self, before: Before) -> Captured:
         changes: dict[bytes, tuple[Known, Known]] = {}
         left_out: dict[str, str] = {}
+        contents = dict(before.contents)
         for name in before.paths or ():
             path = os.fsencode(name)
-            now, mark = await self._sight.file(path)
-            self._sight.note(path, now, mark)
-            if now != before.held[name]:
-                changes[path] = before.held[name], now
-            for one in (before.held[name], now):
+            now = await self._sight.file(path)
+            self._sight.note(path, now.known, now.mark)
+            contents |= _named(now)
+            if now.known != before.held[name]:
+                changes[path] = before.held[name], now.known
+            for one in (before.held[name], now.known):
                 if isinstance(one, LeftOut):
                     left_out[name] = one.why
         folders = tuple(sorted(folder for folder in before.missing if (self._root / folder).is_dir()))
-        return Captured(await self._deltas(changes), folders, left_out, None, before.outside)
+        return Captured(await self._deltas(changes, contents), folders, left_out, None, before.outside)
 
     def _missing(self, name: str) -> Iterator[str]:
         parts = name.split("/")
@@ -172,13 +177,17 @@ class Capture:
             if not os.path.lexists(self._root / folder):
                 yield folder
 
-    async def _deltas(self, changes: Mapping[bytes, tuple[Known, Known]]) -> tuple[Delta, ...]:
+    async def _deltas(
+        self, changes: Mapping[bytes, tuple[Known, Known]], contents: Mapping[str, bytes] | None = None
+    ) -> tuple[Delta, ...]:
+        """Tell changes, with lines counted for the first of them; `contents` are at hand, others are read."""
         deltas = [_delta(path, *changes[path]) for path in sorted(changes)]
         counting = [number for number, delta in enumerate(deltas) if not delta.why][:_MOST_COUNTED]
         if not counting:
             return tuple(deltas)
         names = {one.object for number in counting for one in (deltas[number].before, deltas[number].after) if one is not None}
-        contents = await (await self._sight.blobs()).get(names)
+        at_hand = contents or {}
+        contents = {**at_hand, **await (await self._sight.blobs()).get(names - at_hand.keys())}
         for number in counting:
             held = (deltas[number].before, deltas[number].after)
             things = [None if one is None else Thing(contents[one.object], one.mode) for one in held]
@@ -197,6 +206,13 @@ def _below(path: Path, root: Path) -> str:
     if name == "." or ".." in path.parts:
         raise JumarError(f"{path} is no file below {root}")
     return name
+
+
+def _named(one: Glance) -> dict[str, bytes]:
+    """Return the bytes of a file by their name, where they are so few that its lines are counted."""
+    if isinstance(one.known, Held) and len(one.content) <= _LARGEST_COUNTED:
+        return {one.known.object: one.content}
+    return {}
 
 
 def _folders(seen: Seen) -> tuple[str, ...]:

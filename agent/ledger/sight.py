@@ -35,7 +35,7 @@ from agent.ledger.snapshot import (
 )
 from agent.ledger.store import Store
 from agent.ledger.survey import Survey
-from agent.ledger.table import Known, Table, mode_of, size_and_time, stamp, stamped, unsure
+from agent.ledger.table import Known, Table, mode_of, size_and_time, stamp, unsure
 from agent.ledger.watch import Watch
 from agent.workspace.tree import Moved, Thing, Tree
 
@@ -56,6 +56,15 @@ class Seen:
 
     changes: dict[bytes, tuple[Known, Known]] = field(default_factory=dict)
     made: list[bytes] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """One file: what it is, its stamp, and its bytes."""
+
+    known: Known
+    mark: bytes = b""
+    content: bytes = b""
 
 
 @dataclass(slots=True)
@@ -150,25 +159,24 @@ class Sight:
         """Whether a file of that name would be known if it had been there at the last look."""
         return self.taken and path.rpartition(b"/")[0] in self.table.folders
 
-    async def file(self, path: bytes) -> tuple[Known, bytes]:
-        """Look at one file, and keep its bytes; return what it is, and its stamp. Raises JumarError."""
+    async def file(self, path: bytes) -> Glance:
+        """Look at one file, and keep its bytes. Raises JumarError."""
         blobs = await self.blobs()
-        name, record = os.fsdecode(path), self.table.record(path)
-        try:
+        name, record, status = os.fsdecode(path), self.table.record(path), None
+        with suppress(OSError):
             status = os.lstat(self._root + b"/" + path)
-            if record is not None and record.startswith(stamp(status)):
-                return self.table.told(record), stamped(record)
-        except OSError:
-            status = None
         now = time.time_ns()
         try:
             thing = self._tree.look(name)
         except Moved as moved:
             size, changed = (status.st_size, status.st_mtime_ns) if status is not None else (0, 0)
-            return LeftOut(str(moved).removeprefix(f"{name} "), size, changed), b""
+            return Glance(LeftOut(str(moved).removeprefix(f"{name} "), size, changed))
         if thing is None or status is None:
-            return None, b""
-        return Held(await asyncio.to_thread(blobs.put, thing.content), thing.mode), self._mark(path, status, thing, now)
+            return Glance(None)
+        held, mark = Held(blobs.name(thing.content), thing.mode), self._mark(path, status, thing, now)
+        if record is None or self.table.told(record) != held:  # else its bytes are kept since then
+            await asyncio.to_thread(blobs.put, thing.content)
+        return Glance(held, mark, thing.content)
 
     async def _look(self, dirty: set[bytes] | None, blobs: Blobs) -> Seen:
         survey = Survey(self._root, self.table, self._watch, MOST_FILES, time.monotonic() + self._seconds)

@@ -24,11 +24,6 @@ def unsure(mode: int) -> bytes:
     return _pack(mode, 0, 0, 0, 0)
 
 
-def stamped(record: bytes) -> bytes:
-    """Return the stamp of a record."""
-    return record[: _STAT.size]
-
-
 def mode_of(record: bytes) -> int:
     """Return the mode in a record."""
     return int.from_bytes(record[:4], "little")
