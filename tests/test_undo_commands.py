@@ -1,0 +1,262 @@
+"""The commands on the ledger, as a person and a program use them."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from tests.fakes import ScriptedServer, answer, failure
+from tests.runs import MENDING, Person, valid
+
+
+async def mended(person: Person, server: ScriptedServer) -> dict[str, Any]:
+    """Let a model mend calc.py and add a file; return the run's result."""
+    server.script.extend(
+        [
+            *MENDING[:1],
+            answer(
+                calls=[
+                    ("edit", {"path": "calc.py", "old": "a - b", "new": "a + b"}),
+                    ("write", {"path": "d/new.txt", "content": "new\n"}),
+                    ("shell", {"command": "chmod 600 d/new.txt; rm test_calc.py"}),
+                ]
+            ),
+            answer("Done."),
+        ]
+    )
+    run = await person.trusted("-p", "mend it", "--mode", "yolo", "--output-format", "json")
+    assert run.code == 0
+    return run.result
+
+
+def listing(out: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in out.splitlines()]
+
+
+async def test_actions_are_listed_shown_and_told_apart(person: Person, server: ScriptedServer) -> None:
+    await mended(person, server)
+    run = await person.run("actions")
+    lines = run.out.splitlines()
+    assert [line.split()[:3] for line in lines] == [["1", "✓", "edit"], ["2", "✓", "write"], ["3", "✓", "shell"]]
+    assert "calc.py  +1 -1" in lines[0]
+    rows = listing((await person.run("actions", "--json")).out)
+    assert [(row["id"], row["tool"], row["status"], row["undoable"], row["turn"], row["step"]) for row in rows] == [
+        ("1", "edit", "done", True, 1, 2),
+        ("2", "write", "done", True, 1, 2),
+        ("3", "shell", "done", True, 1, 2),
+    ]
+    assert rows[0]["files"] == [{"path": "calc.py", "kind": "modified", "added": 1, "removed": 1, "captured": True}]
+    shown = (await person.run("show", "1")).out
+    for words in ("prompt: mend it", "model: scripted", "allowed by: policy", "-    return a - b", "+    return a + b"):
+        assert words in shown
+    assert "mode 644 → 600" in (await person.run("diff", "3")).out
+    together = json.loads((await person.run("diff", "1..3", "--json")).out)
+    assert [(one["path"], one["kind"]) for one in together] == [
+        ("calc.py", "modified"),
+        ("d/new.txt", "modified"),
+        ("test_calc.py", "deleted"),
+    ]
+    stat = (await person.run("diff", "1..3", "--stat")).out
+    assert "deleted  test_calc.py" in stat
+
+
+async def test_one_action_is_undone_and_brought_back(person: Person, server: ScriptedServer) -> None:
+    await mended(person, server)
+    before = (person.root / "test_calc.py").exists()
+    dry = await person.run("undo", "3", "--dry-run")
+    assert "recreated test_calc.py" in dry.out
+    assert (person.root / "test_calc.py").exists() == before
+    run = await person.run("undo", "3")
+    assert run.code == 0
+    assert (person.root / "test_calc.py").exists()
+    assert "a + b" in (person.root / "calc.py").read_text()
+    assert "↶" in (await person.run("actions")).out.splitlines()[2]
+    again = await person.run("undo", "3")
+    assert (again.code, again.err) == (2, "jumar: action 3 is undone already; jumar redo brings it back\n")
+    assert (await person.run("redo")).code == 0
+    assert not (person.root / "test_calc.py").exists()
+
+
+@pytest.mark.parametrize("words", [["--turn", "1"], ["--last"], ["--session", "SESSION"], ["1", "--file", "calc.py"]])
+async def test_what_is_undone_can_be_said_in_several_ways(person: Person, server: ScriptedServer, words: list[str]) -> None:
+    session = (await mended(person, server))["session_id"]
+    run = await person.run("undo", *[session if word == "SESSION" else word for word in words], "--json")
+    told = json.loads(run.out)
+    expected = {"--turn": ["3", "2", "1"], "--session": ["3", "2", "1"], "--last": ["3"], "1": ["1"]}[words[0]]
+    assert (told["undoes"], told["changed"], told["conflicts"]) == (expected, True, [])
+
+
+async def test_a_conflict_is_told_with_its_lines_and_changes_nothing(person: Person, server: ScriptedServer) -> None:
+    await mended(person, server)
+    file = person.root / "calc.py"
+    file.write_text(file.read_text().replace("a + b", "a + b + 0"))
+    run = await person.run("undo", "1")
+    assert run.code == 1
+    assert "calc.py: the same lines were changed since" in run.out
+    assert "a + b + 0" in run.out
+    assert "nothing was changed" in run.out
+    assert "a + b + 0" in file.read_text()
+    assert (await person.run("undo", "1", "--theirs")).code == 0
+    assert "a - b" in file.read_text()
+
+
+async def test_later_actions_in_the_way_are_listed_and_undone_together_on_request(person: Person, server: ScriptedServer) -> None:
+    server.script.extend(
+        [
+            answer(calls=[("edit", {"path": "calc.py", "old": "a - b", "new": "a + b"})]),
+            answer(calls=[("edit", {"path": "calc.py", "old": "a + b", "new": "b + a"})]),
+            answer("Done."),
+        ]
+    )
+    assert (await person.trusted("-p", "x", "--mode", "yolo")).code == 0
+    run = await person.run("undo", "1")
+    assert (run.code, "with them: jumar undo 1 2" in run.out) == (1, True)
+    assert (await person.run("undo", "1", "--with-later")).code == 0
+    assert "a - b" in (person.root / "calc.py").read_text()
+
+
+async def test_a_rewind_goes_back_to_before_an_action(person: Person, server: ScriptedServer) -> None:
+    before = {path: (person.root / path).read_text() for path in ("calc.py", "test_calc.py")}
+    await mended(person, server)
+    run = await person.run("rewind", "1")
+    assert "rewind to before 1" in run.out
+    assert {path: (person.root / path).read_text() for path in before} == before
+    assert not (person.root / "d").exists()
+
+
+async def test_a_line_is_traced_to_its_prompt(person: Person, server: ScriptedServer) -> None:
+    await mended(person, server)
+    run = await person.run("why", "calc.py:2")
+    assert "prompt: mend it" in run.out
+    assert "it is older than the ledger" in (await person.run("why", "calc.py:1")).out
+    told = json.loads((await person.run("why", "calc.py:2", "--json")).out)
+    assert (told["action"]["id"], told["text"]) == ("1", "    return a + b")
+    for words in (["calc.py"], ["calc.py:0"], ["calc.py:99"], ["none.py:1"], ["../x:1"]):
+        wrong = await person.run("why", *words)
+        assert wrong.code == 2
+        assert wrong.err.count("\n") == 1
+
+
+async def test_the_ledger_is_proved_and_any_altered_byte_is_found(person: Person, server: ScriptedServer) -> None:
+    await mended(person, server)
+    assert (await person.run("ledger", "verify")).code == 0
+    [chain] = person.home.rglob("actions")
+    whole = chain.read_bytes()
+    for position in (0, len(whole) // 2, len(whole) - 2):
+        chain.write_bytes(whole[:position] + bytes([whole[position] ^ 1]) + whole[position + 1 :])
+        run = await person.run("ledger", "verify")
+        assert (run.code, "✗" in run.out) == (1, True)
+    chain.write_bytes(b"".join(whole.splitlines(keepends=True)[:-1]))  # a record that a session speaks of
+    assert (await person.run("ledger", "verify")).code == 1
+
+
+async def test_the_ledger_is_exported_counted_and_pruned(person: Person, server: ScriptedServer) -> None:
+    await mended(person, server)
+    assert (await person.run("ledger", "export", "told")).out == "3 commits on told\n"
+    assert (await person.shell("git log --format=%s told | head -1")).out.startswith("shell: chmod 600")
+    stats = json.loads((await person.run("ledger", "stats", "--json")).out)
+    assert (stats["records"], stats["undoable"]) == (3, 3)
+    run = await person.run("ledger", "prune", "--days", "0")
+    assert run.code == 0
+    assert "the bytes of 0 of them held" in run.out
+    assert (await person.run("ledger", "verify")).code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["undo"], "say which: ACTION …, --last, --turn N or --session ID"),
+        (["undo", "1", "--last"], "say which"),
+        (["undo", "9"], "there is no action '9'"),
+        (["undo", "--last"], "there is no action that could be undone"),
+        (["undo", "--turn", "3"], "there is no action that could be undone"),
+        (["undo", "1", "--ours", "--theirs"], "--ours and --theirs exclude each other"),
+        (["redo"], "nothing was undone"),
+        (["rewind", "x"], "there is no action 'x'"),
+        (["show", "1"], "there is no action '1'"),
+        (["diff", "2..1"], "there is no action '2'"),
+        (["ledger", "export"], "export takes the name of a new branch"),
+        (["ledger", "verify", "x"], "export takes the name of a new branch"),
+        (["actions", "-C", "nowhere"], "-C 'nowhere' is no folder"),
+    ],
+)
+async def test_what_cannot_be_is_one_line_that_says_why(person: Person, words: list[str], said: str) -> None:
+    run = await person.run(*words)
+    assert run.code == 2
+    assert said in run.err
+    assert run.err.count("\n") == 1
+
+
+async def test_a_run_that_fails_puts_the_tree_back_where_that_is_wanted(person: Person, server: ScriptedServer) -> None:
+    before = (person.root / "calc.py").read_text()
+    server.script.extend(
+        [
+            answer(
+                calls=[
+                    ("edit", {"path": "calc.py", "old": "a - b", "new": "a * b"}),
+                    ("shell", {"command": "echo x > made; rm test_calc.py"}),
+                ]
+            ),
+            failure(401, {"error": {"message": "no"}}),
+        ]
+    )
+    arguments = ("--mode", "yolo", "--revert-on-fail", "--patch", "p.patch", "--output-format", "stream-json")
+    run = await person.trusted("-p", "x", *arguments)
+    valid(run.lines)
+    assert (run.code, run.result["reverted"], run.result["files_changed"]) == (77, ["1", "2"], [])
+    assert (person.root / "calc.py").read_text() == before
+    assert (person.root / "test_calc.py").exists()
+    assert not (person.root / "made").exists()
+    assert "a * b" in (person.root / "p.patch").read_text()
+    assert (await person.run("redo")).code == 0
+    assert "a * b" in (person.root / "calc.py").read_text()
+
+
+async def test_a_run_that_succeeds_is_not_put_back(person: Person, server: ScriptedServer) -> None:
+    server.script.extend(MENDING)
+    run = await person.trusted("-p", "x", "--mode", "yolo", "--revert-on-fail", "--output-format", "json")
+    assert (run.code, run.result["reverted"]) == (0, [])
+    assert "a + b" in (person.root / "calc.py").read_text()
+
+
+async def test_a_program_undoes_in_the_middle_of_a_session(person: Person, server: ScriptedServer) -> None:
+    server.script.extend(
+        [answer(calls=[("write", {"path": "new.txt", "content": "x\n"})]), answer("Done."), answer("I see that it is gone.")]
+    )
+    arguments = ("--input-format", "stream-json", "--output-format", "stream-json", "--trust", "--mode", "yolo")
+    program = await person.start(*arguments)
+    assert program.stdin is not None
+    assert program.stdout is not None
+    read: list[dict[str, Any]] = []
+
+    async def heard(kind: str) -> dict[str, Any]:
+        assert program.stdout is not None
+        while True:
+            read.append(json.loads(await asyncio.wait_for(program.stdout.readline(), 30)))
+            if read[-1]["type"] == kind:
+                return read[-1]
+
+    def say(**message: object) -> None:
+        assert program.stdin is not None
+        program.stdin.write(json.dumps(message).encode() + b"\n")
+
+    say(type="prompt", text="write it")
+    await heard("turn.finished")
+    say(type="undo", actions=["9"])
+    assert "there is no action '9'" in (await heard("warned"))["text"]
+    say(type="undo", actions=["1"])
+    undone = await heard("actions.undone")
+    assert [file["path"] for file in undone["files"]] == ["new.txt"]
+    assert not (person.root / "new.txt").exists()
+    say(type="redo")
+    await heard("actions.undone")
+    say(type="rewind", action="1")
+    await heard("actions.undone")
+    say(type="prompt", text="and now?")
+    await heard("turn.finished")
+    program.stdin.close()
+    await heard("result")
+    assert await program.wait() == 0
+    valid(read)
+    assert "new.txt: is gone" in server.bodies()[-1]["messages"][-2]["content"]
