@@ -19,6 +19,7 @@ COMMANDS = {
     "record": "make a recording of a session",
     "redo": "bring back what was undone last",
     "replay": "play a recording, without a model",
+    "rescue": "bring back what an action did to branches, HEAD, stashes and index",
     "rewind": "go back to before an action",
     "schema": "print the JSON Schema of every event",
     "sessions": "list the sessions",

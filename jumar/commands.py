@@ -13,7 +13,7 @@ from jumar.arguments import Parser, seconds, window
 from jumar.home import home
 from jumar.trust import distrust, tree_root, trust, trusted_roots
 
-_ON_THE_LEDGER = ("actions", "diff", "ledger", "redo", "rewind", "show", "undo", "why")
+_ON_THE_LEDGER = ("actions", "diff", "ledger", "redo", "rescue", "rewind", "show", "undo", "why")
 
 
 def run(name: str, arguments: Sequence[str]) -> int:
@@ -43,6 +43,7 @@ def _ledger(name: str, arguments: Sequence[str]) -> int:
         "diff": timeline.difference,
         "ledger": timeline.ledger,
         "redo": undoing.redo,
+        "rescue": undoing.rescue,
         "rewind": undoing.rewind,
         "show": timeline.show,
         "undo": undoing.undo,

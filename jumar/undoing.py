@@ -1,4 +1,4 @@
-"""Owns the commands that change the past: undo, rewind and redo; what they would do is shown before, or in place of, doing it."""
+"""Owns the commands that change the past: undo, rewind, redo and rescue; what they do can be shown in place of doing it."""
 
 import asyncio
 import json
@@ -11,7 +11,7 @@ from agent.ledger.merge import Preference
 from agent.ledger.undo import Conflict, Plan, Step
 from agent.safe import mended, safe_line, safe_text
 from jumar.arguments import Parser
-from jumar.timeline import ledger_at, parser_of, path_in
+from jumar.timeline import ledger_at, line, parser_of, path_in
 
 _PREFERENCES: tuple[Preference, ...] = ("ours", "theirs", "markers")
 
@@ -65,6 +65,64 @@ def redo(arguments: Sequence[str]) -> int:
     if given.dry_run:
         return _tell(asyncio.run(ledger.plan([ledger.to_redo()], preference=preference)), None, dry=True, as_json=given.json)
     return _tell(*asyncio.run(ledger.redo(preference=preference)), dry=False, as_json=given.json)
+
+
+def rescue(arguments: Sequence[str]) -> int:
+    """Bring back what an action did to the repository: refs, HEAD, stashes, index, and its files."""
+    parser = parser_of(
+        "rescue", "Bring back what an action did to the git repository: branches, HEAD, stashes, index, and files."
+    )
+    parser.add_argument("action", nargs="?", default="", metavar="ACTION", help="without it: list those that changed any of it")
+    parser.add_argument("--dry-run", action="store_true", help="say what would change, and change nothing")
+    parser.add_argument("--refs-only", action="store_true", help="leave the files as they are")
+    given = parser.parse_args(arguments)
+    ledger = ledger_at(given.cwd)
+    if not given.action:
+        return _list_rescues(ledger, as_json=given.json)
+    planned, files = asyncio.run(ledger.rescue_plan(given.action))
+    if given.refs_only:
+        files = Plan((), ())
+    if not given.json:
+        print("\n".join(f"  {safe_line(mended(text))}" for text in planned.lines) or "  the repository is as it was before it")
+        for step in files.steps:
+            print(f"  {_becomes(step):9} {safe_line(mended(step.path))}")
+        for conflict in files.conflicts:
+            _print_conflict(conflict, files)
+    blocked = bool(files.conflicts)
+    left: tuple[str, ...] = ()
+    if not (blocked or given.dry_run):
+        left = asyncio.run(ledger.rescue(given.action)) if planned.lines else ()
+        if files.steps:
+            asyncio.run(ledger.take_back([given.action], "rescue", title=f"rescue {given.action}"))
+    if given.json:
+        rows = {"repository": list(map(mended, planned.lines)), "left_to_do": list(left), "done": not (blocked or given.dry_run)}
+        print(json.dumps({**_as_json(files, None, dry=given.dry_run), **rows}))
+        return 1 if blocked else 0
+    for text in left:
+        print(f"! {safe_line(mended(text))}")
+    if blocked:
+        print("nothing was changed; --refs-only brings back the repository alone")
+    elif given.dry_run:
+        print("this is what would be done; nothing was changed")
+    else:
+        print("✓ it is brought back")
+    return 1 if blocked else 0
+
+
+def _list_rescues(ledger: Ledger, *, as_json: bool) -> int:
+    for one in ledger.actions():
+        if one.action.repository is not None:
+            planned, _ = asyncio.run(ledger.rescue_plan(one.action.id))
+            if as_json:
+                print(
+                    json.dumps(
+                        {"id": one.action.id, "title": mended(one.action.title), "repository": list(map(mended, planned.lines))}
+                    )
+                )
+            else:
+                print(line(one))
+                print("\n".join(f"       {safe_line(mended(text))}" for text in planned.lines) or "       is as it was before it")
+    return 0
 
 
 def _add_preferences(parser: Parser) -> None:

@@ -260,3 +260,29 @@ async def test_a_program_undoes_in_the_middle_of_a_session(person: Person, serve
     assert await program.wait() == 0
     valid(read)
     assert "new.txt: is gone" in server.bodies()[-1]["messages"][-2]["content"]
+
+
+async def test_what_an_action_did_to_the_repository_is_listed_and_brought_back(person: Person, server: ScriptedServer) -> None:
+    await person.shell("git branch kept && echo work > staged.txt && git add staged.txt && echo more >> calc.py")
+    before = (await person.shell("git status --short; git branch; git rev-parse HEAD; cat calc.py")).out
+    command = "git branch -q -D kept; git reset -q --hard; git -c user.name=a -c user.email=a@b commit -q --allow-empty -m x"
+    server.script.extend([answer(calls=[("shell", {"command": command})]), answer("Done.")])
+    assert (await person.trusted("-p", "x", "--mode", "yolo")).code == 0
+    listed = (await person.run("rescue")).out
+    assert "refs/heads/kept: not there ->" in listed
+    dry = await person.run("rescue", "1", "--dry-run")
+    assert "index: what was staged is staged again" in dry.out
+    assert "recreated staged.txt" in dry.out
+    run = await person.run("rescue", "1")
+    assert (run.code, run.out.splitlines()[-1]) == (0, "✓ it is brought back")
+    assert (await person.shell("git status --short; git branch; git rev-parse HEAD; cat calc.py")).out == before
+    assert "is as it was before it" in (await person.run("rescue")).out
+    wrong = await person.run("rescue", "9")
+    assert (wrong.code, wrong.err.count("\n")) == (2, 1)
+
+
+async def test_an_action_that_left_the_repository_alone_needs_no_rescue(person: Person, server: ScriptedServer) -> None:
+    await mended(person, server)
+    run = await person.run("rescue", "1")
+    assert (run.code, "jumar undo 1 brings its files back" in run.err) == (2, True)
+    assert (await person.run("rescue")).out == ""

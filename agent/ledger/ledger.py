@@ -14,6 +14,9 @@ from agent.ledger.blobs import Blobs
 from agent.ledger.chain import Chain, Link
 from agent.ledger.export import export
 from agent.ledger.merge import Merging, Preference
+from agent.ledger.repository import Repositories
+from agent.ledger.rescue import Rescue, restore
+from agent.ledger.rescue import plan as rescue_plan
 from agent.ledger.retention import Retention, Stats
 from agent.ledger.undo import Plan, Undo, undone
 from agent.ledger.why import Origin, origin
@@ -60,7 +63,7 @@ class Ledger:
 
     async def record(self, action: Action) -> Listed | None:
         """Add an action, under the next number; None where it did nothing that is worth a record."""
-        if not (action.deltas or action.repository):
+        if not (action.deltas or action.folders or action.repository):
             return None
         async with self._held():
             return self._append(action)
@@ -176,6 +179,28 @@ class Ledger:
         """Let go of the bytes of old records; the records stay."""
         async with self._held():
             return await Retention(self.bare.folder, self.bare.git).prune(self._chain.links(), now, days, most, told)
+
+    async def rescue_plan(self, action_id: str) -> tuple[Rescue, Plan]:
+        """Say what bringing back what an action did to the repository, and to files, would do. Raises UsageError."""
+        one = self.find(action_id)
+        async with self._held() as undo:
+            rescue = await self._rescue_of(one.action)
+            gone = one.undone or not one.action.deltas
+            return rescue, Plan((), ()) if gone else await undo.plan([one.action])
+
+    async def rescue(self, action_id: str) -> tuple[str, ...]:
+        """Bring back what an action did to the repository's refs, HEAD, stashes and index; return what is left to do by hand."""
+        one = self.find(action_id)
+        async with self._held():
+            return await restore(self.bare, await self._rescue_of(one.action))
+
+    async def _rescue_of(self, action: Action) -> Rescue:
+        if action.repository is None:
+            raise UsageError(f"action {action.id} changed no ref, stash or index; jumar undo {action.id} brings its files back")
+        now = await Repositories(self.bare).read()
+        if now is None:
+            raise UsageError(f"there is no repository at {self.root} any more that could be brought back")
+        return rescue_plan(action.repository[0], now)
 
     async def rewind(self, action_id: str, *, preference: Preference = "") -> tuple[Plan, Listed | None]:
         """Go back to before an action: take it and all later ones back."""
