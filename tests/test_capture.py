@@ -48,7 +48,7 @@ class World:
 
     async def record(self, captured: Captured) -> str:
         """Record the action, and what somebody did before it, as a session does; return its id."""
-        if captured.outside:
+        if captured.outside or captured.outside_folders:
             await self.ledger.record(Action("", "outside", "", "s", deltas=captured.outside, folders=captured.outside_folders))
         action = Action("", "call", "", "s", deltas=captured.deltas, folders=captured.folders, repository=captured.repository)
         listed = await self.ledger.record(action)
@@ -409,6 +409,15 @@ async def test_many_changes_are_kept_in_one_pack_and_taken_back(tmp_path: Path) 
         assert sum(delta.added for delta in captured.deltas) == 200  # no more are counted
         await one.undo(await one.record(captured))
         assert files(root) == held
+
+
+async def test_a_folder_that_is_all_an_action_made_goes_with_it(tmp_path: Path) -> None:
+    root = repository(tmp_path / "r")
+    async with world(root) as one:
+        captured = await one.run("mkdir -p d/e")
+        assert captured.deltas == ()
+        await one.undo(await one.record(captured))
+        assert not (root / "d").exists()
 
 
 async def test_what_is_left_out_is_bounded(tmp_path: Path) -> None:

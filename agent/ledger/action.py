@@ -75,7 +75,7 @@ class Action:
     @property
     def undoable(self) -> bool:
         """Whether something of it can be taken back."""
-        return any(not delta.why for delta in self.deltas)
+        return bool(self.folders) or any(not delta.why for delta in self.deltas)
 
 
 def plain(action: Action) -> dict[str, Any]:
