@@ -14,6 +14,7 @@ from agent.endpoints import BUILT_IN
 from agent.events import schema
 from agent.policy import TABLE, Decision, Rule
 from agent.route import Route, routes
+from jumar import commands
 from jumar.arguments import COMMANDS, run_parser
 from jumar.inputs import AnyMessage
 from jumar.wiring import find_tools
@@ -21,7 +22,17 @@ from tests.runs import valid
 
 ROOT = Path(__file__).parent.parent
 DOCS = [
-    ROOT / name for name in ("README.md", "README.zh.md", "docs/config.md", "docs/headless.md", "SECURITY.md", "ARCHITECTURE.md")
+    ROOT / name
+    for name in (
+        "README.md",
+        "README.zh.md",
+        "docs/config.md",
+        "docs/headless.md",
+        "docs/models.md",
+        "docs/undo.md",
+        "SECURITY.md",
+        "ARCHITECTURE.md",
+    )
 ]
 
 
@@ -30,17 +41,21 @@ def blocks(document: str, language: str) -> list[str]:
 
 
 @pytest.mark.parametrize("document", DOCS, ids=lambda path: path.name)
-def test_every_option_and_command_that_is_named_is_there(document: Path) -> None:
+def test_every_option_and_command_that_is_named_is_there(document: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = document.read_text("utf-8")
     spans = re.findall(r"`([^`\n]+)`", text) + [
         line for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL) for line in block.split("\n")
     ]
     ours = [span for span in spans if span.startswith(("-", "jumar", " ")) and "git " not in span and "kill" not in span]
-    known = {flag for action in run_parser()._actions for flag in action.option_strings}
-    named = {flag for span in ours for flag in re.findall(r"(?<![\w'-])(--?[a-z][a-z-]*)\b", span)}
-    assert named <= known | {"-q"}, named - known
-    commands = {name for span in ours for name in re.findall(r"\bjumar ([a-z]+)", span)}
-    assert commands <= set(COMMANDS), commands - set(COMMANDS)
+    for name in COMMANDS:
+        with pytest.raises(SystemExit):
+            commands.run(name, ["--help"])
+    flags = r"(?<![\w'-])(--?[A-Za-z][a-z-]*)\b"
+    known = {*re.findall(flags, run_parser().format_help()), *re.findall(flags, capsys.readouterr().out)}
+    named = {flag for span in ours for flag in re.findall(flags, span)}
+    assert named <= known, named - known
+    meant = {name for span in ours for name in re.findall(r"\bjumar ([a-z]+)", span)}
+    assert meant <= set(COMMANDS), meant - set(COMMANDS)
 
 
 def test_both_readmes_say_the_same_to_a_shell() -> None:
