@@ -38,9 +38,8 @@ class EditArguments(Arguments):
 
 class Edit(Tool[EditArguments]):
     """Replace exact text in a file: each old must occur exactly once, white space included, unless all is set. Copy old from
-    the output of read, without line numbers, and only as long as it must be to be unique. Calls of one step run in the order
-    given, so an edit and its test can be sent together. Returns the changed lines and whether the syntax is valid;
-    after that the file need not be read again for the next edit."""
+    the output of read, without line numbers, and only as long as it must be to be unique. Returns the changed lines and
+    whether the syntax is valid; after that the file need not be read again for the next edit."""
 
     arguments = EditArguments
     effect: ClassVar[Effect] = Effect.WRITE

@@ -24,8 +24,6 @@ class ShellArguments(Arguments):
 
 class Shell(Tool[ShellArguments]):
     """Run a bash command in the workspace. Each runs in a fresh shell: cd and variables do not last.
-    Calls of one step run in the order given, so an edit and its test can be sent together; an exit code other than 0 is a
-    result, and the calls after it still run.
     stdin is closed: nothing can be typed in, so pass flags such as -y. What a command leaves running is ended with it;
     use background=true for servers and watchers, then action read, list or kill. Of long output the start and the end
     are returned, and the file that has all of it. To look for and read files, search, find and read are better."""

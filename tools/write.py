@@ -21,7 +21,7 @@ class WriteArguments(Arguments):
 
 class Write(Tool[WriteArguments]):
     """Write a whole file; folders above it are made. For a new file, or one to be replaced that you read or wrote before: a part
-    of a file is changed with edit. Calls of one step run in the order given, so a write and its test can be sent together."""
+    of a file is changed with edit."""
 
     arguments = WriteArguments
     effect: ClassVar[Effect] = Effect.WRITE
