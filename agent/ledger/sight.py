@@ -350,7 +350,7 @@ class Sight:
                 thing = self._tree.look(os.fsdecode(path))
             except Moved:
                 left = LeftOut(UNREADABLE, status.st_size, status.st_mtime_ns)
-                one.found[path] = unsure(status.st_mode), left, status.st_nlink
+                one.found[path] = stamp(status), left, status.st_nlink
                 continue
             if thing is None:
                 one.survey.gone.add(path)
