@@ -16,7 +16,7 @@ from agent.model import Model
 from agent.repetition import STOPPED_AT, Repetition
 
 _NUDGES = 2  # times that a model which answers nothing is asked to go on
-_MALFORMED = 5  # steps in a row of which no call could be read
+_MALFORMED = 5  # steps in a row of which no call could be read, or all were cut
 _REFUSED = 2  # times that a request is shortened because the server says that it is too long
 _GO_ON = "Your last message held neither words nor a tool call. Go on: call a tool, or say how the task ended."
 
@@ -105,6 +105,7 @@ class Loop:
             answer = asked.event.answer
             if asked.finish == "length" and answer.calls:
                 self._cut(answer)
+                malformed = self._unread(malformed + 1, "the calls of the model were cut at the server's limit of tokens")
             elif answer.calls:
                 remarks = repetition.take(answer.calls)
                 if repetition.times >= STOPPED_AT:
@@ -114,10 +115,7 @@ class Loop:
                     words = f"the model sends the same call for the {repetition.times}th time; it was told"
                     self._tell(Repaired(step=history.step, kind="repeated", words=words))
                 ended = await self._execute.run(answer.calls, remarks, history.step, pictures=self._left[0].capabilities.images)
-                malformed = malformed + 1 if set(ended) == {"invalid"} else 0
-                if malformed >= _MALFORMED:
-                    self._switch(ModelError(f"in {malformed} steps in a row no call of the model could be read", Fault.GARBLED))
-                    malformed = 0
+                malformed = self._unread(malformed + 1, "no call of the model could be read") if set(ended) == {"invalid"} else 0
             elif asked.finish == "length":
                 return "limit", answer.text, "the answer was cut at the server's limit of tokens"
             elif not answer.text.strip():
@@ -174,6 +172,13 @@ class Loop:
         before, after = self._left[0].name, self._left[1].name
         del self._left[0]
         self._tell(ModelSwitched(step=self._history.step + 1, before=before, after=after, reason=str(error)))
+
+    def _unread(self, times: int, what: str) -> int:
+        """Return how often in a row no call could be run; once that is too often, the next model goes on. Raises ModelError."""
+        if times < _MALFORMED:
+            return times
+        self._switch(ModelError(f"in {times} steps in a row {what}", Fault.GARBLED))
+        return 0
 
     def _nudge(self, answer: Answer, before: int) -> int:
         """Ask a model that answered nothing to go on; return how often that was in a row now. Raises ModelError."""

@@ -139,6 +139,16 @@ async def test_a_model_whose_calls_cannot_be_read_fails_the_turn(tmp_path: Path,
     assert len(server.script) == 4
 
 
+async def test_a_model_whose_calls_are_always_cut_fails_the_turn(tmp_path: Path, server: ScriptedServer) -> None:
+    cut = [answer(calls=[("read", {"path": f"{number}.txt"})], finish="length") for number in range(9)]
+    async with session_of(tmp_path, server) as (session, events):
+        ended = await turn(session, server, *cut)
+    words = "in 5 steps in a row the calls of the model were cut at the server's limit of tokens"
+    assert (ended.status, ended.reason) == ("failed", words)
+    assert len(server.script) == 4
+    assert len(events.replies()) == 5
+
+
 @pytest.mark.parametrize(
     "refusal",
     [
