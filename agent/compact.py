@@ -8,7 +8,7 @@ from agent.ask import Pause, Words, ask
 from agent.errors import Fault, ModelError
 from agent.estimate import Estimate, of_message, tokens
 from agent.events import Compacted, Event, RequestRetried, StepStarted, Warned
-from agent.handoff import carried, completed, lacking
+from agent.handoff import FIELDS, carried, completed, fitted, lacking
 from agent.history import LEFT_OUT, History, thinned
 from agent.messages import Answer, Message, Prompt, Reply, Usage
 from agent.model import Model, Request
@@ -187,9 +187,9 @@ class Compact:
         if lacks:
             what = f"lacks {', '.join(lacks).lower()}" if text else "could not be had"
             said = [one.words for one in history.said if not one.by_check]
-            text = completed(cut(text, most * 2 // 3), lacks, said, history.deeds, most // 6)
+            text = completed(fitted(text, most * 2 // 3), lacks, said, history.deeds, most // 6)
             self._tell(Warned(text=f"the model's handoff note {what}; jumar filled in what its own record tells"))
-        return cut(carried(history.note, cut(text, most), most // 3), most * 4 // 3)
+        return carried(history.note, fitted(text, most), most // 3)
 
     async def _asked_note(self, model: Model, hint: str, spend: Spend) -> tuple[str, list[str]]:
         wanted = prompt_words("handoff")
@@ -197,17 +197,21 @@ class Compact:
             wanted += f"\n\nThe person says of this note: {cut(hint, _LONGEST_HINT)}"
         extra: list[Message] = [Prompt(wanted)]
         text = await self._ask(model, extra, spend)
+        if text is None:
+            return "", list(FIELDS)
         lacks = lacking(text)
-        if not lacks or not text:
+        if not lacks:
             return text, lacks
         again = (
-            f"Your note cannot be used: it has nothing under {', '.join(lacks)}. Write it again, whole, with all six headings."
+            f"Your note cannot be used: it has nothing under {', '.join(lacks)}. Call no tool, and write it again, whole, with "
+            "all six headings."
         )
-        text = await self._ask(model, [*extra, Answer(text), Prompt(again)], spend) or text
+        said: list[Message] = [Answer(text)] if text else []
+        text = await self._ask(model, [*extra, *said, Prompt(again)], spend) or text
         return text, lacking(text)
 
-    async def _ask(self, model: Model, extra: list[Message], spend: Spend) -> str:
-        """Ask with the history and what is added; empty where that does not fit, whatever is left out. Raises ModelError."""
+    async def _ask(self, model: Model, extra: list[Message], spend: Spend) -> str | None:
+        """Ask with the history and what is added; None where that does not fit, whatever is left out. Raises ModelError."""
         room = self.room(model)
         goal = (room.most - max(_LEAST_ANSWER, min(2048, room.window // 8))) * 100 // 105
         for _ in range(2):
@@ -226,7 +230,7 @@ class Compact:
             self.learn(model, request, asked.event.usage)
             spend(asked.event.usage, asked.event.cost)
             return asked.event.answer.text.strip()
-        return ""
+        return None
 
     def _quietly(self, event: Event) -> None:
         """Tell that something is asked and waited for, but not the words that are no answer to the person."""

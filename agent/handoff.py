@@ -49,6 +49,21 @@ def completed(note: str, lacks: Sequence[str], said: Sequence[str], deeds: Deeds
     return "\n\n".join(part for part in (own, *added) if part)
 
 
+def fitted(note: str, most: int) -> str:
+    """Return the note in at most about so many characters: the longest fields are cut, and none is lost."""
+    told = sections(note)
+    if len(note) <= most or not told:
+        return cut(note, most)
+    room = most - sum(len(name) + 6 for name in told)
+    share = room // len(told)
+    for number, size in enumerate(sorted(map(len, told.values()))):
+        share = room // (len(told) - number)
+        if size > share:
+            break
+        room -= size
+    return "\n\n".join(f"## {name}\n{cut(text, share)}" for name, text in told.items())
+
+
 def carried(before: str, note: str, most: int) -> str:
     """Return the note with the lines of goal and decisions that the one before it had and it has not."""
     there = {_plain(line) for line in note.split("\n")}

@@ -36,7 +36,7 @@ from agent.events import (
     Uncompacted,
     Warned,
 )
-from agent.handoff import FIELDS, carried, lacking
+from agent.handoff import FIELDS, carried, fitted, lacking, sections
 from agent.history import LEFT_OUT, PICTURE_LEFT_OUT, History, fold, is_valid
 from agent.log import Log
 from agent.messages import Answer, Call, Message, Prompt, Reply, Usage
@@ -519,6 +519,28 @@ async def test_a_note_without_end_is_cut(bench: Bench) -> None:
         assert await session.compact() == ""
         await go(session)
         assert size(server.bodies()[-1]) < 8_000
+
+
+@pytest.mark.parametrize("most", [2000, 4096, 24_000])
+def test_of_a_note_that_is_too_long_every_field_stays(most: int) -> None:
+    long = note("GOAL " + "g " * 30_000, "DECISION " + "d " * 9_000, Plan="PLAN " + "p " * 30_000, **{"Open work": "OPEN"})
+    short = fitted(long, most)
+    assert most * 2 // 3 < len(short) <= most
+    assert lacking(short) == []
+    assert sections(short)["Open work"] == "OPEN"
+    assert [word for word in ("GOAL", "DECISION", "PLAN") if word not in short] == []
+    assert fitted(short, most) == short
+
+
+async def test_a_model_that_calls_tools_in_place_of_a_note_is_asked_for_it_once_more(bench: Bench) -> None:
+    async with ScriptedServer([answer("Done."), answer("", [("shell", {"command": "touch ran"})]), answer(note())]) as server:
+        session = bench.open(server)
+        await go(session)
+        assert await session.compact() == ""
+        assert "Call no tool" in server.bodies()[-1]["messages"][-1]["content"]
+    assert bench.of(Compacted)[0].note == note()
+    assert not bench.of(Warned)
+    assert not (bench.root / "ran").exists()
 
 
 async def test_a_wait_before_the_next_try_can_be_cut_short(bench: Bench) -> None:
