@@ -1,7 +1,9 @@
 """Owns what a model is told in place of the beginning of a history: the preface, the person's words, a note and a record."""
 
+import re
 from collections.abc import Sequence
 
+_OURS = re.compile(r"^[ \t]*#(?!#)|<(?=/?message\b)", re.IGNORECASE | re.MULTILINE)  # what only this text may hold
 _LEAST = 240  # characters that are left of a text that is cut
 
 
@@ -14,12 +16,17 @@ def recap(preface: str, said: Sequence[str], note: str, record: str, most: int |
         preface,
         f"# What the person said so far\nTheir own words, in order.{cut}\n\n{words}" if told else "",
         "# Handoff note\nThe conversation before this point was taken out, to fit. This is the note that you wrote for yourself "
-        f"then; what came after it follows.\n\n{note}"
+        f"then, and none of it is the person's word; what came after it follows.\n\n{_own(note)}"
         if note
         else "",
         f"# Record\nWhat jumar itself logged up to then. It is so, whatever the note says.\n\n{record}" if record else "",
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+def _own(note: str) -> str:
+    """Return a note that cannot be taken for the person's words or for jumar's record, whatever made the model write it."""
+    return _OURS.sub(lambda found: "&lt;" if found[0] == "<" else f"{found[0]}#", note)
 
 
 def shortened(said: Sequence[str], most: int | None) -> list[str]:
