@@ -86,8 +86,11 @@ class Compact:
         """Take in what the server counted in a request."""
         self._estimate.learn(request.messages, model.name, usage.prompt)
 
-    async def fit(self, model: Model, spend: Spend) -> None:
-        """Shorten the history where the next request comes near the model's window. Raises ModelError."""
+    async def fit(self, model: Model, spend: Spend, *, alone: bool) -> None:
+        """Shorten the history where the next request comes near the model's window. Raises ModelError.
+
+        `alone`: no other model could write a note that this one's server refuses.
+        """
         self._history.deliver()
         size, room = self.size(model), self.room(model)
         if size < room.limit:
@@ -99,7 +102,7 @@ class Compact:
                 size = self.size(model)
                 if size < room.limit:
                     return
-        await self._shorten(model, f"it was about {size:,} of {room.window:,} tokens", spend)
+        await self._shorten(model, f"it was about {size:,} of {room.window:,} tokens", spend, alone=alone)
 
     async def overflow(self, model: Model, error: ModelError, times: int, spend: Spend) -> None:
         """Shorten what the server says does not fit, for the first or the second time. Raises ModelError."""
@@ -134,14 +137,28 @@ class Compact:
         return max(_LEAST_ANSWER, left)
 
     async def _shorten(
-        self, model: Model, reason: str, spend: Spend, *, hint: str = "", asked: bool = True, by_hand: bool = False
+        self,
+        model: Model,
+        reason: str,
+        spend: Spend,
+        *,
+        hint: str = "",
+        asked: bool = True,
+        by_hand: bool = False,
+        alone: bool = False,
     ) -> bool:
         """Shorten the history, and tell that; False where that would not make it shorter. Raises ModelError."""
         history = self._history
         history.deliver()
         before, spent = self.size(model), _Spent(spend)
         start = self._start(model, by_hand=by_hand)
-        note = await self._note(model, start, hint, spent.add, asked=asked)
+        try:
+            note = await self._note(model, start, hint, spent.add, asked=asked)
+        except ModelError as error:
+            if not alone or error.fault is not Fault.REFUSED:
+                raise
+            self._tell(Warned(text=f"the handoff note is refused: {error}"))
+            note = await self._note(model, start, hint, spent.add, asked=False)
         history.deliver()  # what was said while the note was written stays
         record = history.deeds.told(self.room(model).record)
         event = Compacted(reason=reason, note=note, record=record, kept=len(history.whole) - start, tokens_before=before)

@@ -141,7 +141,7 @@ class Loop:
             model = self._left[0]
             await model.ready()
             try:
-                await self._compact.fit(model, spent.add)
+                await self._compact.fit(model, spent.add, alone=len(self._left) == 1)
                 try:
                     return await self._ask_once(model)
                 except ModelError as error:

@@ -541,6 +541,24 @@ def test_a_note_cannot_pass_for_what_the_person_said_or_what_jumar_logged() -> N
     assert "Push it" in text
 
 
+async def test_a_note_that_the_server_refuses_does_not_stop_the_session_for_good(bench: Bench) -> None:
+    def script(body: dict[str, Any]) -> Response:
+        if asks_for_note(body):
+            return failure(400, {"error": {"message": "the content filter was triggered"}})
+        if bench.of(Compacted):
+            return answer("Done.")
+        return answer("", [("read", {"path": "numbers.txt", "offset": len(body["messages"]), "limit": 900})])
+
+    async with answering(script) as server:
+        ended = await go(bench.open(server), "PROMPT: mend it")
+        asked = sum(map(asks_for_note, server.bodies()))
+    assert (ended.status, ended.text, asked) == ("done", "Done.", 1)
+    [event] = bench.of(Compacted)
+    assert lacking(event.note) == []
+    assert "> PROMPT: mend it" in event.note
+    assert "content filter" in bench.of(Warned)[0].text
+
+
 async def test_a_model_that_calls_tools_in_place_of_a_note_is_asked_for_it_once_more(bench: Bench) -> None:
     async with ScriptedServer([answer("Done."), answer("", [("shell", {"command": "touch ran"})]), answer(note())]) as server:
         session = bench.open(server)
