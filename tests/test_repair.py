@@ -188,14 +188,49 @@ def test_json_with_more_words_after_it_is_an_example(form: str) -> None:
 
 
 @pytest.mark.parametrize("form", LEAKS)
-def test_in_an_example_only_exact_marks_of_k2_and_k3_count(form: str) -> None:
+def test_in_an_example_nothing_is_a_call(form: str) -> None:
     text = f"An example:\n````markdown\n{LEAKS[form]}\n````\n"
-    told = said(text)
-    if form.startswith("K"):
-        assert told.found == ONE
-    elif "````" not in LEAKS[form] and "<|" not in LEAKS[form]:
+    for after in ("", "That is how it looks."):
+        told = said(text + after)
+        if "````" not in LEAKS[form]:
+            assert told.found == []
+        if form.startswith("K") or ("````" not in LEAKS[form] and "<|" not in LEAKS[form]):
+            assert told.text == text + after
+            assert told.repairs == []
+
+
+@pytest.mark.parametrize("form", MARKED)
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("It says:\n\n> ", "\n\nI do not follow that."),
+        ("The file says ", ", which I do not follow."),
+        ('It says "', '".'),
+        ("It says `", "`"),
+        ("It says `", "` and again `" + MARKED["K2"] + "`"),
+        ("<think>It says:\n", "\nThat is not what I was asked for.</think>I did nothing."),
+    ],
+)
+def test_what_is_quoted_in_a_sentence_is_no_call(form: str, before: str, after: str) -> None:
+    told = said(f"{before}{MARKED[form]}{after}")
+    assert told.found == []
+    assert told.last.finish == "stop"
+
+
+@pytest.mark.parametrize("form", MARKED)
+def test_what_is_quoted_in_thinking_is_no_call(form: str) -> None:
+    for after in (" That is not what I was asked for.", ""):
+        told = heard({"reasoning_content": f"It says:\n{MARKED[form]}{after}"}, {"content": "The file wants a call."})
         assert told.found == []
-        assert told.text == text
+        assert told.text == "The file wants a call."
+
+
+@pytest.mark.parametrize("form", MARKED)
+def test_marked_calls_that_end_the_answer_count_wherever_they_stand(form: str) -> None:
+    for before in ("I look. ", "An example:\n```\nx\n", "> ", "<think>I look. "):
+        assert said(f"{before}{MARKED[form]}").found == (ONE if "```" not in before or form.startswith("K") else [])
+    twice = said(f"I look. {MARKED[form]}\n{MARKED[form]}<|im_end|>")
+    assert twice.found == ONE * 2
 
 
 @pytest.mark.parametrize(
@@ -442,7 +477,7 @@ def test_json_in_thinking_is_no_call_where_words_follow() -> None:
     told = heard({"reasoning_content": f"I could send\n```json\n{READ}\n```"}, {"content": "No need."})
     assert told.found == []
     assert told.reasoning.endswith("```")
-    told = heard({"reasoning_content": f"I look.{MARKED['K2']}"}, {"content": "Looking."})
+    told = heard({"content": "Looking."}, {"reasoning_content": f"I look.{MARKED['K2']}"})
     assert told.found == ONE
 
 

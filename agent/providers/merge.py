@@ -133,7 +133,8 @@ class Merge:
         structured = self._calls.real
         alone = self._text.sieve.blank
         for words in (self._reasoning, self._text):
-            self._tell(words.close(structured=structured, alone=alone))
+            beside = words is self._reasoning and self._current is self._text and not alone
+            self._tell(words.close(structured=structured, alone=alone, beside=beside))
         thought, text = self._reasoning.sieve, self._text.sieve
         found = [*thought.found, *text.found]
         self._leaked = bool(found)

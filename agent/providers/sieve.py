@@ -37,6 +37,8 @@ _MARK_BEGUN = re.compile("[<◁][^<◁`]{0,40}\\Z")
 _TOKENS_ONLY = re.compile(rf"(?:\s|{'|'.join(map(re.escape, TOKENS))})*")
 _REST_OF_LINE = re.compile(r"[ \t]*(?:\n|\Z)")
 _BLANK = re.compile(r"\s*")
+_ENDS = re.compile(rf"(?:\s|<\|close\|>[a-z]{{1,10}}<\|sep\|>|{'|'.join(map(re.escape, (*TOKENS, *_THOUGHT)))})*")
+_K3_ENDS = re.compile(r"(?:\s*<\|close\|>(?:tools|call|message)<\|sep\|>)*")
 _LONGEST_EDGE = 2000  # characters of special tokens and white space
 _LONGEST_MARK = max(map(len, _MARKS))
 _MOST_READ = 200  # passages that may be calls, so that no text takes long
@@ -53,8 +55,8 @@ class Sieve:
     """
 
     __slots__ = (
-        "_alone", "_begun", "_fence", "_fence_line", "_held", "_last", "_line_blank", "_name", "_offers", "_open", "_parts",
-        "_read", "_said", "_structured", "_thinking", "_told", "_trim", "caught", "closed", "dropped", "ended", "found",
+        "_alone", "_begun", "_beside", "_fence", "_fence_line", "_held", "_last", "_line_blank", "_name", "_offers", "_open",
+        "_parts", "_read", "_said", "_structured", "_thinking", "_told", "_trim", "caught", "closed", "dropped", "ended", "found",
         "left_out", "opened", "plain", "size",
     )  # fmt: skip
 
@@ -64,6 +66,7 @@ class Sieve:
         self._open = True  # more may come
         self._structured = False
         self._alone = True
+        self._beside = False
         self._told: list[Piece] = []
         self._held = ""  # not decided yet
         self._parts: list[str] = []  # of what is looked at only when all of it is there, since a call has begun
@@ -108,11 +111,14 @@ class Sieve:
         self._note(text)
         return [(self._thinking, text)]
 
-    def close(self, *, structured: bool, alone: bool) -> list[Piece]:
-        """Return the rest. `structured`: calls came in their own form; `alone`: no words stand beside what was thought."""
+    def close(self, *, structured: bool, alone: bool, beside: bool = False) -> list[Piece]:
+        """Return the rest. `structured`: calls came in their own form; `alone`: no words stand beside what was thought.
+
+        `beside`: words came after all of this, in a stream of their own.
+        """
         rest = "".join(self._parts) if self.caught else self._held
         self._parts.clear()
-        self._open, self._structured, self._alone = False, structured, alone
+        self._open, self._structured, self._alone, self._beside = False, structured, alone, beside
         return self._scan(rest)
 
     def _scan(self, text: str) -> list[Piece]:
@@ -192,6 +198,10 @@ class Sieve:
         passage = read(text, begin, self._offers) if self._read <= _MOST_READ else None
         if passage is None or (not exact and (self._structured or (self._thinking and not self._alone))):
             return place
+        if exact and not self._structured and self._spoken_of(text, place, begin, passage.end):
+            end = _past(_K3_ENDS, text, passage.end)
+            self._tell(text[place:end])
+            return end
         if self._structured:
             self.dropped = True
         else:
@@ -200,14 +210,44 @@ class Sieve:
             self.plain += 0 if exact else len(passage.calls)
         return passage.end if _past(_TOKENS_ONLY, text, passage.end) < len(text) else len(text)
 
+    def _spoken_of(self, text: str, place: int, begin: int, end: int) -> bool:
+        """Whether marked calls are only quoted: in an example, a sentence or a thought, and more comes after them.
+
+        A call that a model makes is the last that it writes; what it quotes may be anybody's, and is never run.
+        """
+        at_line = self._line_blank and not text[place:begin].strip(" \t\n").removeprefix(_TAG)
+        if at_line and not self._fence and not self._thinking:
+            return False
+        return self._beside or not self._last_of(text, end)
+
+    def _last_of(self, text: str, place: int) -> bool:
+        """Whether nothing but more marked calls, and marks of an end, stand behind a place."""
+        while (place := _past(_ENDS, text, place)) < len(text):
+            self._read += 1
+            mark = _MARK.match(text, place)
+            if mark is None or self._read > _MOST_READ:
+                return False
+            if mark[0] in _SECTIONS:
+                passage = k2_passage(text, place, self._offers)
+            elif mark[0] == _TAG:
+                passage = tag_passage(text, mark.end(), self._offers)
+            else:
+                passage = k3_passage(text, place, self._offers)
+            if passage is None:
+                return False
+            place = passage.end
+        return True
+
     def _element(self, text: str, place: int, mark: re.Match[str]) -> int:
-        """Decide on a mark of K3: it says what the words after it are."""
+        """Decide on a mark of K3: it says what the words after it are; in an example it is one of them."""
         element = ELEMENT.match(text, mark.start())
         if element is None:
             short = len(text) - mark.start() < LONGEST_OPENING
             return self._hold(text, place) if self._open and short and ELEMENT_BEGUN.match(text, mark.start()) else place
         if element["way"] == "open" and element["name"] in {"tools", "call"}:
             return self._call(text, place, mark.start(), lambda _: Verdict.YES, k3_passage)
+        if self._fence:
+            return place
         self.left_out.add("thinking" if element["name"] == "think" else "special tokens")
         self._think(thinking=element["way"] == "open" and element["name"] == "think")
         return element.end()

@@ -39,9 +39,9 @@ class Words:
             text, self._half = text[:-1], text[-1]
         return self.sieve.feed(mended(text)) if text else []
 
-    def close(self, *, structured: bool, alone: bool) -> list[Piece]:
+    def close(self, *, structured: bool, alone: bool, beside: bool) -> list[Piece]:
         """Return what is left to be told."""
         told = self.tell()
         if rest := mended(self._half + self._flood.rest()):
             told = told + self.sieve.feed(rest)
-        return told + self.sieve.close(structured=structured, alone=alone)
+        return told + self.sieve.close(structured=structured, alone=alone, beside=beside)
