@@ -4,12 +4,13 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 
 from agent.blocks import PlanBlock, PlanItem
-from agent.events import ActionsUndone, ToolFinished, ToolStarted
+from agent.events import ActionFile, ActionRecorded, ActionsUndone, ToolFinished, ToolStarted
 from agent.tool import Change, Effect
 
 _MOST_COMMANDS = 60  # that are remembered
 _MOST_FILES = 1000
 _LONGEST = 160  # characters of a command or a path that are told
+_NAMED = 6  # files of what was taken back
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,25 +31,40 @@ class Deeds:
     plan: tuple[PlanItem, ...] = ()
     undone: list[str] = field(default_factory=list)
     _started: dict[str, ToolStarted] = field(default_factory=dict)
+    _recorded: dict[str, tuple[Change, ...]] = field(default_factory=dict)  # by the call, what the ledger holds of it
 
-    def apply(self, event: ToolStarted | ToolFinished | ActionsUndone) -> None:
+    def apply(self, event: ToolStarted | ToolFinished | ActionRecorded | ActionsUndone) -> None:
         """Take one event in."""
-        if isinstance(event, ActionsUndone):
-            self.undone.append(event.told)
-            return
-        if isinstance(event, ToolStarted):
-            self._started[event.call_id] = event
-            return
+        match event:
+            case ActionsUndone():
+                self._undone(event)
+            case ActionRecorded():
+                self._recorded[event.call_id] = tuple(map(_changed, event.files))
+            case ToolStarted():
+                self._started[event.call_id] = event
+            case ToolFinished():
+                self._finished(event)
+
+    def _undone(self, event: ActionsUndone) -> None:
+        for file in event.files:
+            self._change(_changed(file))
+        names = [f"{_clip(file.path)} {file.kind}" for file in event.files[:_NAMED]]
+        if len(event.files) > _NAMED:
+            names.append(f"and {len(event.files) - _NAMED} files more")
+        self.undone.append(f"{_clip(event.title)}: {', '.join(names)}")
+
+    def _finished(self, event: ToolFinished) -> None:
         started = self._started.pop(event.call_id, None)
-        for change in event.changes:
+        recorded = self._recorded.pop(event.call_id, ())
+        for change in event.changes or recorded:
             self._change(change)
         for block in event.blocks:
             if isinstance(block, PlanBlock):
                 self.plan = block.items
         if event.exit_code is not None:
             self._command(event.subject, f"exit {event.exit_code}")
-        elif started is not None and started.effect is Effect.EXEC and event.status in {"cancelled", "unknown"}:
-            self._command(started.subject, event.status)
+        elif started is not None and started.effect is Effect.EXEC:
+            self._command(started.subject, "no exit code" if event.status == "done" else event.status)
 
     def _change(self, change: Change) -> None:
         before = self.files.pop(change.path, None)
@@ -81,9 +97,13 @@ class Deeds:
         third = most // 3
         plan = f"\n\nPlan:\n{self.told_plan(third)}" if self.plan else ""
         files, commands = self.told_files(third), self.told_commands(third)
-        lines = [f"- {_clip(told)}" for told in self.undone]
-        undone = f"\n\nTaken back or brought back by the person since:\n{_last(lines, third, len(lines))}" if lines else ""
+        lines = [f"- {told}" for told in self.undone]
+        undone = f"\n\nTaken back or brought back by the person:\n{_last(lines, third, len(lines))}" if lines else ""
         return f"Files changed:\n{files}{undone}\n\nCommands run, in order:\n{commands}{plan}"
+
+
+def _changed(file: ActionFile) -> Change:
+    return Change(file.path, file.kind, None, None, file.added, file.removed)
 
 
 def _clip(text: str) -> str:

@@ -6,6 +6,7 @@ from itertools import takewhile
 
 from agent.deeds import Deeds
 from agent.events import (
+    ActionRecorded,
     ActionsUndone,
     Compacted,
     Event,
@@ -21,6 +22,7 @@ from agent.events import (
 from agent.messages import Answer, Call, Message, Prompt, Reply
 from agent.recap import recap
 
+TASK = "# The person's words"  # where the material before them ends
 LEFT_OUT = "(output left out; run it again if you need it)"
 PICTURE_LEFT_OUT = "(a picture was left out)"
 
@@ -68,7 +70,7 @@ class History:
                 self._close()
                 self._deliver(None)
                 self.turn, self.open_turn = event.turn, True
-                prompt = f"{event.preface}\n\n{event.prompt}" if event.preface else event.prompt
+                prompt = f"{event.preface}\n\n{TASK}\n\n{event.prompt}" if event.preface else event.prompt
                 self.said.append(Said(len(self.whole), event.prompt, event.preface, event.by == "check"))
                 self._add(Prompt(prompt, event.images))
             case Steered():
@@ -89,6 +91,8 @@ class History:
             case ToolFinished():
                 self.deeds.apply(event)
                 self._reply(event)
+            case ActionRecorded():
+                self.deeds.apply(event)
             case Repaired(told=told) if told:
                 self._close()
                 self._add(Prompt(told))

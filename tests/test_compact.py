@@ -22,6 +22,8 @@ from agent.deeds import Deeds
 from agent.errors import Fault
 from agent.estimate import tokens
 from agent.events import (
+    ActionFile,
+    ActionRecorded,
     ActionsUndone,
     Compacted,
     Event,
@@ -764,9 +766,19 @@ def test_the_record_is_what_the_events_say_and_nothing_else() -> None:
         "Commands run, in order:\n- make test: exit 2\n- sleep 9: cancelled\n\n"
         "Plan:\n- [done] one\n- [open] two"
     )
-    told = "The person took back: write a.py"
-    deeds.apply(ActionsUndone(action="2", title="t", undoes=("1",), files=(), seal="", step=1, told=told))
-    assert f"Taken back or brought back by the person since:\n- {told}\n" in deeds.told(3000)
+    # What a command changed is what the ledger holds of it, and what was taken back is told as it is now.
+    files = (ActionFile(path="d.py", kind="modified", added=3, removed=1),)
+    deeds.apply(ActionRecorded(action="1", seal="", call_id="1", tool="shell", title="t", files=files))
+    ended("shell", "sed -i s/a/b/ d.py", Effect.EXEC, exit_code=0)
+    ended("shell", "serve", Effect.EXEC)
+    more = [ActionFile(path=f"{number}.py", kind="modified", added=1, removed=1) for number in range(9)]
+    gone = (ActionFile(path="a.py", kind="deleted", added=0, removed=6), *more)
+    deeds.apply(ActionsUndone(action="2", title="undo 1", undoes=("1",), files=gone, seal="", step=1, told="x" * 900))
+    told = deeds.told(3000)
+    assert "- d.py: modified, +3 -1\n- a.py: deleted, +7 -7\n- 0.py: modified, +1 -1" in told
+    assert "- serve: no exit code" in told
+    words = "undo 1: a.py deleted, 0.py modified, 1.py modified, 2.py modified, 3.py modified, 4.py modified, and 4 files more"
+    assert f"Taken back or brought back by the person:\n- {words}\n" in told
     for number in range(500):
         ended("shell", f"command {number} {'x' * 500}", Effect.EXEC, exit_code=0)
     told = deeds.told(3000)
