@@ -109,6 +109,11 @@ CLASSES: list[tuple[int, dict[str, Any] | str, Fault, str]] = [
     (429, {"error": {"message": "request reached TPD rate limit", "type": "rate_limit"}}, Fault.QUOTA, "day's limit"),
     (429, {"error": {"message": "x", "type": "exceeded_current_quota_error"}}, Fault.QUOTA, "nothing left to spend"),
     (429, {"error": {"message": "Your account is in arrears, please recharge"}}, Fault.QUOTA, "nothing left to spend"),
+    (429, {"error": {"message": "x, check your plan and billing", "code": "insufficient_quota"}}, Fault.QUOTA, "nothing left"),
+    (429, {"error": {"message": "You are out: see billing", "type": "x"}}, Fault.QUOTA, "nothing left"),
+    (429, {"error": {"message": "pay more at /account/billing", "code": "rate_limit_exceeded"}}, Fault.RATE, "no more requests"),
+    (429, {"error": {"message": "see its usage limits", "type": "rate_limit_error"}}, Fault.RATE, "no more requests"),
+    (429, {"error": {"message": "You reached your usage limit", "type": "rate_limit_error"}}, Fault.QUOTA, "nothing left"),
     (429, "", Fault.RATE, "no more requests"),
     (500, {"error": {"message": "boom", "type": "server_error"}}, Fault.OVERLOADED, "boom"),
     (502, "<html><body>Bad Gateway</body></html>", Fault.OVERLOADED, "(502)"),
@@ -141,6 +146,8 @@ async def test_every_refusal_is_classified_and_says_what_it_is(
         ({"message": "maximum context length is 10 tokens", "code": 400}, Fault.CONTEXT),
         ({"message": "bad tool", "code": 400}, Fault.REFUSED),
         ({"message": "x", "type": "invalid_authentication_error"}, Fault.AUTHENTICATION),
+        ({"message": "considered high risk", "type": "content_filter"}, Fault.REFUSED),
+        ({"message": "x", "type": "resource_not_found_error"}, Fault.REFUSED),
     ],
 )
 async def test_an_error_with_the_status_of_success_is_classified_too(error: object, fault: Fault) -> None:

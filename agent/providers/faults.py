@@ -24,16 +24,19 @@ _CONTEXT = re.compile(
 )
 _QUOTA = re.compile(
     r"insufficient.?(balance|quota|funds|credit)|recharge|in arrears|exceeded.{0,6}current.?quota|quota exceeded|out of credits"
-    r"|billing|account.{0,20}suspended|credit balance|usage limits?\b",
+    r"|account.{0,20}suspended|credit balance|(reached|hit|exceeded).{0,40}usage limits?\b",
     re.IGNORECASE,
 )
+_PERHAPS_QUOTA = re.compile(r"billing|usage limits?\b", re.IGNORECASE)  # a limit per minute may speak of these too
 _DAILY = re.compile(r"\b(TPD|RPD)\b|(tokens|requests) per day|daily", re.IGNORECASE)
 _LOAD = re.compile(r"overload|server_busy|capacity|temporarily unavailable", re.IGNORECASE)
 _RATE = re.compile(r"rate.?limit|too many requests", re.IGNORECASE)
 _KEY_FAULT = re.compile(r"authentication|api.?key|unauthorized|permission.?denied", re.IGNORECASE)
 _MODEL = re.compile(r"\bmodel\b|resource_not_found", re.IGNORECASE)
 _PLACE = re.compile(r"unexpected endpoint", re.IGNORECASE)  # LM Studio, with a status of success
-_KINDS = {  # of Anthropic's errors, as the status that each comes with where it comes with one
+_KINDS = {  # of Anthropic's and Moonshot's errors, as the status that each comes with where it comes with one
+    "content_filter": 400,
+    "resource_not_found_error": 404,
     "invalid_request_error": 400,
     "billing_error": 402,
     "permission_error": 403,
@@ -107,7 +110,7 @@ class Faults:
 
     def _classified(self, status: int, told: _Told, wait: float | None) -> ModelError:
         said = f": {told.words}" if told.words else ""
-        if status == 402 or (status in {0, 400, 403, 429} and _QUOTA.search(told.all)):
+        if status == 402 or (status in {0, 400, 403, 429} and _spent(told.all)):
             return ModelError(f"{self._where}: the account of {self._source()} has nothing left to spend{said}", Fault.QUOTA)
         if status == 429 or (not status and _RATE.search(told.all)):
             if _DAILY.search(told.all):
@@ -195,6 +198,10 @@ class Faults:
         line = " ".join("".join(character if character.isprintable() else " " for character in text[: 4 * _LONGEST]).split())
         line = _KEY.sub("…", line)
         return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…"
+
+
+def _spent(told: str) -> bool:
+    return bool(_QUOTA.search(told) or (_PERHAPS_QUOTA.search(told) and not _RATE.search(told)))
 
 
 def _code(error: dict[str, Any]) -> int:
