@@ -301,6 +301,15 @@ def test_usage_is_found_in_all_its_places(usage: dict[str, Any], cached: int) ->
         assert merge.finished((), (), "m").usage == Usage(100, 7, cached)
 
 
+@pytest.mark.parametrize("key", ["cache_write_tokens", "cache_creation_tokens"])
+def test_tokens_that_were_written_to_a_cache_are_counted(key: str) -> None:
+    merge = Merge(fault)
+    details = {"cached_tokens": 60, key: 30}
+    last = {"index": 0, "delta": {"content": "hi"}, "finish_reason": "stop"}
+    merge.take({"choices": [last], "usage": {**USAGE, "prompt_tokens_details": details}})
+    assert merge.finished((), (), "m").usage == Usage(100, 7, 60, 30)
+
+
 def test_usage_that_is_none_counts_nothing() -> None:
     for usage in ("many", [1], {"prompt_tokens": "7", "completion_tokens": -3}, {"prompt_tokens": float("nan")}):
         merge = Merge(fault)

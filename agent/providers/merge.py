@@ -214,10 +214,12 @@ def _joined(content: object) -> str:
 def _usage(raw: object) -> Usage:
     if not isinstance(raw, dict):
         return Usage()
-    details = raw.get("prompt_tokens_details")
-    inner = details.get("cached_tokens") if isinstance(details, dict) else None
-    cached = max(_count(inner), _count(raw.get("cached_tokens")), _count(raw.get("prompt_cache_hit_tokens")))
-    return Usage(_count(raw.get("prompt_tokens")), _count(raw.get("completion_tokens")), cached)
+    told = raw.get("prompt_tokens_details")
+    details = told if isinstance(told, dict) else {}
+    inner = _count(details.get("cached_tokens"))
+    cached = max(inner, _count(raw.get("cached_tokens")), _count(raw.get("prompt_cache_hit_tokens")))
+    written = max(_count(details.get("cache_write_tokens")), _count(details.get("cache_creation_tokens")))
+    return Usage(_count(raw.get("prompt_tokens")), _count(raw.get("completion_tokens")), cached, written)
 
 
 def _count(value: object) -> int:
