@@ -46,7 +46,7 @@ def environment(root: Path, cwd: Path, *, person: bool, git: str, today: date, p
         "A person is there and can answer." if person else "Nobody is there to answer: decide yourself, and say what you chose."
     )
     lines = [
-        "# Environment",
+        "# Environment, as it was at the start",
         f"{kind} on {system.machine}. Commands run in bash. Today is {today.isoformat()}.",
         f"Workspace: {safe_line(str(root))}",
         f"Working folder, which relative paths start from: {safe_line(inside) if inside != '.' else 'the same'}",

@@ -18,7 +18,7 @@ from agent.gate import Gate, fingerprint
 from agent.messages import Call
 from agent.policy import Decision, Question
 from agent.record import About, Recorder
-from agent.tool import AnyTool, Arguments, Context, Effect, Result
+from agent.tool import AnyTool, Arguments, Context, Effect, Result, Tool
 from agent.workspace.contract import Place, Workspace
 
 _LARGEST_ARGUMENTS = 4 << 20
@@ -45,10 +45,11 @@ class Parsed:
 
 @dataclass(frozen=True, slots=True)
 class Invalid:
-    """A call that cannot run, and the words that tell the model why."""
+    """A call that cannot run, and the words that tell the model why; `reads` says that it would have changed nothing."""
 
     call: Call
     fault: str
+    reads: bool = False
 
 
 def offered(tools: Mapping[str, AnyTool], *, attended: bool) -> dict[str, AnyTool]:
@@ -152,9 +153,12 @@ class Execute:
             given, more = read_arguments(call.arguments)
             arguments = tool.arguments.model_validate(given)
         except ValidationError as error:
-            return Invalid(call, f"The arguments of {call.name} do not fit, nothing was run: {_faults(error)}.")
+            return Invalid(
+                call, f"The arguments of {call.name} do not fit, nothing was run: {_faults(error)}.", _only_reads(tool)
+            )
         except (ValueError, RecursionError) as error:
-            return Invalid(call, f"The arguments of {call.name} are no JSON object, nothing was run: {error}.")
+            words = f"The arguments of {call.name} are no JSON object, nothing was run: {error}."
+            return Invalid(call, words, _only_reads(tool))
         effect = tool.effect_of(arguments)
         if more and effect is not Effect.READ:
             return Invalid(call, f"More stands after the arguments of {call.name}, nothing was run: send the one object alone.")
@@ -279,7 +283,12 @@ def _faults(error: ValidationError) -> str:
 
 
 def _reads(item: Parsed | Invalid) -> bool:
-    return isinstance(item, Parsed) and item.effect is Effect.READ
+    return item.reads if isinstance(item, Invalid) else item.effect is Effect.READ
+
+
+def _only_reads(tool: AnyTool) -> bool:
+    """Tell whether no call of the tool can change anything."""
+    return tool.effect is Effect.READ and type(tool).effect_of is Tool.effect_of
 
 
 def _named(item: Parsed | Invalid) -> str:
@@ -289,7 +298,7 @@ def _named(item: Parsed | Invalid) -> str:
 
 def _skipped(item: Parsed | Invalid, failed: Parsed | Invalid) -> ToolFinished:
     words = (
-        f"Not run, because an earlier change of this step was not made ({_named(failed)}, see above). "
+        f"Not run, because an earlier call of this step could not be made ({_named(failed)}, see above). "
         "Send it again if it is still wanted."
     )
     subject = item.subject if isinstance(item, Parsed) else ""

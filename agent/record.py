@@ -1,21 +1,23 @@
 """Owns recording what calls change: a look before, a look after, a record in the ledger; and what others did meanwhile."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from agent.code.diff import diff
 from agent.errors import JumarError, ToolFailure
 from agent.events import ActionFile, ActionRecorded, ActionsUndone, ApprovalDecided, Event, ModelAnswered, TurnStarted, Warned
 from agent.ledger.action import Action, Delta
 from agent.ledger.capture import Before, Capture, Captured
 from agent.ledger.ledger import Ledger, Listed
-from agent.safe import mended
+from agent.safe import mended, safe_text
 
 _MOST_FILES = 200  # of an action that are told in an event
 _MOST_TOLD = 20  # files of an undo that the model is told by name
+_MOST_LINES = 30  # of the difference that an undo made
 _FIRST_WORDS = 2000  # characters of a prompt that a record keeps
 T = TypeVar("T")
 
@@ -104,9 +106,24 @@ class Recorder:
         for link in fresh:
             if link.action.undoes:
                 self._capture.told(link.action.deltas)
-                self._tell(_undone(link.action, link.seal, self._due()))
+                taken = [self._ledger.find(action_id).action for action_id in link.action.undoes]
+                self._tell(_undone(link.action, link.seal, self._due(), taken, await self._diffs(link.action)))
             else:
                 self._head = link.seal
+
+    async def _diffs(self, action: Action) -> list[str]:
+        """Return what an undo changed, as far as it is short."""
+        try:
+            changed = await self._ledger.contents(action)
+        except JumarError:
+            return []
+        told: list[str] = []
+        for delta, before, after in changed:
+            if before is None or after is None or b"\0" in before.content + after.content:
+                continue
+            block = diff(delta.path, *(thing.content.decode("utf-8", "backslashreplace") for thing in (before, after)))
+            told += [f"--- {mended(delta.path)}", *block.diff.split("\n")]
+        return [safe_text(line) for line in told] if len(told) <= _MOST_LINES else []
 
     async def take_back(self, work: Callable[[Ledger], Awaitable[T]]) -> T:
         """Do something with the ledger while no call acts, then tell what was taken back."""
@@ -209,15 +226,15 @@ def _files(action: Action) -> tuple[ActionFile, ...]:
     )
 
 
-def _undone(action: Action, seal: str, step: int) -> ActionsUndone:
+def _undone(action: Action, seal: str, step: int, taken: Sequence[Action], diffs: Sequence[str]) -> ActionsUndone:
     back = "brought back" if action.kind == "redo" else "taken back"
+    what = "; ".join(f"{one.tool or one.kind} {one.title}".strip() for one in taken[:_MOST_TOLD])
     lines = [f"{mended(delta.path)}: {_now(delta)}" for delta in action.deltas[:_MOST_TOLD]]
     if len(action.deltas) > _MOST_TOLD:
         lines.append(f"and {len(action.deltas) - _MOST_TOLD} files more")
     told = (
-        f"(Not the person's words: the ledger tells you that changes were {back} since you last looked: {action.title}. "
-        "What you saw of these files before no longer holds; read them again before you rely on them, and do not redo the "
-        "change unless you are asked to.)"
+        f"(From the ledger, not the person's words: since you last looked, this was {back} with jumar: {mended(what)}. "
+        "What you saw of these files before no longer holds. Do not make the change again unless you are asked to.)"
     )
     return ActionsUndone(
         action=action.id,
@@ -226,7 +243,7 @@ def _undone(action: Action, seal: str, step: int) -> ActionsUndone:
         files=_files(action),
         seal=seal,
         step=step,
-        told="\n".join([told, *lines]),
+        told="\n".join([told, *lines, *diffs]),
     )
 
 

@@ -7,7 +7,7 @@ from agent.messages import Call
 
 _TOLD_AT = {
     3: "This is the third time in a row that you send this very call. Its result will not change: use what you have.",
-    5: "This is the fifth time in a row that you send this very call. Stop it: try another way, or say what is in yours.",
+    5: "This is the fifth time in a row that you send this very call. Stop it: try another way, or say what stops you.",
     8: "This is the eighth time in a row that you send this very call. Answer now with what you know, without this call.",
 }
 STOPPED_AT = 12

@@ -185,7 +185,8 @@ def line(one: Listed) -> str:
     what = "changed between actions" if action.kind == "outside" else f"{action.tool} {action.title}".strip()
     added, removed = sum(delta.added for delta in action.deltas), sum(delta.removed for delta in action.deltas)
     number = len(action.deltas)
-    files = _shown(action.deltas[0].path) if number == 1 else f"{number} files" if number else "no file"
+    none = "the git repository" if action.repository else "folders"
+    files = _shown(action.deltas[0].path) if number == 1 else f"{number} files" if number else none
     told = "" if number == 1 and action.title == action.deltas[0].path else f"  {files}"
     return f"{action.id:>4} {mark} {safe_line(what)[:_LONGEST]}{told}  +{added} -{removed}  {action.ts[11:16]}"
 

@@ -181,7 +181,7 @@ def _tell(plan: Plan, done: Listed | None, *, dry: bool, as_json: bool) -> int:
         print(json.dumps(_as_json(plan, done, dry=dry)))
     else:
         _print(plan, done, dry=dry)
-    return 1 if plan.conflicts else 0
+    return 1 if plan.conflicts or (plan.unheld and not plan.steps) else 0
 
 
 def _as_json(plan: Plan, done: Listed | None, *, dry: bool) -> dict[str, Any]:

@@ -155,12 +155,20 @@ async def test_the_model_learns_of_an_undo_with_its_next_message_and_only_once(b
     assert [step.path for step in plan.steps] == ["new.py"]
     assert not (bench.root / "new.py").exists()
     await bench.turn(answer("I see."), prompt="and now?")
-    told = [text for text in bench.asked() if "the ledger tells you" in text]
+    told = [text for text in bench.asked() if "From the ledger" in text]
     assert len(told) == 1
-    assert "undo 1" in told[0]
+    assert "this was taken back with jumar: write new.py." in told[0]
     assert "new.py: is gone" in told[0]
     await bench.turn(answer("Yes."), prompt="well?")
-    assert len([text for text in bench.asked() if "the ledger tells you" in text]) == 1
+    assert len([text for text in bench.asked() if "From the ledger" in text]) == 1
+
+
+async def test_the_model_is_shown_what_an_undo_changed_in_a_file(bench: Bench) -> None:
+    await bench.turn(answer(calls=[("edit", {"path": "a.py", "old": "one", "new": "two"})]), answer("Done."))
+    await bench.session.undo(["1"])
+    await bench.turn(answer("I see."), prompt="and now?")
+    [told] = [text for text in bench.asked() if "From the ledger" in text]
+    assert told.endswith("a.py: was changed, +1 -1 lines\n--- a.py\n@@ -1 +1 @@\n-two\n+one")
 
 
 async def test_an_undo_by_another_process_is_learned_of_when_the_session_is_gone_on_with(bench: Bench) -> None:

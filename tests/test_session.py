@@ -159,6 +159,14 @@ async def test_after_a_change_that_was_not_made_the_later_ones_of_the_step_are_n
     assert not (bench.root / "ran").exists()
 
 
+async def test_a_read_that_cannot_be_read_itself_stops_no_change(bench: Bench) -> None:
+    calls: list[Any] = [("read", {"file_path": "a"}), ("shell", {"command": "touch ran"}), ("write", {"file": "b"})]
+    await bench.turn(answer(calls=[*calls, ("shell", {"command": "touch not"})]), answer("done"))
+    assert bench.statuses() == ["invalid", "done", "invalid", "skipped"]
+    assert (bench.root / "ran").exists()
+    assert not (bench.root / "not").exists()
+
+
 async def test_a_command_that_fails_is_a_result_and_stops_nothing(bench: Bench) -> None:
     await bench.turn(answer(calls=[("shell", {"command": "exit 3"}), ("shell", {"command": "touch ran"})]), answer("done"))
     assert bench.statuses() == ["done", "done"]
