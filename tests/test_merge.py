@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from agent.errors import Fault, ModelError
 from agent.messages import Answer, Call, Usage
-from agent.model import CallDelta, Chunk, Finished, ReasoningDelta, TextDelta
+from agent.model import CallDelta, Chunk, Finished, ReasoningDelta, TextDelta, ToolOffer
 from agent.providers.merge import Merge
 
 READ = Call("a", "read", '{"path":"x"}')
@@ -308,6 +308,33 @@ def test_tokens_that_were_written_to_a_cache_are_counted(key: str) -> None:
     last = {"index": 0, "delta": {"content": "hi"}, "finish_reason": "stop"}
     merge.take({"choices": [last], "usage": {**USAGE, "prompt_tokens_details": details}})
     assert merge.finished((), (), "m").usage == Usage(100, 7, 60, 30)
+
+
+def test_calls_without_end_are_cut_and_none_of_them_runs() -> None:
+    merge = Merge(fault)
+    for index in range(2000):
+        call = {"index": index, "id": f"c{index}", "function": {"name": "read", "arguments": "{}"}}
+        merge.take({"choices": [{"delta": {"tool_calls": [call]}}]})
+        if merge.flooded:
+            break
+    last = merge.finished(("read",), (), "m")
+    assert index < 300
+    assert last.finish == "length"
+    assert [repair.words for repair in last.repairs] == ["the answer ran into calls without end, and was cut there"]
+    one = "<|tool_call_begin|>functions.read:0<|tool_call_argument_begin|>{}<|tool_call_end|>"
+    merge = Merge(fault, (ToolOffer("read", "", {"type": "object", "properties": {}}),))
+    merge.take({"choices": [{"delta": {"content": f"{one * 9}.\n" * 100}, "finish_reason": "stop"}]})
+    assert merge.finished(("read",), (), "m").finish == "length"
+
+
+def test_a_name_without_end_is_cut() -> None:
+    merge = Merge(fault)
+    for number in range(1000):
+        merge.take({"choices": [{"delta": {"tool_calls": [{"index": 0, "function": {"name": f"{number}" * 1000}}]}}]})
+        merge.told()
+    merge.take({"choices": [{"delta": {}, "finish_reason": "tool_calls"}]})
+    [call] = merge.finished((), (), "m").answer.calls
+    assert len(call.name) <= 200
 
 
 def test_usage_that_is_none_counts_nothing() -> None:

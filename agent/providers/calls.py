@@ -11,6 +11,8 @@ from agent.providers.offers import DECORATED
 from agent.providers.repair import Repairs, as_text, settled
 from agent.safe import mended
 
+_LONGEST_NAME = 200  # characters; of a tool that is on offer it is never as long
+_MOST = 256  # calls of one answer
 _ID = re.compile(r"[\x21-\x7e]{1,200}")
 
 
@@ -34,7 +36,7 @@ class _Draft:
             self.id = call_id
         if name and name != self.name and not (self.name and self.size):
             self.late = self.late or (self.size > 0 and not self.name)
-            self.name = name if name.startswith(self.name) else self.name + name
+            self.name = (name if name.startswith(self.name) else self.name + name)[:_LONGEST_NAME]
         if isinstance(arguments, str):
             arguments = self.flood.take(arguments)
             self.pieces.append(arguments)
@@ -57,7 +59,7 @@ class _Draft:
 class Calls:
     """Collects the calls of one answer: by index, else by id, else by what can only be another call."""
 
-    __slots__ = ("_by_index", "_drafts", "_last", "_touched", "flooded", "size")
+    __slots__ = ("_by_index", "_drafts", "_flooded", "_last", "_touched", "size")
 
     def __init__(self) -> None:
         self._drafts: list[_Draft] = []
@@ -65,10 +67,20 @@ class Calls:
         self._last: _Draft | None = None
         self._touched: dict[int, _Draft] = {}
         self.size = 0  # characters of arguments that came, in all
-        self.flooded = False  # one of them was endless, and was cut
+        self._flooded = False  # one of them was endless, and was cut
 
     def __bool__(self) -> bool:
         return bool(self._drafts)
+
+    @property
+    def over(self) -> str:
+        """What there was too much of, where there was; nothing is to be taken in any more."""
+        return "endless white space" if self._flooded else "calls without end" if self.many else ""
+
+    @property
+    def many(self) -> bool:
+        """Whether there are more calls than any answer has; what of them is meant cannot be told."""
+        return len(self._drafts) > _MOST
 
     @property
     def real(self) -> bool:
@@ -84,6 +96,8 @@ class Calls:
     def take(self, parts: Any) -> None:
         """Take in the pieces of one delta: a list of them, or one."""
         for part in parts if isinstance(parts, list) else [parts]:
+            if self.many:
+                return
             if not isinstance(part, dict):
                 continue
             function = part.get("function")
@@ -95,7 +109,7 @@ class Calls:
             before = draft.size
             draft.add(call_id, name, arguments)
             self.size += draft.size - before
-            self.flooded = self.flooded or draft.flood.over
+            self._flooded = self._flooded or draft.flood.over
             self._last = draft
             self._touched[id(draft)] = draft
 

@@ -140,6 +140,7 @@ class Merge:
         self._leaked = bool(found)
         for call in found:
             self._calls.add(call.name, call.arguments, call.id)
+        self._over = self._over or self._calls.over
         plain = thought.plain + text.plain
         if marked := len(found) - plain:
             self._repairs.add("leaked_call", f"calls stood as markup in what the model said: {marked}")
@@ -161,7 +162,7 @@ class Merge:
         calls = self._calls.settle(names, taken, self._repairs)
         answer = Answer("".join(self._said), calls, "".join(self._thought), self._reasoning_key)
         cut = self._reason in _LENGTH or bool(self._over and calls)
-        if self._leaked and self._text.sieve.closed and self._reasoning.sieve.closed:
+        if self._leaked and not self._calls.many and self._text.sieve.closed and self._reasoning.sieve.closed:
             cut = False  # what came after the calls' ends was
         finish: Finish = "length" if cut else "calls" if calls else "stop"
         return Finished(answer, finish, _usage(self._usage), self.model or model, self._repairs.told())
@@ -198,8 +199,7 @@ class Merge:
             self._calls.take(calls)
         elif isinstance(call := delta.get("function_call"), dict):
             self._calls.take({"index": -1, "function": call})
-        if self._calls.flooded:
-            self._over = "endless white space"
+        self._over = self._calls.over
 
 
 def _joined(content: object) -> str:
