@@ -10,11 +10,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from agent.config import Connection
+from agent.endpoints import Protocol
 from agent.errors import Fault, ModelError
 from agent.execute import read_arguments
 from agent.messages import Call
-from agent.model import CallDelta, Finished, ReasoningDelta, TextDelta, ToolOffer
+from agent.model import CallDelta, Finished, ReasoningDelta, Request, TextDelta, ToolOffer
+from agent.providers.anthropic import AnthropicModel
 from agent.providers.merge import Merge
+from agent.providers.openai import OpenAIModel
 from agent.providers.sse import Events
 
 CAPTURES = Path(__file__).parent / "captures"
@@ -185,6 +189,31 @@ def test_json_with_more_words_after_it_is_an_example(form: str) -> None:
     told = said(text)
     assert told.found == []
     assert told.text == text.removeprefix("<|python_tag|>")
+
+
+@pytest.mark.parametrize("form", PLAIN | BARE)
+def test_where_models_run_as_their_makers_run_them_json_is_never_a_call(form: str) -> None:
+    merge = Merge(lambda error: ModelError(str(error), Fault.REFUSED), TOOLS, as_json=False)
+    merge.take({"choices": [{"delta": {"content": LEAKS[form]}, "finish_reason": "stop"}]})
+    assert merge.finished((), (), "m").answer.calls == ()
+
+
+@pytest.mark.parametrize(
+    ("url", "protocol", "as_json"),
+    [
+        ("https://api.moonshot.ai/v1", "openai", False),
+        ("https://api.moonshot.ai/anthropic", "anthropic", False),
+        ("https://api.anthropic.com", "anthropic", False),
+        ("http://127.0.0.1:8080/v1", "openai", True),
+        ("https://openrouter.ai/api/v1", "openai", True),
+    ],
+)
+def test_json_is_a_call_only_where_weak_models_write_it(url: str, protocol: Protocol, as_json: bool) -> None:
+    connection = Connection(url, "k", "K", "m", protocol=protocol)
+    model = AnthropicModel(connection) if protocol == "anthropic" else OpenAIModel(connection)
+    merge = model.merge(Request("", (), TOOLS, "s"), thinking=False)
+    merge.take({"choices": [{"delta": {"content": READ}, "finish_reason": "stop"}]})
+    assert bool(merge.finished((), (), "m").answer.calls) is as_json
 
 
 @pytest.mark.parametrize("form", LEAKS)

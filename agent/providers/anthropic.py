@@ -14,6 +14,7 @@ from agent.providers.anthropic_body import MessagesBody
 from agent.providers.anthropic_dialect import messages_dialect
 from agent.providers.anthropic_merge import BlockMerge
 from agent.providers.catalogue import Catalogue, Known
+from agent.providers.dialects import BY_MAKERS
 from agent.providers.exchange import Exchange
 from agent.providers.faults import Faults
 from agent.providers.http import Http
@@ -111,6 +112,7 @@ class AnthropicModel:
             efforts=known.efforts,
             sampling=known.sampling,
         )
+        self._as_json = known.server not in BY_MAKERS
         self.capabilities = replace(told, efforts=dialect.words, answer=dialect.limit)
         self._body = MessagesBody(model, dialect, self._by, spare=self._spare)
 
@@ -128,7 +130,7 @@ class AnthropicModel:
 
     def merge(self, request: Request, *, thinking: bool) -> BlockMerge:
         """Return what an answer is folded into."""
-        return BlockMerge(self._faults.of_event, self._by, request.tools, thinking=thinking)
+        return BlockMerge(self._faults.of_event, self._by, request.tools, thinking=thinking, as_json=self._as_json)
 
     def mend(self, request: Request, error: ModelError) -> Repair | None:
         """Leave out thinking that is refused: a server may bind it to all that stood before it, some of which is gone now."""

@@ -50,9 +50,15 @@ class BlockMerge:
     __slots__ = ("_blocks", "_by", "_by_index", "_counts", "_last", "_merge", "_reason", "_size")
 
     def __init__(
-        self, fault: Callable[[object], ModelError], by: str, tools: Sequence[ToolOffer] = (), *, thinking: bool = False
+        self,
+        fault: Callable[[object], ModelError],
+        by: str,
+        tools: Sequence[ToolOffer] = (),
+        *,
+        thinking: bool = False,
+        as_json: bool = True,
     ) -> None:
-        self._merge = Merge(fault, tools, thinking=thinking)
+        self._merge = Merge(fault, tools, thinking=thinking, as_json=as_json)
         self._by = by
         self._blocks: list[_Block] = []
         self._by_index: dict[int, _Block] = {}

@@ -11,7 +11,8 @@ Fields = Mapping[str, Any]
 
 MOONSHOT = frozenset({"moonshot-intl", "moonshot-cn", "kimi-code"})
 SELF_HOSTED = frozenset({"vllm", "sglang", "llama.cpp", "ollama", "lm-studio"})
-HOSTED = MOONSHOT | {"openrouter", "openai", "anthropic"}
+BY_MAKERS = MOONSHOT | {"openai", "anthropic"}  # what runs a model as its makers do: calls never stand in its words as mere JSON
+HOSTED = BY_MAKERS | {"openrouter"}
 OFF = frozenset({"none", "off"})  # the words of effort that mean: without thinking
 _LIMIT = 32_768  # tokens
 

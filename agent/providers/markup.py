@@ -196,6 +196,8 @@ def fence_begins(text: str, offers: Offers) -> Verdict:
 
 def json_begins(text: str, offers: Offers) -> Verdict:
     """Judge whether an object or a list begins as a call does: with a key of one, and the name of a tool where it is that."""
+    if not offers.as_json:
+        return Verdict.NO
     found = _KEY.match(text)
     if found is None:
         return _perhaps(bool(_KEY_BEGUN.match(text)))

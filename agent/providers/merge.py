@@ -30,7 +30,8 @@ _FAILED = {
 class Merge:
     """Takes in the events of one answer and makes chunks of them. `fault` reads an error that stands among them.
 
-    Calls of `tools` are found in the words too. Where `thinking`, the words begin within thinking that nothing opens.
+    Calls of `tools` are found in the words too, and where `as_json` also those without marks. Where `thinking`, the words begin
+    within thinking that nothing opens.
     """
 
     __slots__ = (
@@ -38,9 +39,16 @@ class Merge:
         "_repairs", "_said", "_text", "_thought", "_usage", "model",
     )  # fmt: skip
 
-    def __init__(self, fault: Callable[[object], ModelError], tools: Sequence[ToolOffer] = (), *, thinking: bool = False) -> None:
+    def __init__(
+        self,
+        fault: Callable[[object], ModelError],
+        tools: Sequence[ToolOffer] = (),
+        *,
+        thinking: bool = False,
+        as_json: bool = True,
+    ) -> None:
         self._fault = fault
-        offers = Offers(tools)
+        offers = Offers(tools, as_json=as_json)
         self._text = Words(offers, thinking=thinking)
         self._reasoning = Words(offers, thinking=True)
         self._current = self._text

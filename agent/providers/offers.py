@@ -11,11 +11,12 @@ DECORATED = re.compile(r"(?:functions\.)?(?P<name>.+?)(?::\d+)?")  # K2's own id
 
 
 class Offers:
-    """The tools of one request."""
+    """The tools of one request. `as_json`: the model may write a call as mere JSON."""
 
-    __slots__ = ("_tools",)
+    __slots__ = ("_tools", "as_json")
 
-    def __init__(self, tools: Sequence[ToolOffer] = ()) -> None:
+    def __init__(self, tools: Sequence[ToolOffer] = (), *, as_json: bool = True) -> None:
+        self.as_json = as_json
         self._tools = {tool.name: tool.parameters for tool in tools}
 
     def __bool__(self) -> bool:

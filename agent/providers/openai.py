@@ -9,7 +9,7 @@ from agent.errors import ModelError
 from agent.model import Chunk, Failed, Repair, Request
 from agent.providers.body import Body
 from agent.providers.catalogue import Catalogue, Known
-from agent.providers.dialects import dialect_of
+from agent.providers.dialects import BY_MAKERS, dialect_of
 from agent.providers.exchange import Exchange
 from agent.providers.faults import Faults
 from agent.providers.http import Http
@@ -81,6 +81,7 @@ class OpenAIModel:
     def _learn(self, known: Known) -> None:
         images = known.capabilities.images
         dialect = dialect_of(known.server, known.family, images=images, efforts=known.efforts, sampling=known.sampling)
+        self._as_json = known.server not in BY_MAKERS
         self.capabilities = replace(known.capabilities, efforts=dialect.words, answer=dialect.default_limit)
         self._body = Body(self._connection.model, dialect, spare=self._spare)
 
@@ -96,7 +97,7 @@ class OpenAIModel:
 
     def merge(self, request: Request, *, thinking: bool) -> Merge:
         """Return what an answer is folded into."""
-        return Merge(self._faults.of_event, request.tools, thinking=thinking)
+        return Merge(self._faults.of_event, request.tools, thinking=thinking, as_json=self._as_json)
 
     def mend(self, request: Request, error: ModelError) -> Repair | None:
         """No refusal of this protocol says how to avoid it."""
