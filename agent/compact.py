@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from agent.ask import Pause, Words, ask
 from agent.errors import Fault, ModelError
 from agent.estimate import Estimate, of_message, tokens
-from agent.events import Compacted, Event, RequestRetried, StepStarted, Warned
+from agent.events import Compacted, Event, ModelAnswered, RequestRetried, StepStarted, Warned
 from agent.handoff import FIELDS, carried, completed, fitted, lacking
 from agent.history import LEFT_OUT, History, thinned
 from agent.messages import Answer, Message, Prompt, Reply, Usage
@@ -15,7 +15,7 @@ from agent.model import Model, Request
 from agent.recap import cut
 from prompts import words as prompt_words
 
-Spend = Callable[[Usage, float | None], None]
+Spend = Callable[[Usage, float | None, int], None]  # what was counted, its cost, and its tokens at least as estimated
 
 _MOST_KEPT = 32_000  # tokens of steps that stay as they were
 _LEAST_STEPS = 2
@@ -85,6 +85,11 @@ class Compact:
     def learn(self, model: Model, request: Request, usage: Usage) -> None:
         """Take in what the server counted in a request."""
         self._estimate.learn(request.messages, model.name, usage.prompt)
+
+    def weigh(self, model: Model, request: Request, event: ModelAnswered) -> int:
+        """Return how many tokens a request and its answer were: about, where the server does not tell."""
+        told = event.usage.prompt + event.usage.completion
+        return told or self._estimate.of(request.messages, model.name) + self._estimate.of_more(event.answer, model.name)
 
     async def fit(self, model: Model, spend: Spend, *, alone: bool) -> None:
         """Shorten the history where the next request comes near the model's window. Raises ModelError.
@@ -245,7 +250,7 @@ class Compact:
                 goal = min(goal, size) * 6 // 10
                 continue
             self.learn(model, request, asked.event.usage)
-            spend(asked.event.usage, asked.event.cost)
+            spend(asked.event.usage, asked.event.cost, self.weigh(model, request, asked.event))
             return asked.event.answer.text.strip()
         return None
 
@@ -351,8 +356,8 @@ class _Spent:
         self.cost: float | None = None
         self._known = True
 
-    def add(self, usage: Usage, cost: float | None) -> None:
-        self._spend(usage, cost)
+    def add(self, usage: Usage, cost: float | None, weight: int) -> None:
+        self._spend(usage, cost, weight)
         self.usage += usage
         self._known = self._known and cost is not None
         self.cost = (self.cost or 0.0) + cost if self._known and cost is not None else None

@@ -326,7 +326,10 @@ class Verified:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnFinished:
-    """The turn is over. `fault` is the model error's kind where one ended it."""
+    """The turn is over. `fault` is the model error's kind where one ended it.
+
+    `estimated` is about how many tokens those requests were of which the server did not tell the usage.
+    """
 
     settled: ClassVar[bool] = True
     type: Literal["turn.finished"] = "turn.finished"
@@ -337,6 +340,7 @@ class TurnFinished:
     fault: str = ""
     steps: int = 0
     usage: Usage = field(default_factory=Usage)
+    estimated: int = 0
     cost: float | None = None
     seconds: float = 0.0
 
@@ -371,7 +375,10 @@ class VerifyOutcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFinished:
-    """The last line of a headless run; `cost` is None where the price is unknown."""
+    """The last line of a headless run; `cost` is None where the price or the usage is unknown.
+
+    `estimated` is about how many tokens those requests were of which the server did not tell the usage.
+    """
 
     settled: ClassVar[bool] = True
     type: Literal["result"] = "result"
@@ -381,6 +388,7 @@ class RunFinished:
     reason: str = ""
     structured: Any = None
     usage: Usage = field(default_factory=Usage)
+    estimated: int = 0
     cost: float | None = None
     repairs: Mapping[str, int] = field(default_factory=dict)
     steps: int = 0

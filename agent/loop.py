@@ -23,7 +23,7 @@ _GO_ON = "Your last message held neither words nor a tool call. Go on: call a to
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Where a turn stops by itself; None is no limit. `tokens` counts prompts and answers of all its steps."""
+    """Where a turn stops by itself; None is no limit. `tokens` counts prompts and answers of all its requests."""
 
     steps: int | None = None
     tokens: int | None = None
@@ -80,6 +80,7 @@ class Loop:
                 fault=fault,
                 steps=self._history.step - first,
                 usage=spent.usage,
+                estimated=spent.weight - spent.usage.prompt - spent.usage.completion,
                 cost=spent.cost,
                 seconds=round(time.monotonic() - began, 3),
             )
@@ -93,12 +94,11 @@ class Loop:
         while True:
             if limits.steps is not None and history.step - first >= limits.steps:
                 return "limit", _last_words(history), "the limit of steps was reached"
-            if limits.tokens is not None and spent.usage.prompt + spent.usage.completion >= limits.tokens:
+            if limits.tokens is not None and spent.weight >= limits.tokens:
                 return "limit", _last_words(history), "the limit of tokens was reached"
             await self._news()
             history.deliver()
             asked = await self._ask(spent)
-            spent.add(asked.event.usage, asked.event.cost)
             self._tell(asked.event)
             for repair in asked.repairs:
                 self._tell(Repaired(step=history.step, kind=repair.kind, words=repair.words))
@@ -143,7 +143,7 @@ class Loop:
             try:
                 await self._compact.fit(model, spent.add, alone=len(self._left) == 1)
                 try:
-                    return await self._ask_once(model)
+                    return await self._ask_once(model, spent)
                 except ModelError as error:
                     if error.fault is not Fault.CONTEXT:
                         raise
@@ -155,7 +155,7 @@ class Loop:
                 self._switch(error)
                 times = 0
 
-    async def _ask_once(self, model: Model) -> Asked:
+    async def _ask_once(self, model: Model, spent: "_Spent") -> Asked:
         request = self._compact.request(model)
         self.asking = True
         try:
@@ -163,6 +163,7 @@ class Loop:
         finally:
             self.asking = False
         self._compact.learn(model, request, asked.event.usage)
+        spent.add(asked.event.usage, asked.event.cost, self._compact.weigh(model, request, asked.event))
         return asked
 
     def _switch(self, error: ModelError) -> None:
@@ -205,6 +206,7 @@ class _Spent:
 
     def __init__(self) -> None:
         self.usage = Usage()
+        self.weight = 0  # tokens, estimated where the server does not tell
         self._costs: list[float | None] = []
 
     @property
@@ -212,8 +214,9 @@ class _Spent:
         known = [cost for cost in self._costs if cost is not None]
         return sum(known) if known and len(known) == len(self._costs) else None
 
-    def add(self, usage: Usage, cost: float | None) -> None:
+    def add(self, usage: Usage, cost: float | None, weight: int) -> None:
         self.usage += usage
+        self.weight += weight
         self._costs.append(cost)
 
 

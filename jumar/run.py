@@ -67,6 +67,7 @@ class Run:
         self._span = span
         self._began = time.monotonic()
         self._usage = Usage()
+        self._estimated = 0
         self._costs: list[float | None] = []  # of the turns
         self._actions: list[str] = []  # that the ledger holds and nobody took back
         self._reverted: tuple[str, ...] = ()
@@ -111,6 +112,7 @@ class Run:
                 if event.usage.prompt or event.steps:
                     self._costs.append(event.cost)
                 self._usage += event.usage
+                self._estimated += event.estimated
                 self._steps += event.steps
             case _:
                 pass
@@ -170,7 +172,7 @@ class Run:
 
     def _left(self) -> Limits:
         limits = self._wanted.limits
-        spent = self._usage.prompt + self._usage.completion
+        spent = self._usage.prompt + self._usage.completion + self._estimated
         return Limits(
             None if limits.steps is None else max(0, limits.steps - self._steps),
             None if limits.tokens is None else max(0, limits.tokens - spent),
@@ -254,6 +256,7 @@ class Run:
             reason=reason,
             structured=self._structured,
             usage=self._usage,
+            estimated=self._estimated,
             cost=self._cost(),
             repairs=dict(self._repairs),
             steps=self._steps,

@@ -112,6 +112,15 @@ async def test_limits_end_a_run_with_5(person: Person, server: ScriptedServer) -
     assert not alive("77.25")
 
 
+async def test_a_limit_of_tokens_holds_where_the_server_does_not_count_any(person: Person, server: ScriptedServer) -> None:
+    server.script = [answer("", [("read", {"path": "calc.py", "limit": n})], usage=Usage(0, 0)) for n in range(1, 10)]
+    run = await person.trusted("-p", "Look", "--output-format", "json", "--max-tokens", "6000")
+    assert run.result["reason"] == "the limit of tokens was reached"
+    assert len(server.requests) < 9
+    assert (run.code, run.result["usage"]["prompt"], run.result["cost"]) == (5, 0, None)
+    assert 6000 <= run.result["estimated"] < 20_000
+
+
 async def test_a_failing_check_goes_back_to_the_model_three_times_at_most(person: Person, server: ScriptedServer) -> None:
     server.script.extend([answer("done")] * 4)
     run = await person.trusted("-p", "x", "--verify", "python3 test_calc.py", "--output-format", "json")
