@@ -284,6 +284,8 @@ def test_marked_calls_that_end_the_answer_count_wherever_they_stand(form: str) -
         f"The call is {READ}",
         "It is done.</think",
         "I think `</think>` ends it.",
+        "The parser strips </think> at the end, and <think>, too.",
+        "What ends it is </think>.",
         "In HTML <think> is no element.",
         "```html\n<think>\n</think>\n```\n",
     ],
@@ -495,6 +497,12 @@ def test_thinking_that_nothing_opened_is_known_by_its_end_and_taken_for_it_the_n
     assert told.merge.thinks_unopened
     assert not said("Hello.").merge.thinks_unopened
     assert not said("<think>Hm.</think>Hello.").merge.thinks_unopened
+
+
+def test_where_thinking_comes_on_its_own_an_end_in_the_words_opens_nothing() -> None:
+    told = heard({"reasoning_content": "Hm."}, {"content": "It strips\n</think>\nthere."})
+    assert told.last.finish == "stop"
+    assert not told.merge.thinks_unopened
 
 
 def test_a_call_out_of_thinking_that_never_ended_is_one() -> None:

@@ -85,7 +85,7 @@ class Merge:
     @property
     def thinks_unopened(self) -> bool:
         """Whether the words began within thinking that nothing opened, and that came to its end."""
-        return self._text.sieve.ended and not self._text.sieve.opened
+        return self._text.sieve.ended and not self._text.sieve.opened and not self._reasoning.size
 
     def take(self, event: Any) -> None:
         """Take in one event. Raises ModelError where it tells of an error."""

@@ -319,13 +319,15 @@ class Sieve:
         return after
 
     def _quoted(self, text: str, place: int, mark: re.Match[str]) -> bool | None:
-        """Whether a mark stands between backticks, where it is only spoken of; None, and held, where that is not seen yet."""
-        if self._last != "`" or place < mark.start():
+        """Whether a mark is spoken of, between backticks or as a word of a sentence; None, and held, where that is not seen."""
+        within = "`" if self._last == "`" else " .,;:?!)" if self._last == " " and not self._thinking else ""
+        if not within or place < mark.start():
             return False
         if mark.end() == len(text) and self._open:
             self._hold(text, place)
             return None
-        return text[mark.end() : mark.end() + 1] == "`"
+        after = text[mark.end() : mark.end() + 1]
+        return bool(after) and after in within
 
     def _hold(self, text: str, place: int) -> int:
         self._held = text[place:]
