@@ -52,6 +52,8 @@ class Recorder:
         self._head = ""  # of the last record that this session knows
         self._warned = False
         self._looked = False  # at all of the workspace: a command ran
+        self._live = False  # what is heard happens now, and is no log of earlier
+        self._starting: asyncio.Task[None] | None = None
 
     def hear(self, event: Event) -> None:
         """Take in an event of the session, also of one that is gone on with."""
@@ -60,6 +62,8 @@ class Recorder:
                 self._turn, self._prompt = event.turn, event.prompt[:_FIRST_WORDS]
             case ModelAnswered():
                 self._step, self._model = event.step, event.model
+                if event.answer.calls and self._live:
+                    self._start()
             case ApprovalDecided(allowed=True):
                 self._allowed[event.call_id] = event
             case ActionRecorded():
@@ -133,9 +137,25 @@ class Recorder:
             await self.news()
             return done
 
-    def close(self) -> None:
+    def go_live(self) -> None:
+        """From here on, what is heard happens now."""
+        self._live = True
+
+    async def close(self) -> None:
         """Watch no longer."""
+        if self._starting is not None:
+            self._starting.cancel()
+            await asyncio.wait({self._starting})
         self._capture.close()
+
+    def _start(self) -> None:
+        """Take the first look beside what the first calls read: a large workspace takes a while."""
+        if self._starting is None:
+            self._starting = asyncio.create_task(self._first_look())
+
+    async def _first_look(self) -> None:
+        async with self._acting:
+            await self._capture.start()
 
     async def _before(self, about: About) -> tuple[Before | None, tuple[Path, ...]]:
         """Look before a call; return also the files of it that no record can hold."""

@@ -120,6 +120,8 @@ class Session:
                 forked_from=forked_from,
             )
         )
+        if self._recorder is not None:
+            self._recorder.go_live()
         for fault in found.faults if found else ():
             self.tell(Warned(text=fault))
         self._recover()
@@ -289,7 +291,7 @@ class Session:
         self.cancel()
         await self._setting.workspace.close()
         if self._recorder is not None:
-            self._recorder.close()
+            await self._recorder.close()
         for model in self._setting.models:
             await model.close()
         self._log.close()

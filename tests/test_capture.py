@@ -346,11 +346,11 @@ async def test_small_ignored_files_are_held_and_the_rest_is_told(tmp_path: Path)
         assert kinds(captured) == {
             ".env": "modified",
             "secret/deep/s": "deleted",
-            ".venv": "modified: an ignored folder",
+            ".venv": "deleted: an ignored folder",
             "huge": "modified: too large",
-            "large": "modified: too large",
+            "large": "created: too large",
             "large.db": "modified: too large",
-            "pipe": "modified: no file",
+            "pipe": "deleted: no file",
         }
         left_out |= {"large": "too large", "venv/": "an ignored folder"}
         assert captured.left_out == {path: why for path, why in left_out.items() if path not in {"pipe", ".venv/"}}
@@ -470,3 +470,19 @@ async def test_a_look_that_is_cancelled_loses_nothing(tmp_path: Path) -> None:
             await asyncio.wait({looking})
             told = () if looking.cancelled() else looking.result().deltas
             assert {delta.path for delta in (*told, *(await one.capture.before(None)).outside)} == {"a.txt"}
+
+
+async def test_a_folder_that_a_file_tool_made_is_nobody_elses(tmp_path: Path) -> None:
+    root = tmp_path / "ws"
+    root.mkdir()
+    world = World(root, watched=True)
+    await world.capture.start()
+    before = await world.capture.before([root / "d" / "e" / "new.txt"])
+    (root / "d" / "e").mkdir(parents=True)
+    (root / "d" / "e" / "new.txt").write_text("x")
+    captured = await world.capture.after(before)
+    assert captured.folders == ("d", "d/e")
+    (root / "mine").mkdir()
+    seen = await world.capture.before(None)
+    assert (seen.outside, seen.outside_folders) == ((), ("mine",))
+    world.capture.close()

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+Became = Literal["created", "modified", "deleted"]
 ActionKind = Literal["call", "outside", "undo", "redo", "rewind", "revert", "rescue"]
 
 
@@ -28,10 +29,13 @@ class Delta:
     added: int = 0
     removed: int = 0
     why: str = ""
+    became: Became | None = None  # where it is known although the bytes are not held
 
     @property
-    def kind(self) -> Literal["created", "modified", "deleted"]:
+    def kind(self) -> Became:
         """What became of the path."""
+        if self.became is not None:
+            return self.became
         if self.before is None and not self.why:
             return "created"
         return "modified" if self.after is not None or self.why else "deleted"

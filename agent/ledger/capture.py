@@ -16,7 +16,7 @@ from itertools import chain, islice
 from pathlib import Path
 
 from agent.errors import JumarError
-from agent.ledger.action import Delta, Held, Repository
+from agent.ledger.action import Became, Delta, Held, Repository
 from agent.ledger.repository import Repositories
 from agent.ledger.sight import Glance, Seen, Sight
 from agent.ledger.snapshot import CLOSED_FOLDER, LeftOut
@@ -68,6 +68,7 @@ class Capture:
         self._watch = Watch(store.root) if watched else None
         self._sight = Sight(store, self._watch, seconds)
         self._repositories = Repositories(store.bare)
+        self._made: set[str] = set()  # folders that calls of file tools made, and no look has seen yet
         self.fault = ""  # why all of the workspace cannot be looked at; what calls name is captured all the same
 
     @property
@@ -90,7 +91,7 @@ class Capture:
             seen = await self._sight.look()
             self.fault = ""
             repository = await self._repositories.read(pin=True)
-            return Before(await self._deltas(seen.changes), _folders(seen), repository=repository)
+            return Before(await self._deltas(seen.changes), self._folders(seen), repository=repository)
         except JumarError as error:
             self.fault = str(error)
             return Before(fault=str(error))
@@ -107,12 +108,12 @@ class Capture:
             now = await self._repositories.read(pin=True)
             states = (before.repository, now) if now is not None and now != before.repository else None
         deltas = await self._deltas(seen.changes)
-        return Captured(deltas, _folders(seen), self.coverage(), states, before.outside, before.outside_folders)
+        return Captured(deltas, self._folders(seen), self.coverage(), states, before.outside, before.outside_folders)
 
     async def border(self) -> Captured:
         """Look at everything, whatever the watch says, and return what changed `outside` of actions. Raises JumarError."""
         seen = await self._sight.look(full=True)
-        return Captured(outside=await self._deltas(seen.changes), outside_folders=_folders(seen))
+        return Captured(outside=await self._deltas(seen.changes), outside_folders=self._folders(seen))
 
     def coverage(self) -> dict[str, str]:
         """Return what is not held, and why, as the last look found it: some by name, and how many more."""
@@ -168,7 +169,15 @@ class Capture:
                 if isinstance(one, LeftOut):
                     left_out[name] = one.why
         folders = tuple(sorted(folder for folder in before.missing if (self._root / folder).is_dir()))
+        self._made.update(folders)
         return Captured(await self._deltas(changes, contents), folders, left_out, None, before.outside)
+
+    def _folders(self, seen: Seen) -> tuple[str, ...]:
+        """Return the folders that came, but for those that a call of a file tool has made: its record names them."""
+        came = {os.fsdecode(folder) for folder in seen.made[:_MOST_MADE]}
+        told = came - self._made
+        self._made -= came
+        return tuple(sorted(told))
 
     def _missing(self, name: str) -> Iterator[str]:
         parts = name.split("/")
@@ -215,11 +224,8 @@ def _named(one: Glance) -> dict[str, bytes]:
     return {}
 
 
-def _folders(seen: Seen) -> tuple[str, ...]:
-    return tuple(sorted(map(os.fsdecode, seen.made[:_MOST_MADE])))
-
-
 def _delta(path: bytes, before: Known, after: Known) -> Delta:
     why = next((one.why for one in (before, after) if isinstance(one, LeftOut)), "")
     held = [one if isinstance(one, Held) else None for one in (before, after)]
-    return Delta(os.fsdecode(path), held[0], held[1], why=why)
+    became: Became = "created" if before is None else "deleted" if after is None else "modified"
+    return Delta(os.fsdecode(path), held[0], held[1], why=why, became=became if why else None)
