@@ -162,7 +162,8 @@ class Loop:
             asked = await ask(model, request, self._history.step + 1, self._tell, self._pause)
         finally:
             self.asking = False
-        self._compact.learn(model, request, asked.event.usage)
+        if all(repair.kind != "resent" for repair in asked.repairs):  # whose usage is that of two requests
+            self._compact.learn(model, request, asked.event.usage)
         spent.add(asked.event.usage, asked.event.cost, self._compact.weigh(model, request, asked.event))
         return asked
 

@@ -9,7 +9,7 @@ import pytest
 
 from agent.ask import Patience
 from agent.config import Connection
-from agent.events import Event, Repaired, ToolFinished, ToolStarted, TurnFinished
+from agent.events import Compacted, Event, Repaired, ToolFinished, ToolStarted, TurnFinished
 from agent.history import fold, is_valid
 from agent.log import Log
 from agent.messages import Call
@@ -33,15 +33,16 @@ class Room:
         self.server = server
         self.folder = folder
         self.events: list[Event] = []
+        self.padding = ""  # of the system's words
 
-    async def turn(self, *script: Response, mode: Mode = Mode.YOLO) -> TurnFinished:
+    async def turn(self, *script: Response, mode: Mode = Mode.YOLO, window: int | None = None) -> TurnFinished:
         self.server.script.extend(script)
         setting = Setting(
-            models=(OpenAIModel(Connection(self.server.base_url, "k", "K", "m")),),
+            models=(OpenAIModel(Connection(self.server.base_url, "k", "K", "m", window=window)),),
             workspace=LocalWorkspace(self.root, self.root, spill=self.folder, environment=os.environ),
             tools=find_tools(),
             mode=mode,
-            system="system",
+            system=f"system {self.padding}",
             preface="",
             version="0",
             patience=Patience(base=0.0),
@@ -144,6 +145,23 @@ async def test_what_stands_after_the_arguments_of_a_call_that_only_reads_is_cut_
     assert room.repairs == ["arguments"]
     sent = room.server.bodies()[1]["messages"][-2]["tool_calls"][0]["function"]
     assert sent["arguments"] == '{"path":"a"}'
+
+
+async def test_what_two_requests_cost_is_not_taken_for_the_size_of_one(room: Room) -> None:
+    usage = {"prompt_tokens": 9_000, "completion_tokens": 5}
+    empty = Response((event({"tool_calls": []}, "tool_calls", usage=usage), b"data: [DONE]\n\n"))
+    message = {
+        "role": "assistant",
+        "content": "",
+        "tool_calls": [{"id": "c", "function": {"name": "read", "arguments": '{"path": "a"}'}}],
+    }
+    whole = {"choices": [{"message": message, "finish_reason": "tool_calls"}], "usage": usage}
+    room.padding = "word " * 6_000
+    finished = await room.turn(empty, Response((json.dumps(whole).encode(),)), DONE, window=16_000)
+    assert finished.status == "done"
+    assert room.repairs == ["resent"]
+    assert not any(isinstance(event, Compacted) for event in room.events)
+    assert finished.usage.prompt >= 18_000
 
 
 async def test_an_answer_that_came_empty_twice_is_nudged_and_the_turn_goes_on(room: Room) -> None:
