@@ -5,6 +5,7 @@ import gzip
 import json
 import re
 import ssl
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -490,6 +491,35 @@ async def test_a_connection_that_ends_before_anything_came_may_be_tried_again() 
         await model.close()
     assert isinstance(chunk, Failed)
     assert chunk.error.fault is Fault.CONNECT
+
+
+@pytest.mark.parametrize(
+    ("first", "again", "fault"),
+    [
+        (b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n", b": ping\n\n", Fault.CUT),
+        (b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n", b'data: {"choices": []}\n\n', Fault.CUT),
+        (b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n", b"\n", Fault.CUT),
+        (b"", b"HTTP/1.1 102 Processing\r\n\r\n", Fault.CONNECT),
+    ],
+)
+async def test_signs_of_life_without_an_answer_have_a_limit_too(first: bytes, again: bytes, fault: Fault) -> None:
+    async def live(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1 << 16)
+        writer.write(first)
+        with suppress(ConnectionError):
+            while True:
+                writer.write(again)
+                await writer.drain()
+                await asyncio.sleep(0)
+        writer.close()
+
+    async with asyncio.timeout(20), await asyncio.start_server(live, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        model = OpenAIModel(Connection(f"http://127.0.0.1:{port}/v1", KEY, "K", "k2"), silence=0.05)
+        [chunk] = [chunk async for chunk in model.stream(asking())]
+        await model.close()
+    assert isinstance(chunk, Failed)
+    assert chunk.error.fault is fault
 
 
 async def test_silence_has_a_limit() -> None:

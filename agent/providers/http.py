@@ -11,17 +11,19 @@ import httpx
 
 from agent.errors import Fault, ModelError
 
+_SIGNS_OF_LIFE = 6  # times of the silence that is borne, for which nothing else may come
 _CONNECTIONS = httpx.Limits(max_connections=8, max_keepalive_connections=4, keepalive_expiry=60.0)
 
 
 class Response:
     """What came back: the status, the headers, and the body as it comes."""
 
-    __slots__ = ("_response", "headers", "status", "where")
+    __slots__ = ("_response", "headers", "patience", "status", "where")
 
-    def __init__(self, response: httpx.Response, where: str) -> None:
+    def __init__(self, response: httpx.Response, where: str, patience: float) -> None:
         self._response = response
         self.where = where
+        self.patience = patience  # seconds for which the body may hold nothing but signs of life
         self.status = response.status_code
         self.headers: Mapping[str, str] = response.headers
 
@@ -60,6 +62,7 @@ class Http:
         self._headers = {"accept-encoding": "identity", **headers}
         self._timeout = httpx.Timeout(connect=connect, read=silence, write=60.0, pool=connect)
         self._silence = silence
+        self._patience = silence * _SIGNS_OF_LIFE
         self._client: httpx.AsyncClient | None = None
         self.where = place(base_url)
 
@@ -74,11 +77,14 @@ class Http:
             request = client.build_request(
                 method, f"{self._base_url}{path}", content=body, headers={**self._headers, **typed, **headers}
             )
-            response = await client.send(request, stream=True)
+            async with asyncio.timeout(self._patience):
+                response = await client.send(request, stream=True)
+        except TimeoutError as error:
+            raise ModelError(f"{self.where} does not come to answer", Fault.CONNECT) from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise self._fault(error) from error
         try:
-            yield Response(response, self.where)
+            yield Response(response, self.where, self._patience)
         finally:
             await response.aclose()
 

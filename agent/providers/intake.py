@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncGenerator, Collection, Iterable
 from contextlib import aclosing, suppress
 from typing import Any, Protocol
@@ -52,7 +53,7 @@ async def taken_in(response: Response, merge: Folding, keys: Collection[str], fa
     """Fold a body and tell what comes, until it is whole; JSON without any of `keys` is no answer. Raises ModelError."""
     intake = _Intake(merge)
     async with aclosing(response.pieces()) as pieces:
-        first = await _first(pieces)
+        first = await _first(pieces, response)
         if first.startswith(b"<"):
             raise faults.of_page()
         if first.startswith((b"{", b"[")):
@@ -61,10 +62,15 @@ async def taken_in(response: Response, merge: Folding, keys: Collection[str], fa
             intake.take(first)
             for chunk in merge.told():
                 yield chunk
+            heard = time.monotonic()
             while not intake.over and (piece := await anext(pieces, None)) is not None:
                 intake.take(piece)
-                for chunk in merge.told():
-                    yield chunk
+                if told := merge.told():
+                    for chunk in told:
+                        yield chunk
+                    heard = time.monotonic()
+                elif time.monotonic() - heard > response.patience:
+                    raise _nothing_but_signs(response)
             if not merge.flooded:
                 await intake.take_rest(pieces)
     intake.end(response.where)
@@ -141,12 +147,20 @@ def _decoded(payload: bytes) -> Any:
         raise ModelError("the server sent an event that is no JSON", Fault.GARBLED) from error
 
 
-async def _first(pieces: AsyncGenerator[bytes, None]) -> bytes:
-    """Return the first bytes that are no white space."""
+async def _first(pieces: AsyncGenerator[bytes, None], response: Response) -> bytes:
+    """Return the first bytes that are no white space. Raises ModelError where none come."""
+    began = time.monotonic()
     async for piece in pieces:
         if start := piece.lstrip(b" \t\r\n"):
             return start
+        if time.monotonic() - began > response.patience:
+            raise _nothing_but_signs(response)
     return b""
+
+
+def _nothing_but_signs(response: Response) -> ModelError:
+    words = f"{response.where} kept the connection open for {response.patience:g} s, but sent nothing of an answer"
+    return ModelError(words, Fault.CUT)
 
 
 async def _joined(first: bytes, pieces: AsyncGenerator[bytes, None]) -> bytes:
