@@ -91,9 +91,9 @@ class Log:
             faults.append(f"session {path.stem}: its last record was torn ({torn} bytes) and was moved to {path.stem}.torn")
         events, bad, seq = [], 0, 0
         for line in path.read_bytes().splitlines():
+            seq += 1  # also for what cannot be read, for it has its number
             try:
                 events.append(decode_line(line))
-                seq += 1
             except ValueError:
                 bad += 1
         if bad:

@@ -71,6 +71,7 @@ def test_a_bad_record_in_the_middle_is_passed_over_and_told(tmp_path: Path) -> N
     log.close()
     assert found.events == EVENTS[:2]
     assert found.faults == ("session s1: 2 unreadable records were passed over",)
+    assert log.seq == 4  # no number is given twice
 
 
 def test_a_second_writer_is_refused_in_one_line(tmp_path: Path) -> None:
@@ -96,7 +97,12 @@ def test_the_list_tells_title_and_state(tmp_path: Path) -> None:
 
 def test_replies_stand_in_the_order_of_the_calls(tmp_path: Path) -> None:
     messages = fold(EVENTS).messages
-    assert messages == [Prompt("env\n\nfix it"), ANSWERED.answer, Reply("a", "read", "one"), Reply("b", "shell", "two")]
+    assert messages == [
+        Prompt("env\n\n# The person's words\n\nfix it"),
+        ANSWERED.answer,
+        Reply("a", "read", "one"),
+        Reply("b", "shell", "two"),
+    ]
     assert is_valid(messages)
 
 
