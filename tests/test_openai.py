@@ -213,6 +213,8 @@ async def test_what_is_refused_for_its_form_is_sent_once_more_in_a_plainer_one_a
         (400, "The request was rejected because it was considered high risk", Fault.REFUSED),
         (400, "content_filter: say it otherwise", Fault.REFUSED),
         (400, "The model `x` does not exist", Fault.REFUSED),
+        (400, "model x is not available in your region", Fault.REFUSED),
+        (400, "moonshotai/x is not a valid model ID", Fault.REFUSED),
         (401, "Invalid Authentication", Fault.AUTHENTICATION),
         (403, "not allowed", Fault.AUTHENTICATION),
     ],
@@ -222,6 +224,20 @@ async def test_what_a_person_must_see_is_not_sent_again(status: int, message: st
     [last] = chunks
     assert isinstance(last, Failed)
     assert (last.error.fault, len(bodies)) == (fault, 1)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "this model does not support image input",
+        "The model does not support messages with reasoning_content",
+        "This model does not support the parameter temperature",
+    ],
+)
+async def test_what_a_model_does_not_take_is_left_out_and_sent_again(message: str) -> None:
+    chunks, bodies = await streamed(failure(400, {"error": {"message": message}}), answer("Hi"))
+    assert isinstance(chunks[-1], Finished)
+    assert len(bodies) == 2
 
 
 async def test_what_is_refused_twice_fails_with_the_first_reason() -> None:

@@ -15,7 +15,10 @@ from agent.providers.intake import LARGEST_REFUSAL, SECONDS_OF_REFUSAL, Folding,
 
 _OF_FORM = {400, 422}  # the statuses of a request that could be written otherwise
 _FOR_A_PERSON = re.compile(
-    rb"content.?filter|high.?risk|safety|sensitive|moderation|inappropriate|\bmodel\b[^.]{0,80}\b(not|unknown)\b", re.IGNORECASE
+    rb"content.?filter|high.?risk|safety|sensitive|moderation|inappropriate|unknown model"
+    rb"|\bmodel\b[^.]{0,80}\b(unknown|(not|n't) (be )?(exist|found|available|loaded|allowed|permitted|supported|known))\b"
+    rb"|(no such|not an?( valid)?|invalid) model\b",
+    re.IGNORECASE,
 )
 
 
