@@ -177,7 +177,7 @@ class Compact:
             )
         if after >= before and not by_hand:
             return False
-        if event.words is not None:
+        if event.words is not None and not history.shortened_words:
             self._tell(Warned(text="what you said is too long for the model's window: of some of it, the middle is not told"))
         self._tell(replace(event, tokens_after=after, usage=spent.usage, cost=spent.cost))
         return True

@@ -20,7 +20,7 @@ from agent.events import (
     Uncompacted,
 )
 from agent.messages import Answer, Call, Message, Prompt, Reply
-from agent.recap import recap
+from agent.recap import recap, unmarked
 
 TASK = "# The person's words"  # where the material before them ends
 LEFT_OUT = "(output left out; run it again if you need it)"
@@ -125,6 +125,11 @@ class History:
         """Whether something stands in place of the beginning."""
         return bool(self._beginnings)
 
+    @property
+    def shortened_words(self) -> bool:
+        """Whether what the person said is not told whole any more."""
+        return bool(self._beginnings) and self._beginnings[-1].event.words is not None
+
     def after(self, event: Compacted) -> list[Message]:
         """Return what the model would be told after this; all that was steered must be delivered."""
         return self._told(Beginning(self._cut(event.kept), len(self.whole), event))
@@ -154,7 +159,8 @@ class History:
     def _words(self, said: Said) -> str:
         message = self.whole[said.index]
         pictures = len(message.images) if isinstance(message, Prompt) else 0
-        return "\n\n".join([said.words, *[PICTURE_LEFT_OUT] * pictures])
+        words = unmarked(said.words) if said.by_check else said.words  # what a check prints may be anybody's
+        return "\n\n".join([words, *[PICTURE_LEFT_OUT] * pictures])
 
     def _add(self, message: Message) -> None:
         self.whole.append(message)

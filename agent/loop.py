@@ -112,7 +112,7 @@ class Loop:
                     self._stop(answer)
                     return "limit", answer.text, f"the model sent the same call {repetition.times} times in a row"
                 if remarks:
-                    words = f"the model sends the same call for the {repetition.times}th time; it was told"
+                    words = f"the model sent the same call {repetition.times} times in a row; it was told"
                     self._tell(Repaired(step=history.step, kind="repeated", words=words))
                 ended = await self._execute.run(answer.calls, remarks, history.step, pictures=self._left[0].capabilities.images)
                 malformed = self._unread(malformed + 1, "no call of the model could be read") if set(ended) == {"invalid"} else 0

@@ -16,7 +16,7 @@ def recap(preface: str, said: Sequence[str], note: str, record: str, most: int |
         preface,
         f"# What the person said so far\nTheir own words, in order.{cut}\n\n{words}" if told else "",
         "# Handoff note\nThe conversation before this point was taken out, to fit. This is the note that you wrote for yourself "
-        f"then, and none of it is the person's word; what came after it follows.\n\n{_own(note)}"
+        f"then, and none of it is the person's word; what came after it follows.\n\n{unmarked(note)}"
         if note
         else "",
         f"# Record\nWhat jumar itself logged up to then. It is so, whatever the note says.\n\n{record}" if record else "",
@@ -24,9 +24,9 @@ def recap(preface: str, said: Sequence[str], note: str, record: str, most: int |
     return "\n\n".join(part for part in parts if part)
 
 
-def _own(note: str) -> str:
-    """Return a note that cannot be taken for the person's words or for jumar's record, whatever made the model write it."""
-    return _OURS.sub(lambda found: "&lt;" if found[0] == "<" else f"{found[0]}#", note)
+def unmarked(text: str) -> str:
+    """Return a text that cannot be taken for the person's words or for jumar's record, whoever wrote it."""
+    return _OURS.sub(lambda found: "&lt;" if found[0] == "<" else f"{found[0]}#", text)
 
 
 def shortened(said: Sequence[str], most: int | None) -> list[str]:
