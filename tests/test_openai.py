@@ -173,6 +173,24 @@ async def test_thinking_that_was_shown_stays_and_both_requests_are_counted() -> 
     assert last.usage == Usage(354, 25)
 
 
+async def test_calls_that_a_stream_lost_are_asked_for_once_more_without_streaming() -> None:
+    message = {"content": "I read it.", "tool_calls": [{"id": README.id, "function": {"name": "read_file", "arguments": "{}"}}]}
+    whole = Response((json.dumps({"choices": [{"message": message, "finish_reason": "tool_calls"}]}).encode(),))
+    async with ScriptedServer([answer("I read it.", finish="tool_calls"), whole]) as server, model_of(server) as model:
+        *before, last = [chunk async for chunk in model.stream(asking())]
+    assert isinstance(last, Finished)
+    assert last.answer == Answer("I read it.", (Call(README.id, "read_file", "{}"),))
+    assert last.finish == "calls"
+    assert [repair.kind for repair in last.repairs] == ["resent"]
+    assert "".join(chunk.text for chunk in before if isinstance(chunk, TextDelta)) == last.answer.text
+
+
+async def test_words_that_were_told_stay_where_asking_again_fails() -> None:
+    chunks, bodies = await streamed(answer("I read it.", finish="tool_calls"), failure(503))
+    assert isinstance(last := chunks[-1], Finished)
+    assert (last.answer, last.repairs, len(bodies)) == (Answer("I read it."), (), 2)
+
+
 async def test_where_nothing_comes_again_the_answer_is_empty() -> None:
     for second in (NOTHING, failure(400, {"error": {"message": "stream must be true"}})):
         chunks, bodies = await streamed(NOTHING, second)

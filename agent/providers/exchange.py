@@ -8,7 +8,7 @@ from typing import Protocol
 
 from agent.errors import Fault, ModelError
 from agent.messages import Answer
-from agent.model import Chunk, Finished, ReasoningDelta, Repair, Request
+from agent.model import Chunk, Finished, ReasoningDelta, Repair, Request, TextDelta
 from agent.providers.faults import Faults
 from agent.providers.http import Http
 from agent.providers.intake import LARGEST_REFUSAL, SECONDS_OF_REFUSAL, Folding, taken_in
@@ -104,11 +104,14 @@ class Exchange:
             try:
                 async with aclosing(self._ask(again, self._wire.encode(request, stream=False, plain=plain))) as chunks:
                     async for chunk in chunks:
-                        if not (isinstance(chunk, ReasoningDelta) and finished.answer.reasoning):
+                        if not _told_before(chunk, finished.answer):
                             yield chunk
                 finished = _joined(finished, again.finished(names, taken, self._name))
             except _FormError:
                 pass  # it can only stream: what came is what there is
+            except ModelError:
+                if not finished.answer.text.strip():
+                    raise
             merge = again
         self._thinks = merge.thinks_unopened
         yield replace(finished, repairs=(*repairs, *finished.repairs))
@@ -135,10 +138,22 @@ class _FormError(Exception):
         self.error = error
 
 
+def _told_before(chunk: Chunk, shown: Answer) -> bool:
+    """Whether a piece of the second answer stands in place of what was shown of the first."""
+    match chunk:
+        case ReasoningDelta():
+            return bool(shown.reasoning)
+        case TextDelta():
+            return bool(shown.text.strip())
+    return False
+
+
 def _joined(first: Finished, second: Finished) -> Finished:
     """Return the answer that came when nothing had come, with what was shown before it."""
     before, after = first.answer, second.answer
     key = before.reasoning_key if before.reasoning else after.reasoning_key
-    answer = replace(after, text=before.text + after.text, reasoning=before.reasoning or after.reasoning, reasoning_key=key)
-    told = Repair("resent", "the stream held no answer; it was asked for again without streaming")
+    text = before.text if before.text.strip() else before.text + after.text
+    answer = replace(after, text=text, reasoning=before.reasoning or after.reasoning, reasoning_key=key)
+    what = "lost the calls that it ended with" if before.text.strip() else "held no answer"
+    told = Repair("resent", f"the stream {what}; it was asked for again without streaming")
     return replace(second, answer=answer, usage=first.usage + second.usage, repairs=(*first.repairs, told, *second.repairs))

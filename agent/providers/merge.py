@@ -77,9 +77,11 @@ class Merge:
 
     @property
     def nothing(self) -> bool:
-        """Whether a whole answer said and called nothing, for which thinking does not account."""
-        if self._reason in _FAILED or self._reason in _LENGTH or self._over or self._calls.real or "".join(self._said).strip():
+        """Whether a whole answer said and called nothing, for which thinking does not account, or lost its calls."""
+        if self._reason in _FAILED or self._reason in _LENGTH or self._over or self._calls.real:
             return False
+        if "".join(self._said).strip():
+            return self._reason in _CALLED
         return not self._thought or bool(self._calls) or self._reason in _CALLED
 
     @property
