@@ -109,6 +109,7 @@ STUDIO = {"data": [{"id": "qwen3-vl", "type": "vlm", "loaded_context_length": 16
         ("library", "qwen3:8b", {"/api/ps": LOADED, "/api/show": {"capabilities": ["tools", "vision"]}}, 40960, True),
         ("library", "qwen3:8b", {"/api/ps": {"models": []}, "/api/show": {"parameters": "stop x\nnum_ctx 16000"}}, 16000, False),
         ("library", "qwen3:8b", {"/api/ps": {"models": [7]}, "/api/show": {"parameters": 7}}, 32768, False),
+        ("library", "qwen3:8b", {"/api/show": {"parameters": "num_ctx " + "9" * 5000}}, 32768, False),
         ("library", "kimi-k2.6:cloud", {"/api/show": {"model_info": {"kimi-k2.context_length": 262144}}}, 262144, False),
         ("organization_owner", "qwen3-vl", {"/api/v0/models": STUDIO}, 16384, True),
         ("organization_owner", "qwen3-vl", {"/api/v0/models": {"data": "?"}}, 32768, False),

@@ -21,7 +21,7 @@ _LONGEST = 300  # characters of a name
 _OWNERS = {"vllm": "vllm", "sglang": "sglang", "llamacpp": "llama.cpp", "library": "ollama", "organization_owner": "lm-studio"}
 _WINDOWS = ("max_model_len", "context_length", "max_context_length", "context_window", "max_input_tokens")
 _VERSION = re.compile(r"/v\d+/*\Z")
-_SET_WINDOW = re.compile(r"^num_ctx\s+(\d+)\s*$", re.MULTILINE)
+_SET_WINDOW = re.compile(r"^num_ctx\s+([0-9]{1,12})\s*$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
