@@ -67,11 +67,12 @@ class Compact:
         self._tell = tell
         self._pause = pause
         self._estimate = Estimate(words.system, words.tools)
-        self._ceilings: dict[str, int] = {}  # by model: windows that turned out smaller than they were said to be
+        # By the model's identity, for two servers may call theirs the same: windows smaller than they were said to be.
+        self._ceilings: dict[int, int] = {}
 
     def room(self, model: Model) -> Room:
         """Return how the window of a model is shared out."""
-        return Room(min(model.capabilities.window, self._ceilings.get(model.name, model.capabilities.window)))
+        return Room(min(model.capabilities.window, self._ceilings.get(id(model), model.capabilities.window)))
 
     def size(self, model: Model) -> int:
         """Return about how many tokens the next request is."""
@@ -120,7 +121,7 @@ class Compact:
             ceiling = size * 9 // 10
         if times > 1:
             ceiling = min(ceiling, size * 7 // 10)
-        self._ceilings[model.name] = min(ceiling, self.room(model).window)
+        self._ceilings[id(model)] = min(ceiling, self.room(model).window)
         if not await self._shorten(model, "the server says that it no longer fits", spend, asked=times == 1):
             raise refused(error)
 
@@ -302,9 +303,9 @@ class Compact:
         said = sum(len(one.words) for one in history.said)
         size = sum(tokens(one.words) for one in history.said) * self._estimate.ratio(model.name)
         rest = self._size_after(model, replace(event, kept=0, words=0))
-        allowed = room.limit - room.limit // 4 - rest
-        if not history.said or size <= max(allowed, 1):
+        if not history.said or size <= max(room.limit - room.limit // 4 - rest, 1):
             return event
+        allowed = room.limit // 2 - rest  # what must be cut is cut such that there is room for more than a step
         kept = min(event.kept, len(history.whole) - history.said[-1].index - 1)
         return replace(event, kept=kept, words=max(0, int(said * allowed / size)))
 
