@@ -3,6 +3,7 @@
 import asyncio
 import importlib.util
 import json
+import os
 import struct
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -105,6 +106,17 @@ def test_no_file_and_a_folder_are_told_in_one_line(tmp_path: Path) -> None:
         LocalModel(str(tmp_path / "gone.gguf"), opening=Engine)
     with pytest.raises(UsageError, match="is a folder"):
         LocalModel(str(tmp_path), opening=Engine)
+
+
+def test_a_pipe_and_names_that_no_file_can_have_are_told_in_one_line_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.gguf")
+    for name, words in (
+        (str(tmp_path / "pipe.gguf"), "is no file"),
+        ("~no.such.person/m.gguf", "cannot be read"),
+        ("a\0b.gguf", "cannot be the name of a file"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            LocalModel(name, opening=Engine)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("xllamacpp") is not None, reason="the extra is installed")

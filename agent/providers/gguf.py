@@ -1,7 +1,10 @@
 """Owns the head of a GGUF file: whether it is one, and what it says of its model."""
 
+import os
+import stat
 import struct
 from dataclasses import dataclass
+from io import BufferedReader, FileIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -28,7 +31,7 @@ class Head:
 def head(path: Path) -> Head:
     """Read a file's head. Raises UsageError where no model can be in it; nothing else of it is looked at."""
     try:
-        with path.open("rb") as opened:
+        with BufferedReader(FileIO(path, "rb", opener=_without_waiting)) as opened:
             return _Reader(opened).head()
     except IsADirectoryError:
         raise UsageError(f"{path} is a folder; name the GGUF file in it") from None
@@ -38,6 +41,13 @@ def head(path: Path) -> Head:
         raise UsageError(f"{path} {fault}; name another one: -m local:FILE.gguf") from None
     except (struct.error, UnicodeDecodeError, OverflowError):
         raise UsageError(f"{path} is a damaged GGUF file; fetch it again") from None
+    except ValueError:  # a name that no file can have
+        raise UsageError(f"{str(path)!r} cannot be the name of a file; name a GGUF file: -m local:FILE.gguf") from None
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open what may be no file, such as a pipe: the wait for whoever writes into it could not be interrupted."""
+    return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
 
 
 class _Fault(Exception):
@@ -51,6 +61,8 @@ class _Reader:
         self._opened = opened
 
     def head(self) -> Head:
+        if not stat.S_ISREG(os.fstat(self._opened.fileno()).st_mode):
+            raise _Fault("is no file")
         if self._opened.read(4) != b"GGUF":
             raise _Fault("is no GGUF file")
         raw = self._opened.read(4)

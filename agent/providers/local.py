@@ -3,6 +3,7 @@
 import asyncio
 import importlib
 import importlib.util
+import os
 import secrets
 import threading
 from collections.abc import AsyncGenerator, Callable
@@ -60,7 +61,7 @@ class LocalModel:
         self, path: str, window: int | None = None, *, threads: int = 1, opening: Callable[[Path, int, int], Engine] | None = None
     ) -> None:
         """Look at the file's head only. Raises UsageError where there is no model in it, or nothing to run it with."""
-        self._path = Path(path).expanduser().absolute()
+        self._path = Path(os.path.expanduser(path)).absolute()  # noqa: PTH111 - pathlib fails where there is no such person
         found = head(self._path)
         if opening is None and importlib.util.find_spec("xllamacpp") is None:
             raise UsageError("models in files need what is not installed here: pip install 'jumar[local]'")
