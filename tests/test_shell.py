@@ -101,7 +101,12 @@ async def test_a_timeout_ends_all_and_keeps_what_was_printed(shell: Shell, tmp_p
 
 
 async def test_a_program_has_a_moment_to_clean_up(shell: Shell, tmp_path: Path) -> None:
-    await shell.run("(trap 'sleep 0.02; echo clean > mark; exit' TERM; sleep 1000 & wait) & wait", 0.2, quiet)
+    command = "(trap 'echo clean > mark; exit' TERM; touch ready; sleep 1000 & wait) & wait"
+    task = asyncio.create_task(shell.run(command, 100, quiet))
+    await until((tmp_path / "ready").exists)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
     assert (tmp_path / "mark").read_text() == "clean\n"
 
 
@@ -319,7 +324,8 @@ async def test_a_background_process_is_listed_looked_at_and_killed(shell: Shell,
     assert heard.text == "one\ntwo\n"
     assert [one.running for one in shell.background()] == [True]
     ended = await shell.kill("bg1")
-    assert (ended.running, ended.exit_code) == (False, 143)
+    assert ended.running is False
+    assert ended.exit_code in {143, 137}  # on a busy machine it is ended before it could end itself
     assert await shell.kill("bg1") == ended
     assert shell.background() == [ended]
 

@@ -81,8 +81,8 @@ async def test_a_server_is_started_read_listed_and_killed(bench: Bench) -> None:
     assert re.fullmatch(r"up\n\[bg1 running · \d+\.\d s\]", told)
     assert (await bench.call(action="read", id="bg1")).text.startswith("(nothing new)\n")
     assert re.fullmatch(r"bg1 running · \d+\.\d s: echo up; sleep 1000", (await bench.call(action="list")).text)
-    assert "[bg1 exit 143 · " in (await bench.call(action="kill", id="bg1")).text
-    assert "bg1 exit 143" in (await bench.call(action="list")).text
+    assert re.search(r"\[bg1 exit 1(43|37) · ", (await bench.call(action="kill", id="bg1")).text)
+    assert re.search(r"bg1 exit 1(43|37)", (await bench.call(action="list")).text)
 
 
 @pytest.mark.parametrize(
