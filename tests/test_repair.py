@@ -191,7 +191,7 @@ def test_json_with_more_words_after_it_is_an_example(form: str) -> None:
     assert told.text == text.removeprefix("<|python_tag|>")
 
 
-@pytest.mark.parametrize("form", PLAIN | BARE)
+@pytest.mark.parametrize("form", [form for form in LEAKS if not form.startswith("K")])
 def test_where_models_run_as_their_makers_run_them_json_is_never_a_call(form: str) -> None:
     merge = Merge(lambda error: ModelError(str(error), Fault.REFUSED), TOOLS, as_json=False)
     merge.take({"choices": [{"delta": {"content": LEAKS[form]}, "finish_reason": "stop"}]})

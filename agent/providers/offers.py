@@ -11,7 +11,7 @@ DECORATED = re.compile(r"(?:functions\.)?(?P<name>.+?)(?::\d+)?")  # K2's own id
 
 
 class Offers:
-    """The tools of one request. `as_json`: the model may write a call as mere JSON."""
+    """The tools of one request. `as_json`: the model may write a call as JSON, in a tag or without."""
 
     __slots__ = ("_tools", "as_json")
 

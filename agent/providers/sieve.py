@@ -176,7 +176,7 @@ class Sieve:
             return self._element(text, place, mark)
         if kind != _TAG:
             return self._token(text, place, mark)
-        if self._fence or (self._last == "`" and place == mark.start()):
+        if self._fence or (self._last == "`" and place == mark.start()) or not self._offers.as_json:
             return place
         return self._call(text, place, mark.end(), tag_begins, tag_passage)
 
