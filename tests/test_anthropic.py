@@ -577,3 +577,21 @@ async def test_tokens_are_counted_by_the_server_where_it_does() -> None:
         gone = server.base_url
     async with model_of(server, base_url=gone) as model:
         assert await model.count(asking()) is None
+
+
+async def test_a_server_that_takes_shorter_answers_is_asked_for_one() -> None:
+    told = "max_tokens: 32768 > 8192, which is the maximum allowed number of output tokens for this model"
+    refused = failure(400, {"type": "error", "error": {"type": "invalid_request_error", "message": told}})
+    async with ScriptedServer([refused, anthropic("Hi"), anthropic("Again")]) as server:
+        model = AnthropicModel(Connection(server.base_url, KEY, "K", "some-model"))
+        first = [chunk async for chunk in model.stream(asking())][-1]
+        second = [chunk async for chunk in model.stream(asking(max_tokens=20_000))][-1]
+        await model.close()
+        bodies = server.bodies()
+    assert isinstance(first, Finished)
+    assert isinstance(second, Finished)
+    assert [repair.kind for repair in first.repairs] == ["history"]
+    assert [body["max_tokens"] for body in bodies] == [32768, 8192, 8192]
+    assert "system" in bodies[1]
+    assert second.repairs == ()
+    assert model.capabilities.answer == 8192

@@ -25,6 +25,8 @@ _COUNTS = "/v1/messages/count_tokens"
 _MODELS = "/v1/models"
 _VERSION = "2023-06-01"
 _OF_THINKING = re.compile(r"thinking|signature", re.IGNORECASE)
+_LONGEST_ANSWER = re.compile(r"max_tokens\D{0,20}\d{1,9} > (\d{3,7})", re.IGNORECASE)
+_SHORTER = Repair("history", "the server takes no answer as long as was asked for; it was asked again for a shorter one")
 _LEFT_OUT = Repair("history", "the server refused thinking of its own in the history; it was asked again without that")
 
 
@@ -133,5 +135,11 @@ class AnthropicModel:
         return BlockMerge(self._faults.of_event, self._by, request.tools, thinking=thinking, as_json=self._as_json)
 
     def mend(self, request: Request, error: ModelError) -> Repair | None:
-        """Leave out thinking that is refused: a server may bind it to all that stood before it, some of which is gone now."""
+        """Leave out thinking that is refused: a server may bind it to all that stood before it, some of which is gone now.
+
+        And ask for no longer an answer than the server says that it takes.
+        """
+        if (found := _LONGEST_ANSWER.search(str(error))) and self._body.shorten(int(found[1])):
+            self.capabilities = replace(self.capabilities, answer=int(found[1]))
+            return _SHORTER
         return _LEFT_OUT if _OF_THINKING.search(str(error)) and self._body.forget(request.messages) else None

@@ -27,6 +27,7 @@ class MessagesBody:
         self._dialect = dialect
         self._turns = BlockTurns(by, images=dialect.images, thought=dialect.thought)
         self._plain_turns = BlockTurns("", images=False, thought=dialect.thought)
+        self._most: int | None = None  # tokens of an answer that the server takes, where it said so
         self._head_of: object = None
         self._head = b""
 
@@ -35,7 +36,7 @@ class MessagesBody:
 
         `plain` is for one more try after a refusal: nothing in it that a server can do without.
         """
-        limit = self._dialect.limit if request.max_tokens is None else request.max_tokens
+        limit = self._limit(request)
         fields = self._fields(request, limit)
         if plain:
             return self._plain(request, {"stream": stream}, {"max_tokens": limit})
@@ -47,9 +48,20 @@ class MessagesBody:
 
     def encode_count(self, request: Request) -> bytes:
         """Return the body of the question how many tokens the request's prompt is. Raises ModelError."""
-        limit = self._dialect.limit if request.max_tokens is None else request.max_tokens
+        limit = self._limit(request)
         fields = self._fields(request, limit)
         return self._whole(request, {}, {key: value for key, value in fields.items() if key == "thinking"})
+
+    def shorten(self, limit: int) -> bool:
+        """Ask for no longer answers than so many tokens; tell whether that is news."""
+        if self._most is not None and limit >= self._most:
+            return False
+        self._most = limit
+        return True
+
+    def _limit(self, request: Request) -> int:
+        wanted = self._dialect.limit if request.max_tokens is None else request.max_tokens
+        return wanted if self._most is None else min(wanted, self._most)
 
     def forget(self, messages: tuple[Message, ...]) -> bool:
         """Send the thinking in these messages no more; tell whether there was any."""
