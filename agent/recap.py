@@ -11,7 +11,9 @@ def recap(preface: str, said: Sequence[str], note: str, record: str, most: int |
     """Return it as one text. `most` is how many characters the person's words may be; None: as many as they are."""
     told = shortened(said, most)
     cut = " Some were too long and are cut where [...] stands." if told != list(said) else ""
-    words = "\n\n".join(f'<message n="{number}">\n{text}\n</message>' for number, text in enumerate(told, 1))
+    if gone := sum(not text for text in told):
+        cut += f" {gone} of them are left out, for there were too many."
+    words = "\n\n".join(f'<message n="{number}">\n{text}\n</message>' for number, text in enumerate(told, 1) if text)
     parts = [
         preface,
         f"# What the person said so far\nTheir own words, in order.{cut}\n\n{words}" if told else "",
@@ -30,7 +32,10 @@ def unmarked(text: str) -> str:
 
 
 def shortened(said: Sequence[str], most: int | None) -> list[str]:
-    """Return the texts, cut in the middle where they are too long together: the oldest first, the first and the last at last."""
+    """Return the texts, cut in the middle where they are too long together: the oldest first, the first and the last at last.
+
+    Where that does not do, the oldest are empty, but for the first and the last.
+    """
     told = list(said)
     if most is None:
         return told
@@ -42,6 +47,11 @@ def shortened(said: Sequence[str], most: int | None) -> list[str]:
         before = len(told[index])
         told[index] = cut(told[index], max(_LEAST, before - over))
         over -= before - len(told[index])
+    for index in range(1, len(told) - 1):
+        if over <= 0:
+            break
+        over -= len(told[index])
+        told[index] = ""
     return told
 
 

@@ -323,6 +323,19 @@ async def test_a_prompt_that_alone_does_not_fit_is_cut_in_the_middle_and_that_is
     assert any("too long for the model's window" in event.text for event in bench.of(Warned))
 
 
+async def test_however_many_prompts_there_were_the_next_one_fits(bench: Bench) -> None:
+    async with answering(lambda body: answer(note()) if asks_for_note(body) else answer("Done.")) as server:
+        session = bench.open(server, windows=(16_384,))
+        for number in range(240):
+            assert (await go(session, f"PROMPT-{number} {'with some words ' * 20}")).status == "done"
+        body = server.bodies()[-1]
+    assert size(body) <= 16_384
+    text = json.dumps(body["messages"])
+    assert [number for number in (0, 220, 239) if f"PROMPT-{number} " not in text] == []
+    assert "of them are left out" in text
+    assert len(bench.of(Compacted)) < 20
+
+
 async def test_that_what_was_said_is_cut_is_told_once_and_not_at_every_shortening(bench: Bench) -> None:
     async with answering(Worker(24, printing=300)) as server:
         await go(bench.open(server, windows=(16_384,)), "word after word " * 20_000)
@@ -338,7 +351,9 @@ def test_the_oldest_words_are_cut_first_and_the_first_and_last_as_the_last() -> 
     two = shortened(said, 2600)
     assert (two[0], two[3]) == (said[0], said[3])
     assert len("".join(two)) == 2600
-    assert [len(text) for text in shortened(said, 100)] == [240] * 4
+    assert [len(text) for text in shortened(said, 960)] == [240] * 4
+    assert [len(text) for text in shortened(said, 720)] == [240, 0, 240, 240]
+    assert [len(text) for text in shortened(said, 100)] == [240, 0, 0, 240]
 
 
 @pytest.mark.parametrize("useless", ["ACK", "## Goal\nmend it\n## Decisions\n\n## Plan\n", "<|tool_calls_section_begin|>"])
