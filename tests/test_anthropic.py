@@ -595,3 +595,16 @@ async def test_a_server_that_takes_shorter_answers_is_asked_for_one() -> None:
     assert "system" in bodies[1]
     assert second.repairs == ()
     assert model.capabilities.answer == 8192
+
+
+async def test_a_server_that_asks_for_ever_shorter_answers_is_not_asked_for_ever() -> None:
+    told = [
+        {"error": {"type": "invalid_request_error", "message": f"max_tokens: 9 > {most}"}} for most in range(9000, 8000, -100)
+    ]
+    async with ScriptedServer([failure(400, one) for one in told]) as server:
+        model = AnthropicModel(Connection(server.base_url, KEY, "K", "some-model"))
+        last = [chunk async for chunk in model.stream(asking())][-1]
+        await model.close()
+        assert len(server.bodies()) == 5
+    assert isinstance(last, Failed)
+    assert last.error.fault is Fault.REFUSED

@@ -13,6 +13,7 @@ from agent.providers.faults import Faults
 from agent.providers.http import Http
 from agent.providers.intake import LARGEST_REFUSAL, SECONDS_OF_REFUSAL, Folding, taken_in
 
+_MENDS = 3  # tries of another form that a server has a request take
 _OF_FORM = {400, 422}  # the statuses of a request that could be written otherwise
 _FOR_A_PERSON = re.compile(
     rb"content.?filter|high.?risk|safety|sensitive|moderation|inappropriate|unknown model"
@@ -89,7 +90,7 @@ class Exchange:
                         yield chunk
                 break
             except _FormError as error:
-                if repair := self._wire.mend(request, error.error):
+                if len(repairs) < _MENDS and (repair := self._wire.mend(request, error.error)):
                     repairs.append(repair)
                     continue
                 if plain:
