@@ -180,8 +180,17 @@ class Compact:
             return False
         if event.words is not None and not history.shortened_words:
             self._tell(Warned(text="what you said is too long for the model's window: of some of it, the middle is not told"))
+        if self._unseen(event):
+            self._tell(Warned(text="the pictures of your last message do not fit the model's window: it is not shown them"))
         self._tell(replace(event, tokens_after=after, usage=spent.usage, cost=spent.cost))
         return True
+
+    def _unseen(self, event: Compacted) -> bool:
+        """Whether pictures are left out that the person just gave, and no model saw."""
+        whole = self._history.whole
+        fresh = next((index + 1 for index in range(len(whole) - 1, -1, -1) if isinstance(whole[index], Answer)), 0)
+        told = len(whole) - event.kept if event.pictures else len(whole)
+        return any(isinstance(message, Prompt) and message.images for message in whole[fresh:told])
 
     def _start(self, model: Model, *, by_hand: bool) -> int:
         """Return where the steps begin that stay: as many as are cheap, and two at least."""

@@ -323,6 +323,18 @@ async def test_a_prompt_that_alone_does_not_fit_is_cut_in_the_middle_and_that_is
     assert any("too long for the model's window" in event.text for event in bench.of(Warned))
 
 
+async def test_that_pictures_do_not_fit_is_told_to_who_gave_them(bench: Bench) -> None:
+    async with answering(lambda body: answer("Done.")) as server:
+        session = bench.open(server, windows=(16_384,))
+        pictures = (Image("image/png", "AAAA"),) * 8
+        assert (await asyncio.wait_for(session.turn("Look", images=pictures), 30)).status == "done"
+        assert "a picture was left out" in json.dumps(server.bodies()[-1]["messages"])
+        assert ["pictures of your last message" in event.text for event in bench.of(Warned)] == [True]
+        await session.turn("Go on " + "and on " * 9000)
+        assert len(bench.of(Compacted)) == 2
+    assert len(["pictures" for event in bench.of(Warned) if "pictures" in event.text]) == 1
+
+
 async def test_however_many_prompts_there_were_the_next_one_fits(bench: Bench) -> None:
     async with answering(lambda body: answer(note()) if asks_for_note(body) else answer("Done.")) as server:
         session = bench.open(server, windows=(16_384,))
