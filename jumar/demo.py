@@ -18,7 +18,6 @@ from jumar.options import RunOptions
 from jumar.recording import expected
 
 _RECORDING = Path(__file__).with_name("demo.json")
-_PATCH = ".git/jumar-demo.patch"
 _PACE = 0.015  # seconds a piece of a dozen letters, so that it can be followed
 _QUIET_GIT = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1", "GIT_TERMINAL_PROMPT": "0"}
 
@@ -34,16 +33,15 @@ def demo(into: Path | None, *, fast: bool, out: TextIO, progress: TextIO) -> int
         cwd=folder,
         mode="yolo",
         verify="python3 check.py",
-        patch=folder / _PATCH,
         trust=True,
-        ephemeral=True,
     )
     ours = str(Path(sys.executable).parent)
     environment = {**os.environ, "PATH": f"{ours}:{os.environ.get('PATH', os.defpath)}"}
     model = ReplayModel(recording, pace=0.0 if fast or not progress.isatty() else _PACE)
-    code = asyncio.run(Headless(options, environment, out, progress).run(model, expected(recording)))
+    headless = Headless(options, environment, out, progress)
+    code = asyncio.run(headless.run(model, expected(recording)))
     if code == 0:
-        print(_after(folder), file=progress, flush=True)
+        print(_after(folder, headless.session_id), file=progress, flush=True)
     return code
 
 
@@ -85,15 +83,17 @@ def _scratch(into: Path | None) -> Path:
     return folder
 
 
-def _after(folder: Path) -> str:
+def _after(folder: Path, session_id: str) -> str:
     opener = "open" if sys.platform == "darwin" else "xdg-open"
     place = shlex.quote(str(folder))
     program = "jumar" if shutil.which("jumar") else shlex.quote(str(Path(sys.argv[0]).absolute()))
     return f"""
 Play it    {opener} {shlex.quote(str(folder / "index.html"))}
-Undo it    git -C {place} apply -R {_PATCH}   (without -R it is there again)
-With a key export MOONSHOT_API_KEY=…, or JUMAR_BASE_URL, JUMAR_API_KEY and JUMAR_MODEL
-           for any OpenAI-compatible server; then in your repository:
+Undo it    {program} undo -C {place} --session {session_id}
+           {program} redo -C {place}      (and it is there again)
+           {program} actions -C {place}   (each of them can be undone alone)
+With a key export MOONSHOT_API_KEY=…, or {program} login ENDPOINT, or JUMAR_BASE_URL for
+           any server that speaks OpenAI's protocol or Anthropic's; then in your repository:
            {program} trust
            {program} -p "what to do" --mode edits --allow 'shell(pytest *)'
 """

@@ -63,6 +63,7 @@ class Headless:
         self._stopped: asyncio.Task[Any] | None = None  # what one has ended, and is left to end in peace
         self._ended_by = 0  # the exit code of the signal that ended the run
         self._told = False  # whether the result was
+        self.session_id = ""  # once it is open
         self._images: tuple[Image, ...] = ()  # that go with the prompt
 
     async def run(self, model: Model | None = None, expected: Expected | None = None) -> int:
@@ -120,6 +121,7 @@ class Headless:
         if unusual := [name for name in hidden if name in self._environment and not is_secret(name)]:
             seal(unusual)
         log, found, forked_from = self._open_log(folder, place, root)
+        self.session_id = log.id
         workspace = LocalWorkspace(
             root,
             options.cwd,

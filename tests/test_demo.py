@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.runs import Ended, Person
+from tests.runs import JUMAR, Ended, Person
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 _QUIET = (
@@ -41,12 +41,20 @@ def test_the_demo_builds_the_game_without_a_key_and_says_what_comes_next(played:
 
 def test_the_demo_can_be_undone_and_done_again_as_it_says(played: tuple[Ended, Path]) -> None:
     run, game = played
-    undo = next(line for line in run.err.splitlines() if line.startswith("Undo it")).removeprefix("Undo it").partition("   (")[0]
-    before = (game / "index.html").read_bytes()
-    subprocess.run(["/bin/bash", "-c", undo], check=True, cwd="/")
-    assert sorted(entry.name for entry in game.iterdir()) == [".git"]
-    subprocess.run(["/bin/bash", "-c", undo.replace(" -R ", " ")], check=True, cwd="/")
-    assert (game / "index.html").read_bytes() == before
+    lines = run.err.partition("Undo it")[2].splitlines()
+    undo, redo, actions = (line.partition("   (")[0].strip() for line in lines[:3])
+    before = {path.name: path.read_bytes() for path in game.iterdir() if path.is_file()}
+    environment = {"PATH": f"{JUMAR.parent}:/usr/bin:/bin", "HOME": str(game.parent / "home")}
+
+    def do(command: str) -> str:
+        told = subprocess.run(["/bin/bash", "-c", command], check=True, cwd="/", env=environment, capture_output=True, text=True)
+        return told.stdout
+
+    do(undo)
+    assert [entry.name for entry in game.iterdir()] == [".git"]
+    do(redo)
+    assert {path.name: path.read_bytes() for path in game.iterdir() if path.is_file()} == before
+    assert "undo" in do(actions)
 
 
 async def test_the_demo_writes_over_nothing(tmp_path: Path) -> None:
