@@ -454,6 +454,15 @@ def test_where_calls_came_in_their_own_form_none_is_looked_for_in_the_words(form
     assert ("markup" in told.repairs) == (form in MARKED or "token" in form)
 
 
+@pytest.mark.parametrize("form", MARKED)
+def test_what_is_quoted_beside_a_call_stays_in_the_words(form: str) -> None:
+    text = f"It says `{MARKED[form]}`, which I do not follow. I look first."
+    told = heard({"content": text}, STRUCTURED)
+    assert told.last.answer.calls == (Call("c", "shell", '{"command": "ls"}'),)
+    assert told.text == text
+    assert told.repairs == []
+
+
 def test_ids_in_the_words_are_kept_where_they_can_be() -> None:
     calls = said(TWO["K2"]).last.answer.calls
     assert [call.id for call in calls] == ["functions.read:0", "functions.shell:1"]

@@ -198,7 +198,7 @@ class Sieve:
         passage = read(text, begin, self._offers) if self._read <= _MOST_READ else None
         if passage is None or (not exact and (self._structured or (self._thinking and not self._alone))):
             return place
-        if exact and not self._structured and self._spoken_of(text, place, begin, passage.end):
+        if exact and self._spoken_of(text, place, begin, passage.end):
             end = _past(_K3_ENDS, text, passage.end)
             self._tell(text[place:end])
             return end
