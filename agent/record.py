@@ -44,6 +44,7 @@ class Recorder:
         self._tell = tell
         self._due = due  # the step with which the model learns of what happens now
         self._acting = asyncio.Lock()  # held while a call acts, and while something is taken back
+        self._telling = asyncio.Lock()  # held while news are told: each once
         self._turn = 0
         self._step = 0
         self._prompt = ""
@@ -66,9 +67,7 @@ class Recorder:
                     self._start()
             case ApprovalDecided(allowed=True):
                 self._allowed[event.call_id] = event
-            case ActionRecorded():
-                self._head = event.seal
-            case ActionsUndone():
+            case ActionRecorded() | ActionsUndone() if not self._live:  # else `news` comes to it, and to what others did before
                 self._head = event.seal
             case _:
                 pass
@@ -96,24 +95,27 @@ class Recorder:
         """Look at everything between turns, where a command ran before, and record what changed outside of any call."""
         async with self._acting:
             if self._looked:
+                await self.news()
                 with suppress(JumarError):
                     await self._outside(await self._capture.border())
 
     async def news(self) -> None:
-        """Tell what was taken back or brought back, by whomever, since this session looked at the ledger last."""
-        try:
-            fresh = self._ledger.since(self._head) if self._head else []
-            self._head = self._head or self._ledger.head()
-        except JumarError as error:
-            self._warn(str(error))
-            return
-        for link in fresh:
-            if link.action.undoes:
-                self._capture.told(link.action.deltas)
-                taken = [self._ledger.find(action_id).action for action_id in link.action.undoes]
-                self._tell(_undone(link.action, link.seal, self._due(), taken, await self._diffs(link.action)))
-            else:
+        """Take in what was added to the ledger since this session looked at it last; tell what was taken or brought back."""
+        async with self._telling:
+            try:
+                fresh = self._ledger.since(self._head) if self._head else []
+                self._head = self._head or self._ledger.head()
+            except JumarError as error:
+                self._warn(str(error))
+                return
+            others = any(link.action.session != self._session for link in fresh)
+            for link in fresh:
                 self._head = link.seal
+                if others:  # in order: what this session did last is what is there
+                    self._capture.told(link.action)
+                if link.action.undoes:
+                    taken = [self._ledger.find(action_id).action for action_id in link.action.undoes]
+                    self._tell(_undone(link.action, link.seal, self._due(), taken, await self._diffs(link.action)))
 
     async def _diffs(self, action: Action) -> list[str]:
         """Return what an undo changed, as far as it is short."""
@@ -160,6 +162,7 @@ class Recorder:
     async def _before(self, about: About) -> tuple[Before | None, tuple[Path, ...]]:
         """Look before a call; return also the files of it that no record can hold."""
         files = about.files
+        await self.news()
         if files is None:
             before = await self._capture.before(None)
             self._looked = True
@@ -174,6 +177,7 @@ class Recorder:
 
     async def _after(self, held: tuple[Before | None, tuple[Path, ...]], about: About, status: str) -> None:
         before, elsewhere = held
+        await self.news()  # what others recorded meanwhile, or took back, is not this call's
         try:
             captured = await self._capture.after(before) if before is not None else Captured()
             await self._outside(captured)

@@ -58,7 +58,7 @@ class World:
         plan, listed = await self.ledger.take_back(ids, "undo")
         assert plan.conflicts == ()
         if listed is not None:
-            self.capture.told(listed.action.deltas)
+            self.capture.told(listed.action)
 
 
 def shell(root: Path, script: str) -> None:

@@ -11,7 +11,7 @@ import pytest
 from agent.ask import Patience
 from agent.config import Connection
 from agent.errors import UsageError
-from agent.events import ActionRecorded, ActionsUndone, ApprovalAsked, Event, ToolFinished, ToolProgressed, Warned
+from agent.events import ActionRecorded, ActionsUndone, ApprovalAsked, Event, TextStreamed, ToolFinished, ToolProgressed, Warned
 from agent.gate import Answered
 from agent.history import fold, is_valid
 from agent.ledger.bare import Bare
@@ -29,13 +29,14 @@ from tests.repositories import git, repository
 
 
 class Bench:
-    """A session with a ledger, in a repository, against a scripted server."""
+    """A session with a ledger, in a repository, against a scripted server; one of another name may share the folder."""
 
-    def __init__(self, folder: Path, server: ScriptedServer) -> None:
-        self.folder, self.server = folder, server
+    def __init__(self, folder: Path, server: ScriptedServer, name: str = "s") -> None:
+        self.folder, self.server, self.name = folder, server, name
         self.root = folder / "ws"
-        repository(self.root)
-        (self.root / "a.py").write_text("one\n")
+        if not self.root.exists():
+            repository(self.root)
+            (self.root / "a.py").write_text("one\n")
         self.events: list[Event] = []
         self.when: Callable[[Event], object] = lambda event: None
         self.session = self.opened()
@@ -58,10 +59,10 @@ class Bench:
             capture=Capture(store),
             **{"mode": Mode.YOLO, **more},
         )
-        logs = self.folder / "sessions"
+        logs = self.folder / f"sessions-{self.name}"
         path = next(iter(logs.glob("*.jsonl")), None) if logs.exists() else None
         if path is None:
-            return Session(setting, Log.create(logs, "s"), listen)
+            return Session(setting, Log.create(logs, self.name), listen)
         log, found = Log.open(path)
         return Session(setting, log, listen, found)
 
@@ -180,6 +181,62 @@ async def test_an_undo_by_another_process_is_learned_of_when_the_session_is_gone
     assert any("new.py: is gone" in text for text in bench.asked())
     [undone] = [event for event in bench.events if isinstance(event, ActionsUndone)]
     assert undone.undoes == ("1",)
+
+
+async def test_an_undo_by_another_process_while_the_model_answers_is_told_and_is_nobody_elses(bench: Bench) -> None:
+    await bench.turn(answer(calls=[edit()]), answer("Done."))
+    thinking, hold = asyncio.Event(), asyncio.Event()
+    bench.when = lambda event: thinking.set() if isinstance(event, TextStreamed) else None
+    bench.server.script.extend([answer("I think", calls=[run("echo x > b.py")], hold=hold), answer("Done.")])
+    turning = asyncio.create_task(bench.session.turn("go"))
+    await asyncio.wait_for(thinking.wait(), 30)
+    await bench.ledger.take_back(["1"], "undo")
+    hold.set()
+    await asyncio.wait_for(turning, 30)
+    assert len([text for text in bench.asked() if "new.py: is gone" in text]) == 1
+    assert [(one.action.kind, [delta.path for delta in one.action.deltas]) for one in bench.ledger.actions()] == [
+        ("call", ["new.py"]),
+        ("undo", ["new.py"]),
+        ("call", ["b.py"]),
+    ]
+
+
+async def test_an_undo_by_another_process_while_a_command_runs_is_not_the_commands(bench: Bench) -> None:
+    undoing: list[asyncio.Task[Any]] = []
+
+    def undo(event: Event) -> None:
+        if isinstance(event, ToolProgressed) and not undoing:
+            undoing.append(asyncio.create_task(bench.ledger.take_back(["1"], "undo")))
+
+    await bench.turn(answer(calls=[edit()]), answer("Done."))
+    bench.when = undo
+    await bench.turn(answer(calls=[run("echo ready; while test -e new.py; do sleep 0.01; done; echo x > b.py")]), answer("Done."))
+    await undoing[0]
+    assert len([text for text in bench.asked() if "new.py: is gone" in text]) == 1
+    assert [[delta.path for delta in one.action.deltas] for one in bench.ledger.actions()] == [["new.py"], ["new.py"], ["b.py"]]
+
+
+async def test_what_another_session_did_is_told_once(bench: Bench) -> None:
+    async with ScriptedServer() as server:
+        other = Bench(bench.folder, server, "t")
+        for one in (bench, other):
+            await one.turn(answer(calls=[run("true")]), answer("Done."))
+        await bench.turn(answer(calls=[run("echo x > a1; mkdir -p n/m; echo y > n/m/a2"), edit()]), answer("Done."))
+        await other.turn(answer(calls=[run("echo x > b1; rm -r n")]), answer("Done."))
+        await bench.turn(answer(calls=[run("echo x > a3")]), answer("Done."))
+        (bench.root / "mine").write_text("mine\n")
+        await other.turn(answer(calls=[run("true")]), answer("Done."))
+        assert [
+            (one.action.kind, one.action.session, [delta.path for delta in one.action.deltas], one.action.folders)
+            for one in bench.ledger.actions()
+        ] == [
+            ("call", "s", ["a1", "n/m/a2"], ("n", "n/m")),
+            ("call", "s", ["new.py"], ()),
+            ("call", "t", ["b1", "n/m/a2"], ()),
+            ("call", "s", ["a3"], ()),
+            ("outside", "t", ["mine"], ()),
+        ]
+        await other.session.close()
 
 
 async def test_an_undo_waits_for_the_call_that_acts(bench: Bench) -> None:

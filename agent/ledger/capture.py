@@ -10,13 +10,13 @@ their own; so is a repository inside this one, but for files in it that a call n
 """
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from pathlib import Path
 
 from agent.errors import JumarError
-from agent.ledger.action import Became, Delta, Held, Repository
+from agent.ledger.action import Action, Became, Delta, Held, Repository
 from agent.ledger.repository import Repositories
 from agent.ledger.sight import Glance, Seen, Sight
 from agent.ledger.snapshot import CLOSED_FOLDER, LeftOut
@@ -68,7 +68,7 @@ class Capture:
         self._watch = Watch(store.root) if watched else None
         self._sight = Sight(store, self._watch, seconds)
         self._repositories = Repositories(store.bare)
-        self._made: set[str] = set()  # folders that calls of file tools made, and no look has seen yet
+        self._made: set[str] = set()  # folders that are in a record already, and no look has seen yet
         self.fault = ""  # why all of the workspace cannot be looked at; what calls name is captured all the same
 
     @property
@@ -126,11 +126,12 @@ class Capture:
         told = {os.fsdecode(path): why for path, why in islice(named, _MOST_TOLD)}
         return told | ({MORE: f"and {total - _MOST_TOLD} more"} if total > _MOST_TOLD else {})
 
-    def told(self, deltas: Iterable[Delta]) -> None:
-        """Take note of what the ledger itself did (an undo), so that it is told as nobody else's."""
-        for delta in deltas:
+    def told(self, action: Action) -> None:
+        """Take note of what is in the ledger already (an undo, the call of another session), so that it is told only once."""
+        for delta in action.deltas:
             if not delta.why:
                 self._sight.note(os.fsencode(delta.path), delta.after, b"")
+        self._made.update(folder for folder in action.folders if os.fsencode(folder) not in self._sight.table.folders)
 
     def close(self) -> None:
         """Watch no longer."""
