@@ -23,10 +23,12 @@ from agent.safe import mended, safe_line, safe_text
 from agent.workspace.tree import Thing
 from jumar.arguments import Parser
 from jumar.home import Home, home
+from jumar.printers import Style, painted
 from jumar.trust import tree_root
 
 _MARKS = {"done": "✓", "failed": "✗", "denied": "⊘", "cancelled": "■", "unknown": "?", "undone": "↶"}
-_LONGEST = 100  # characters of a title
+_LONGEST = 80  # characters of a title
+_COUNTS = 11  # columns of the numbers of lines
 
 
 def parser_of(name: str, description: str) -> Parser:
@@ -50,9 +52,25 @@ def actions(arguments: Sequence[str]) -> int:
     parser = parser_of("actions", "List what was done in this work tree, the oldest first.")
     parser.add_argument("session", nargs="?", default="", metavar="SESSION", help="of this session only")
     given = parser.parse_args(arguments)
-    for one in ledger_at(given.cwd).actions(given.session):
-        print(json.dumps(as_json(one)) if given.json else line(one))
+    listed = ledger_at(given.cwd).actions(given.session)
+    if not (listed or given.json):
+        print("nothing was done here yet, as far as the ledger knows", file=sys.stderr)
+    width = max((len(_done(one.action)) for one in listed), default=0)
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    for one in listed:
+        text = (
+            json.dumps(as_json(one))
+            if given.json
+            else painted((_style(one), line(one, width)), sys.stdout.isatty() and not plain)
+        )
+        print(text)
     return 0
+
+
+def _style(one: Listed) -> Style:
+    if one.undone or one.action.kind == "outside":
+        return "dim"
+    return "bad" if one.status in {"failed", "cancelled"} else "plain"
 
 
 def show(arguments: Sequence[str]) -> int:
@@ -178,17 +196,26 @@ def as_json(one: Listed) -> dict[str, Any]:
     }
 
 
-def line(one: Listed) -> str:
-    """Return an action as one line for a person."""
+def line(one: Listed, width: int = 0) -> str:
+    """Return an action as one line for a person, what was done in as many columns as `width`."""
     action = one.action
     mark = "·" if action.kind == "outside" else _MARKS.get(one.status, "–")
-    what = "changed between actions" if action.kind == "outside" else f"{action.tool} {action.title}".strip()
     added, removed = sum(delta.added for delta in action.deltas), sum(delta.removed for delta in action.deltas)
+    counts = f"+{added} -{removed}"
+    return f"{action.id:>4} {mark} {_done(action):{width}}  {counts:>{_COUNTS if width else 0}}  {action.ts[11:16]}"
+
+
+def _done(action: Action) -> str:
+    what = "changed between actions" if action.kind == "outside" else f"{action.tool} {action.title}".strip()
     number = len(action.deltas)
     none = "the git repository" if action.repository else "folders"
     files = _shown(action.deltas[0].path) if number == 1 else f"{number} files" if number else none
-    told = "" if number == 1 and action.title == action.deltas[0].path else f"  {files}"
-    return f"{action.id:>4} {mark} {safe_line(what)[:_LONGEST]}{told}  +{added} -{removed}  {action.ts[11:16]}"
+    told = "" if number == 1 and action.title == action.deltas[0].path else f" · {files}"
+    return f"{_clipped(safe_line(what))}{told}"
+
+
+def _clipped(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
 def _told(action: Action) -> Iterable[tuple[str, str]]:
