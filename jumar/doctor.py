@@ -74,6 +74,9 @@ class Examination:
                 await self._probe(probe)
 
     async def _probe(self, probe: Probe) -> None:
+        if self._held < _most((probe,)):  # what is not bound by the limit of an answer
+            self.ended_by = ModelError("the server takes more tokens than it is asked to: the budget is used up", Fault.REFUSED)
+            return
         first = self.outcomes.get(probe.follows)
         answer = first.finished.answer if first and first.finished else None
         request = replace(probe.request(BY_NAME[probe.follows] if probe.follows else None, answer), effort=self._effort)

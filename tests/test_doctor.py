@@ -365,6 +365,15 @@ async def test_what_was_begun_is_not_asked_again_where_the_budget_would_not_hold
     assert run.result["spent"]["requests"] == 20
 
 
+async def test_where_answers_keep_to_no_limit_no_more_is_asked_than_the_budget_holds(tmp_path: Path) -> None:
+    run = await examined(tmp_path, lambda body: answer(_SAID["words"], usage=Usage(10_000, 10_000)), "--json")
+    assert (run.code, run.result["grade"]) == (1, "unknown")
+    assert "the budget is used up" in run.result["error"]
+    spent, budget = run.result["spent"], run.result["budget"]
+    assert spent["prompt_tokens"] + spent["completion_tokens"] <= budget["tokens"] + 2 * 20_000  # of those under way
+    assert "stream" in scores(run.result)
+
+
 async def test_where_requests_are_limited_one_alone_is_asked(tmp_path: Path) -> None:
     good = Good()
     limited: list[bool] = []
