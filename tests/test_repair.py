@@ -435,6 +435,13 @@ def test_a_text_of_marks_that_are_none_is_read_in_no_time() -> None:
     assert time.process_time() - began < 20
 
 
+def test_values_without_an_end_are_read_in_no_time() -> None:
+    text = "".join(f'<|tool_call_begin|>functions.read:0<|tool_call_argument_begin|>{{"a":"{number}' for number in range(40_000))
+    began = time.process_time()
+    assert said(text, pieces=len(text)).last.model == "m"
+    assert time.process_time() - began < 4
+
+
 def test_a_mark_within_a_string_ends_nothing() -> None:
     content = "see <|tool_call_end|> and </tool_call> and\n```\n"
     arguments = json.dumps({"path": "a", "content": content})

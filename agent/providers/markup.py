@@ -51,6 +51,7 @@ TOKENS = (
     "<|tool_call_end|>", "<|tool_calls_section_end|>", "<|tool_call_section_end|>",
 )  # fmt: skip
 _MOST_CALLS = 128  # in one passage
+_MOST_BROKEN = 3  # of these; to find that a value has no end takes as long as the text is
 
 
 class Verdict(Enum):
@@ -104,6 +105,7 @@ def k2_passage(text: str, at: int, offers: Offers) -> Passage | None:
     place = section.end() if section else at
     calls: list[Written] = []
     closed = False
+    broken = 0
     while text.startswith(CALL, begin := _past_blanks(text, place)) and len(calls) < _MOST_CALLS:
         place_of_name = begin + len(CALL)
         end_of_name = _past(_HEADER, text, place_of_name)
@@ -115,7 +117,9 @@ def k2_passage(text: str, at: int, offers: Offers) -> Passage | None:
             place, closed = len(text), False
             break
         begin = _past_blanks(text, end_of_name + len(_ARGUMENTS))
-        stop = _STOP.search(text, _value_end(text, begin))
+        value_end = _value_end(text, begin) if broken < _MOST_BROKEN else begin
+        broken += value_end == begin
+        stop = _STOP.search(text, value_end)
         place = stop.start() if stop else len(text)
         arguments = without_tokens(text[begin:place]) if stop is None else text[begin:place]
         calls.append(Written(offers.named(words) or words, arguments.strip(), words))
@@ -135,7 +139,8 @@ def k3_passage(text: str, at: int, offers: Offers) -> Passage | None:
     place = tools.end() if tools else at
     calls: list[Written] = []
     closed = False
-    while (call := _CALL_OPEN.match(text, place)) and len(calls) < _MOST_CALLS:
+    broken = 0
+    while (call := _CALL_OPEN.match(text, place)) and len(calls) < _MOST_CALLS and broken < _MOST_BROKEN:
         begin = place = call.end()
         given: dict[str, Any] | None = {}
         while argument := _ARGUMENT.match(text, place):
@@ -148,6 +153,7 @@ def k3_passage(text: str, at: int, offers: Offers) -> Passage | None:
             arguments = arguments or text[begin:place]
             place += len(_CALL_CLOSE)
         else:
+            broken += 1
             stop = text.find(_CALL_CLOSE, place)
             arguments = text[begin:] if stop < 0 else text[begin:stop]
             place = len(text) if stop < 0 else stop + len(_CALL_CLOSE)

@@ -41,7 +41,8 @@ _ENDS = re.compile(rf"(?:\s|<\|close\|>[a-z]{{1,10}}<\|sep\|>|{'|'.join(map(re.e
 _K3_ENDS = re.compile(r"(?:\s*<\|close\|>(?:tools|call|message)<\|sep\|>)*")
 _LONGEST_EDGE = 2000  # characters of special tokens and white space
 _LONGEST_MARK = max(map(len, _MARKS))
-_MOST_READ = 200  # passages that may be calls, so that no text takes long
+_MOST_READ = 200  # passages that may be calls, so that no text takes long; of one that is very long fewer
+_LONGEST_READ = 100_000_000  # characters, each as often as it is looked at
 _WAIT = -1  # in place of a place: more must come before it can be decided
 
 Piece = tuple[bool, str]  # whether it is thinking, and the words
@@ -195,7 +196,7 @@ class Sieve:
             self.size = len(self._parts[0])
             return _WAIT
         self._read += 1
-        passage = read(text, begin, self._offers) if self._read <= _MOST_READ else None
+        passage = read(text, begin, self._offers) if self._read <= _most_read(text) else None
         if passage is None or (not exact and (self._structured or (self._thinking and not self._alone))):
             return place
         if exact and self._spoken_of(text, place, begin, passage.end):
@@ -225,7 +226,7 @@ class Sieve:
         while (place := _past(_ENDS, text, place)) < len(text):
             self._read += 1
             mark = _MARK.match(text, place)
-            if mark is None or self._read > _MOST_READ:
+            if mark is None or self._read > _most_read(text):
                 return False
             if mark[0] in _SECTIONS:
                 passage = k2_passage(text, place, self._offers)
@@ -349,6 +350,10 @@ class Sieve:
         if not self._begun and not text.isspace():
             self._begun = True
             self._said = self._said or not self._thinking
+
+
+def _most_read(text: str) -> int:
+    return min(_MOST_READ, 8 + _LONGEST_READ // (len(text) + 1))
 
 
 def _past(pattern: re.Pattern[str], text: str, at: int) -> int:
