@@ -39,13 +39,15 @@ class Home:
 
 def home(environment: Mapping[str, str]) -> Home:
     """Return the person's folders; nothing is made yet. Raises UsageError."""
-    if own := environment.get("JUMAR_HOME", ""):
-        if not os.path.isabs(own):  # noqa: PTH117 - a string is asked, and pathlib would not care
-            raise UsageError(f"JUMAR_HOME must be an absolute path, not {own!r}")
+    name = "JUMAR_HOME" if environment.get("JUMAR_HOME") else "HOME"
+    own = environment.get(name, "")
+    if own and not os.path.isabs(own):  # noqa: PTH117 - a string is asked, and pathlib would not care
+        raise UsageError(f"{name} must be an absolute path, not {own!r}")  # else a repository would tell where keys go
+    if name == "JUMAR_HOME":
         return Home(Path(own), Path(own) / "state")
-    if not environment.get("HOME"):
+    if not own:
         raise UsageError("neither HOME nor JUMAR_HOME is set, so there is nowhere to keep sessions")
-    person = Path(environment["HOME"])
+    person = Path(own)
     if sys.platform == "darwin":
         folder = person / "Library" / "Application Support" / "jumar"
         return Home(folder, folder / "state")

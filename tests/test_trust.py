@@ -43,6 +43,8 @@ def test_home_alone_decides_where_state_lives() -> None:
     assert home({"HOME": "/h", "XDG_STATE_HOME": "/x", "XDG_CONFIG_HOME": "/y"}).state.is_relative_to("/h")
     with pytest.raises(UsageError, match="must be an absolute path"):
         home({"JUMAR_HOME": ".jumar", "HOME": "/h"})
+    with pytest.raises(UsageError, match="HOME must be an absolute path"):
+        home({"HOME": "."})
     with pytest.raises(UsageError, match="neither HOME nor JUMAR_HOME"):
         home({})
 
