@@ -337,6 +337,13 @@ def test_a_name_without_end_is_cut() -> None:
     assert len(call.name) <= 200
 
 
+def test_noughts_at_the_end_do_not_make_usage_untrue() -> None:
+    merge = Merge(fault)
+    merge.take({"choices": [{"delta": {"content": "hi"}, "finish_reason": "stop"}], "usage": USAGE})
+    merge.take({"choices": [], "usage": {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}})
+    assert merge.finished((), (), "m").usage == Usage(100, 7)
+
+
 def test_usage_that_is_none_counts_nothing() -> None:
     for usage in ("many", [1], {"prompt_tokens": "7", "completion_tokens": -3}, {"prompt_tokens": float("nan")}):
         merge = Merge(fault)

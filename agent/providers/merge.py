@@ -107,9 +107,9 @@ class Merge:
             if reason := choice.get("finish_reason"):
                 self._reason = str(reason)
             if usage := choice.get("usage"):
-                self._usage = usage
+                self._take_usage(usage)
         if usage := event.get("usage"):
-            self._usage = usage
+            self._take_usage(usage)
         if not self.model and isinstance(model := event.get("model"), str):
             self.model = mended(model)[:200]
         if error := event.get("error"):
@@ -191,6 +191,11 @@ class Merge:
             self._current = words
         words.take(text)
         self._over = words.over
+
+    def _take_usage(self, usage: object) -> None:
+        """Take what was counted last; noughts at the end do not make it untrue."""
+        if self._usage is None or _usage(usage).prompt:
+            self._usage = usage
 
     def _take_rest(self, delta: dict[str, Any], content: object = None) -> None:
         for key in _REASONING_KEYS:
