@@ -12,7 +12,7 @@ from agent.handoff import FIELDS, carried, completed, fitted, lacking
 from agent.history import LEFT_OUT, History, thinned
 from agent.messages import Answer, Message, Prompt, Reply, Usage
 from agent.model import Model, Request
-from agent.recap import cut
+from agent.recap import LEAST, cut
 from prompts import words as prompt_words
 
 Spend = Callable[[Usage, float | None, int], None]  # what was counted, its cost, and its tokens at least as estimated
@@ -287,7 +287,10 @@ class Compact:
     # fitting
 
     def _fitted(self, model: Model, event: Compacted) -> Compacted:
-        """Return the event with as much left out as must be: pictures, old outputs, whole steps, parts of what was said."""
+        """Return the event with as much left out as must be: pictures, old outputs, whole steps, parts of what was said.
+
+        Whole messages of the person are left out only where nothing else does.
+        """
         room, whole = self.room(model), self._history.whole
         event = self._bounded(model, event)
         starts = [len(whole) - event.kept]
@@ -298,13 +301,19 @@ class Compact:
             event = self._lightened(model, event, start)
             if self._size_after(model, event) <= room.limit:
                 return event
-        said = sum(len(one.words) for one in self._history.said)
-        for _ in range(8):
-            said = said * 7 // 10
-            event = replace(event, words=said)
-            if self._size_after(model, event) <= room.limit:
-                break
+        said = event.words if event.words is not None else sum(len(one.words) for one in self._history.said)
+        for least, goal in ((self._least, room.limit), (0, room.limit * 3 // 4)):
+            for _ in range(8):
+                said = max(least, said * 7 // 10)
+                event = replace(event, words=said)
+                if self._size_after(model, event) <= goal:
+                    return event
         return event
+
+    @property
+    def _least(self) -> int:
+        """The characters of what was said with which every message is told, if only in part."""
+        return sum(min(len(one.words), LEAST) for one in self._history.said)
 
     def _bounded(self, model: Model, event: Compacted) -> Compacted:
         """Return the event with what was said cut, where that alone leaves no room for a step."""
@@ -316,7 +325,7 @@ class Compact:
             return event
         allowed = room.limit // 2 - rest  # what must be cut is cut such that there is room for more than a step
         kept = min(event.kept, len(history.whole) - history.said[-1].index - 1)
-        return replace(event, kept=kept, words=max(0, int(said * allowed / size)))
+        return replace(event, kept=kept, words=max(self._least, int(said * allowed / size)))
 
     def _lightened(self, model: Model, event: Compacted, start: int) -> Compacted:
         """Return the event without pictures, then the oldest outputs, and those of the last step only where it must be."""

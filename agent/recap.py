@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 _OURS = re.compile(r"^[ \t]*#(?!#)|<(?=/?message\b)", re.IGNORECASE | re.MULTILINE)  # what only this text may hold
-_LEAST = 240  # characters that are left of a text that is cut
+LEAST = 240  # characters that are left of a text that is cut
 
 
 def recap(preface: str, said: Sequence[str], note: str, record: str, most: int | None) -> str:
@@ -45,7 +45,7 @@ def shortened(said: Sequence[str], most: int | None) -> list[str]:
         if over <= 0:
             break
         before = len(told[index])
-        told[index] = cut(told[index], max(_LEAST, before - over))
+        told[index] = cut(told[index], max(LEAST, before - over))
         over -= before - len(told[index])
     for index in range(1, len(told) - 1):
         if over <= 0:

@@ -323,6 +323,17 @@ async def test_a_prompt_that_alone_does_not_fit_is_cut_in_the_middle_and_that_is
     assert any("too long for the model's window" in event.text for event in bench.of(Warned))
 
 
+async def test_no_short_message_is_lost_to_a_long_one(bench: Bench) -> None:
+    async with answering(lambda body: answer(note()) if asks_for_note(body) else answer("Done.")) as server:
+        session = bench.open(server, windows=(4096,))
+        for number in range(30):
+            prompt = f"PROMPT-{number} " + ("long words " * 20_000 if number == 20 else "and this")
+            assert (await go(session, prompt)).status == "done"
+        text = json.dumps(server.bodies()[-1]["messages"])
+    assert bench.of(Compacted)
+    assert [number for number in range(30) if f"PROMPT-{number} " not in text] == []
+
+
 async def test_that_pictures_do_not_fit_is_told_to_who_gave_them(bench: Bench) -> None:
     async with answering(lambda body: answer("Done.")) as server:
         session = bench.open(server, windows=(16_384,))
