@@ -36,13 +36,21 @@ class Recorder:
     """Records one session's calls, one after the other."""
 
     def __init__(
-        self, ledger: Ledger, capture: Capture, session: str, tell: Callable[[Event], None], due: Callable[[], int]
+        self,
+        ledger: Ledger,
+        capture: Capture,
+        session: str,
+        tell: Callable[[Event], None],
+        due: Callable[[], int],
+        *,
+        eager: bool = True,
     ) -> None:
         self._ledger = ledger
         self._capture = capture
         self._session = session
         self._tell = tell
         self._due = due  # the step with which the model learns of what happens now
+        self._eager = eager  # take the first look before a command needs it
         self._acting = asyncio.Lock()  # held while a call acts, and while something is taken back
         self._telling = asyncio.Lock()  # held while news are told: each once
         self._turn = 0
@@ -53,6 +61,7 @@ class Recorder:
         self._head = ""  # of the last record that this session knows
         self._warned = False
         self._looked = False  # at all of the workspace: a command ran
+        self._begun = False  # the first look was taken, or could not be
         self._live = False  # what is heard happens now, and is no log of earlier
         self._starting: asyncio.Task[None] | None = None
 
@@ -63,7 +72,7 @@ class Recorder:
                 self._turn, self._prompt = event.turn, event.prompt[:_FIRST_WORDS]
             case ModelAnswered():
                 self._step, self._model = event.step, event.model
-                if event.answer.calls and self._live:
+                if event.answer.calls and self._live and self._eager:
                     self._start()
             case ApprovalDecided(allowed=True):
                 self._allowed[event.call_id] = event
@@ -157,13 +166,26 @@ class Recorder:
 
     async def _first_look(self) -> None:
         async with self._acting:
-            await self._capture.start()
+            await self._look_first()
+
+    async def _look_first(self) -> None:
+        """Take the first look, once, and record what changed since any session looked last."""
+        if self._begun:
+            return
+        self._begun = True
+        try:
+            actions = [link.action for link in self._ledger.since("")]
+            await self._outside(await self._capture.start(actions))
+            await self._capture.remember(len(actions))
+        except JumarError as error:
+            self._warn(str(error))
 
     async def _before(self, about: About) -> tuple[Before | None, tuple[Path, ...]]:
         """Look before a call; return also the files of it that no record can hold."""
         files = about.files
         await self.news()
         if files is None:
+            await self._look_first()
             before = await self._capture.before(None)
             self._looked = True
             if before.fault:

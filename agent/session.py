@@ -87,7 +87,9 @@ class Session:
         self._gate = Gate(setting.mode, setting.rules, self.tell, person=setting.person)
         self._recorder: Recorder | None = None
         if setting.ledger is not None and setting.capture is not None:
-            self._recorder = Recorder(setting.ledger, setting.capture, log.id, self.tell, self._due)
+            self._recorder = Recorder(
+                setting.ledger, setting.capture, log.id, self.tell, self._due, eager=setting.mode is not Mode.PLAN
+            )
         execute = Execute(
             setting.tools,
             setting.workspace,

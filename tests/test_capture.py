@@ -217,6 +217,44 @@ async def test_what_is_changed_while_the_first_look_is_taken_is_the_calls(tmp_pa
     assert (await one.capture.before(None)).outside == ()
 
 
+async def test_what_a_command_did_whose_session_was_killed_is_found_by_the_next_and_can_be_taken_back(tmp_path: Path) -> None:
+    root = repository(tmp_path / "r")
+    shell(root, "mkdir d && echo x > d/x && chmod 755 d/x && ln -s d l && echo '*.db' > .gitignore && truncate -s 2M large.db")
+    shell(root, "mkdir build && echo 'build/' >> .gitignore && touch build/old")
+    async with world(root) as one:
+        await one.capture.remember(0)
+        held = {path: (thing.content, thing.is_link) for path, thing in files(root).items()}
+        await one.capture.before(None)
+        shell(root, "rm -r d l && echo more >> a.txt && echo new > new && rm .gitignore")  # and it is killed
+    async with world(root) as one:
+        nothing = await World(root, watched=False).capture.start()
+        assert {delta.path: delta.kind for delta in nothing.outside} == {
+            "d/x": "deleted",
+            "l": "deleted",
+            ".gitignore": "deleted",
+            "a.txt": "modified",
+            "new": "created",
+        }  # not the files that are ignored no longer: they are older
+        listed = await one.ledger.record(Action("", "outside", "", "s", deltas=nothing.outside))
+        assert listed is not None
+        await one.undo(listed.action.id)
+        assert {path: (thing.content, thing.is_link) for path, thing in files(root).items()} == held
+        assert stat.S_IMODE((root / "d" / "x").stat().st_mode) == 0o700  # what the mode was for others is not known
+
+
+async def test_what_was_pruned_or_is_too_much_is_not_told_as_changed_between_sessions(tmp_path: Path) -> None:
+    root = repository(tmp_path / "r")
+    async with world(root) as one:
+        await one.capture.remember(0)
+    for number in range(2001):
+        (root / f"{number}").touch()
+    assert (await World(root, watched=False).capture.start()).outside == ()
+    shell(root, "rm [0-9]* && echo more >> a.txt")
+    [mark] = one.state.glob("*/looked")
+    mark.write_text(mark.read_text().replace('"tree": "', '"tree": "0'))
+    assert (await World(root, watched=False).capture.start()).outside == ()
+
+
 @pytest.mark.parametrize("kind", ["home", "a slow one"])
 async def test_where_all_cannot_be_looked_at_files_that_calls_name_are_captured_and_undone(
     tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import stat
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -181,6 +182,36 @@ async def test_an_undo_by_another_process_is_learned_of_when_the_session_is_gone
     assert any("new.py: is gone" in text for text in bench.asked())
     [undone] = [event for event in bench.events if isinstance(event, ActionsUndone)]
     assert undone.undoes == ("1",)
+
+
+async def test_what_is_changed_between_two_sessions_is_told_as_nobodys_call(bench: Bench) -> None:
+    await bench.turn(answer(calls=[run("echo x > b.py; chmod 600 b.py; echo y > c.py"), edit()]), answer("Done."))
+    (bench.root / "a.py").write_text("mine\n")
+    (bench.root / "b.py").write_text("mine\n")
+    (bench.root / "new.py").unlink()
+    (bench.root / "mine.py").write_text("mine\n")
+    for _ in range(2):
+        await bench.session.close()
+        bench.session = bench.opened()
+        await bench.turn(answer(calls=[run("true")]), answer("Done."))
+    actions = bench.ledger.actions()
+    assert [one.action.kind for one in actions] == ["call", "call", "outside"]
+    assert {delta.path: delta.kind for delta in actions[-1].action.deltas} == {
+        "a.py": "modified",
+        "b.py": "modified",
+        "new.py": "deleted",
+        "mine.py": "created",
+    }
+    await bench.ledger.take_back(["3"], "undo")
+    assert contents(bench.root)["b.py"] == (b"x\n", stat.S_IFREG | 0o600)
+    assert ((bench.root / "a.py").read_text(), (bench.root / "new.py").read_text()) == ("one\n", "two\n")
+
+
+async def test_a_session_in_plan_mode_looks_at_nothing(bench: Bench) -> None:
+    await bench.session.close()
+    bench.session = bench.opened(mode=Mode.PLAN)
+    await bench.turn(answer(calls=[("read", {"path": "a.py"}), run("echo x > b.py")]), answer("Done."))
+    assert not any((bench.folder / "ledger").glob("*/index"))
 
 
 async def test_an_undo_by_another_process_while_the_model_answers_is_told_and_is_nobody_elses(bench: Bench) -> None:

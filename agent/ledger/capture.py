@@ -11,11 +11,13 @@ their own; so is a repository inside this one, but for files in it that a call n
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from pathlib import Path
 
 from agent.errors import JumarError
+from agent.ledger.absence import Absence
 from agent.ledger.action import Action, Became, Delta, Held, Repository
 from agent.ledger.repository import Repositories
 from agent.ledger.sight import Glance, Seen, Sight
@@ -67,6 +69,7 @@ class Capture:
         self._root = store.root
         self._watch = Watch(store.root) if watched else None
         self._sight = Sight(store, self._watch, seconds)
+        self._absence = Absence(store.bare)
         self._repositories = Repositories(store.bare)
         self._made: set[str] = set()  # folders that are in a record already, and no look has seen yet
         self.fault = ""  # why all of the workspace cannot be looked at; what calls name is captured all the same
@@ -76,9 +79,25 @@ class Capture:
         """Whether a look costs no more than what changed."""
         return self._watch is not None and self._watch.trusted
 
-    async def start(self) -> None:
-        """Take the first look, and begin to watch: in the background, or the first command waits for it."""
+    async def start(self, actions: Sequence[Action] = ()) -> Captured:
+        """Take the first look, and begin to watch: in the background, or the first command waits for it.
+
+        Return what changed `outside` since the ledger knew last; `actions` are all that it holds.
+        """
         await self.before(None)
+        first = self._sight.first
+        if first is None:
+            return Captured()
+        try:
+            return Captured(outside=await self._deltas(await self._absence.changes(first, self._sight.table, actions)))
+        except JumarError:  # what was known then has been let go of
+            return Captured()
+
+    async def remember(self, records: int) -> None:
+        """Have the next session know what the first look of this one found, when there were so many records."""
+        if self._sight.first is not None:
+            with suppress(JumarError):
+                await self._absence.remember(self._sight.first, records)
 
     async def before(self, paths: Sequence[Path] | None) -> Before:
         """Look at what is there before an action: at exactly these files, or, with None, at all that may change.

@@ -30,6 +30,7 @@ from agent.ledger.snapshot import (
     TOO_MANY,
     UNREADABLE,
     LeftOut,
+    Snapshot,
     TooMuch,
     folders_above,
 )
@@ -89,6 +90,7 @@ class Sight:
     def __init__(self, store: Store, watch: Watch | None, seconds: float) -> None:
         self.table = Table()
         self.taken = False
+        self.first: Snapshot | None = None  # of the first look
         self.unreadable: set[bytes] = set()  # folders that were read once and cannot be now
         self._store = store
         self._watch = watch
@@ -203,6 +205,7 @@ class Sight:
 
     async def _take_snapshot(self, one: _Round) -> None:
         snapshot = await self._store.snapshot()
+        self.first = snapshot
         one.began = snapshot.began
         one.first = await self._store.listed()
         one.above = frozenset(folder[:-1] for folder in folders_above(*one.first))
