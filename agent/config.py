@@ -20,6 +20,13 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _KEY_HEADERS = frozenset({"authorization", "x-api-key"})
+# In the words of the file, where pydantic has those of Python.
+_WRONG_KINDS = {
+    "tuple_type": 'it is a list, such as ["a", "b"]',
+    "string_type": "it is a text in quotes",
+    "dict_type": "it is a table",
+    "model_type": "it is a table",
+}
 
 
 class Strict(BaseModel):
@@ -168,7 +175,7 @@ def load(path: Path) -> Config:
 
     try:
         return Config.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise UsageError(f"{path} is no TOML: {error}") from error
     except ValidationError as error:
         faults = error.errors(include_url=False, include_input=False)
@@ -180,7 +187,7 @@ def load(path: Path) -> Config:
             near = difflib.get_close_matches(str(fault["loc"][-1]), table.model_fields, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(table.model_fields)}"
             raise UsageError(f"{path}: unknown key {where!r}{hint}") from error
-        said = fault["msg"].removeprefix("Value error, ")
+        said = _WRONG_KINDS.get(fault["type"]) or fault["msg"].removeprefix("Value error, ")
         raise UsageError(f"{path}: {f'{where}: ' if where else ''}{said}") from error
 
 
