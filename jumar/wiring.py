@@ -74,7 +74,8 @@ async def choose(
         except UsageError as error:
             if not found:
                 raise
-            warnings.append(f"{route.endpoint.name}:{route.model} is left out of the models: {error}")
+            name = f"{route.endpoint.name}:{route.model}".removesuffix(":")
+            warnings.append(f"{name} is left out of the models: {error}")
             continue
         found.append(route.connection(key, None if number else window))
         if route.endpoint.terms and _first_time(place.state / "told" / route.endpoint.server):
