@@ -107,8 +107,13 @@ class World:
     async def take_back(self, *actions: Action, **more: Any) -> Plan:
         plan = await self.undo.plan(actions, **more)
         if not plan.conflicts:
-            await self.undo.carry_out(plan, Action(f"u{len(self.chain.links()) + 1}", "undo", "", "s"))
+            only = tuple(sorted(more.get("only", ())))
+            await self.undo.carry_out(plan, Action(f"u{len(self.chain.links()) + 1}", "undo", "", "s", only=only))
         return plan
+
+    async def undid(self, *actions: Action, **more: Any) -> Action:
+        assert not (await self.take_back(*actions, **more)).conflicts
+        return self.chain.links()[-1].action
 
 
 @contextmanager
@@ -231,6 +236,71 @@ async def test_one_file_of_several_can_be_taken_back_alone() -> None:
         action = one.recorded(before, folders)
         await one.take_back(action, only=("a",))
         assert set(one.files()) == {"b"}
+
+
+async def test_what_is_taken_back_twice_and_brought_back_once_is_told_apart() -> None:
+    with world() as one:
+        one.change(("write", "a", TEXT))
+        before, folders = one.files(), one.folders()
+        action = one.act(("insert", "a", "the model's"))
+        with_it = one.files()
+        first = await one.undid(action)
+        again = await one.undid(first)
+        second = await one.undid(action)
+        both = await one.undid(second, again)  # what brought it back goes too, so it is out
+        assert one.files() == before
+        assert action.id in undone(one.chain.links())
+        await one.undid(both)
+        third = await one.undid(again)
+        assert one.files() == before
+        await one.undid(third)
+        assert one.files() == before
+        await one.undid(second)
+        assert (one.files(), one.folders()) == (with_it, folders)
+        assert action.id not in undone(one.chain.links())
+
+
+async def test_what_a_later_undo_took_out_comes_back_with_it_though_an_earlier_one_was_redone_and_taken_back() -> None:
+    with world() as one:
+        one.change(("write", "a", TEXT))
+        action = one.act(("insert", "a", "the model's"))
+        with_it = one.files()
+        first = await one.undid(action)
+        again = await one.undid(first)
+        both = await one.undid(again, action)
+        await one.undid(first)
+        await one.undid(both)
+        assert one.files() == with_it
+
+
+async def test_an_action_is_undone_once_each_of_its_files_is_and_not_before() -> None:
+    with world() as one:
+        before, folders = one.files(), one.folders()
+        for name in ("a", "b"):
+            one.change(("write", name, "x"))
+        action = one.recorded(before, folders)
+        await one.undid(action, only=("a",))
+        (one.root / "a").write_text("the person's")
+        assert action.id not in undone(one.chain.links())
+        rest = await one.undid(action)  # nothing of it is left in a, so the person's a is in nobody's way
+        assert {path: thing.content for path, thing in one.files().items()} == {"a": b"the person's"}
+        assert action.id in undone(one.chain.links())
+        await one.undid(rest, only=("b",))
+        assert action.id not in undone(one.chain.links())
+        assert set(one.files()) == {"a", "b"}
+
+
+async def test_what_was_taken_back_and_cannot_be_told_apart_does_not_come_back_with_a_later_action() -> None:
+    with world() as one:
+        one.change(("write", "a", "the person's\n"))
+        before = one.files()
+        wrote = one.act(("write", "a", "one\ntwo\n"))
+        later = one.act(("write", "a", "one\nthree\n"))
+        back = await one.undid(later)
+        await one.undid(wrote)
+        [conflict] = (await one.take_back(back)).conflicts
+        assert conflict.why == "what it found holds changes that were taken back since"
+        assert one.files() == before
 
 
 async def test_nothing_is_written_through_a_link_that_came_in_the_way() -> None:

@@ -61,13 +61,16 @@ class Undo:
 
     async def plan(self, actions: Sequence[Action], *, only: Collection[str] = (), preference: Preference = "") -> Plan:
         """Say what taking back these actions, the newest first, would change; `only` names paths, else it is all of them."""
+        links = self._chain.links()
+        takers = _takers(links)
+        gone = [_Taken(takers, [other.id for other in actions[:number]]) for number in range(len(actions))]
         wanted = [
             (action, delta)
-            for action in actions
+            for action, taken_back in zip(actions, gone, strict=True)
             for delta in sorted(action.deltas, key=lambda delta: delta.before is not None)  # what goes makes room
-            if not only or delta.path in only
+            if (not only or delta.path in only) and action.id not in taken_back.at(delta.path)
         ]
-        within = _taken_out_since(self._chain.links(), actions)
+        within = _taken_out_since(links, actions, {delta.path for _, delta in wanted})
         needed = [
             other for action, delta in wanted for other in (delta, *within.get((action.id, delta.path), ())) if not other.why
         ]
@@ -84,9 +87,11 @@ class Undo:
             if delta.why or path in conflicts:
                 continue
             before, after = _thing(delta.before, contents), _thing(delta.after, contents)
+            mixed = False
             for other in within.get((action.id, path), ()):
                 was, became = _thing(other.before, contents), _thing(other.after, contents)
-                before, after = [await self._without(thing, became, was) for thing in (before, after)]
+                (before, kept), (after, same) = [await self._without(thing, became, was) for thing in (before, after)]
+                mixed = mixed or (kept and not same)
             if path not in now:
                 try:
                     now[path] = self._look(path, then, folders)
@@ -95,6 +100,8 @@ class Undo:
                     continue
                 then[path] = now[path]
             taken = await self._merging.taken_out(then[path], after, before, preference)
+            if mixed and taken == before != then[path] and preference != "theirs":
+                taken = then[path] if preference else Clash("what it found holds changes that were taken back since")
             if isinstance(taken, Clash):
                 conflicts[path] = Conflict(path, taken.why, taken.lines, self._later(action, path, actions))
                 continue
@@ -111,10 +118,12 @@ class Undo:
         unheld = tuple(dict.fromkeys((delta.path, delta.why) for _, delta in wanted if delta.why))
         return Plan(tuple(actions), steps, tuple(conflicts.values()), unheld, tuple(folders))
 
-    async def _without(self, thing: Thing | None, after: Thing | None, before: Thing | None) -> Thing | None:
-        """Return what a file was like, or would have been like without a change that was taken out since."""
+    async def _without(self, thing: Thing | None, after: Thing | None, before: Thing | None) -> tuple[Thing | None, bool]:
+        """Return what a file was like, or would have been like without a change that was taken out since, and whether it
+        still holds that change.
+        """
         taken = await self._merging.taken_out(thing, after, before)
-        return thing if isinstance(taken, Clash) else taken
+        return (thing, thing is not None) if isinstance(taken, Clash) else (taken, False)
 
     def _look(self, path: str, then: Mapping[str, Thing | None], folders: Collection[str]) -> Thing | None:
         """Look at a path; a folder that goes with all that is in it is as good as nothing there."""
@@ -248,37 +257,69 @@ class Undo:
         return None if thing is None else Held(self.blobs.put(thing.content), thing.mode)
 
 
+class _Taken:
+    """What is taken back, path by path, after these took it back, the newest first; and as if all that is `gone` were, too."""
+
+    def __init__(self, takers: Sequence[Action], gone: Iterable[str] = ()) -> None:
+        self._takers = takers
+        self._named = {path for action in self._takers for path in action.only}
+        self._gone = frozenset(gone)
+        self._found: dict[str, frozenset[str]] = {}
+
+    def at(self, path: str) -> frozenset[str]:
+        """Return the ids of the actions whose change of a path is taken back."""
+        path = path if path in self._named else ""
+        if path not in self._found:
+            gone = set(self._gone)
+            for taker in self._takers:  # whether it was taken back itself is known by then
+                if taker.id not in gone and (not taker.only or path in taker.only):
+                    gone.update(taker.undoes)
+            self._found[path] = frozenset(gone)
+        return self._found[path]
+
+    def whole(self, action: Action) -> bool:
+        """Tell whether all is taken back that an action did."""
+        return all(action.id in self.at(path) for path in [delta.path for delta in action.deltas if not delta.why] or [""])
+
+
+def _takers(links: Sequence[Link]) -> list[Action]:
+    return [link.action for link in reversed(links) if link.action.undoes]
+
+
 def undone(links: Sequence[Link]) -> set[str]:
     """Return the ids of the actions that are taken back, whole, and were not brought back since."""
-    return {action_id for action_id, (_, only) in _takers(links).items() if not only}
+    taken = _Taken(_takers(links))
+    touched = {action_id for link in links for action_id in link.action.undoes}
+    return {link.action.id for link in links if link.action.id in touched and taken.whole(link.action)}
 
 
-def _takers(links: Sequence[Link]) -> dict[str, tuple[int, tuple[str, ...]]]:
-    """Return what takes actions back: by their ids, its position, and the paths where it is not all of them."""
-    found: dict[str, tuple[int, tuple[str, ...]]] = {}
-    for position in reversed(range(len(links))):
-        action = links[position].action
-        if found.get(action.id, (0, (".",)))[1]:  # it was not taken back itself
-            for action_id in action.undoes:
-                found.setdefault(action_id, (position, action.only))
-    return found
-
-
-def _taken_out_since(links: Sequence[Link], actions: Iterable[Action]) -> dict[tuple[str, str], list[Delta]]:
+def _taken_out_since(
+    links: Sequence[Link], actions: Sequence[Action], paths: Collection[str]
+) -> dict[tuple[str, str], list[Delta]]:
     """Return, by action and path, which earlier changes were in what it found and were taken out later, the newest first.
 
     What an action found was made by those before it; where one of these is taken back, it must not come back with this one.
+    `actions` are taken back one after the other.
     """
     takers = _takers(links)
+    touched = {action_id for taker in takers for action_id in taker.undoes}
+    changes: dict[str, list[tuple[int, str, Delta]]] = {}
+    for position, link in reversed(list(enumerate(links))):
+        for delta in link.action.deltas if link.action.id in touched else ():
+            if not delta.why and delta.path in paths:
+                changes.setdefault(delta.path, []).append((position, link.action.id, delta))
     positions = {link.action.id: position for position, link in enumerate(links)}
     found: dict[tuple[str, str], list[Delta]] = {}
-    for action in actions:
+    for number, action in enumerate(actions):
         own = positions.get(action.id, len(links))
-        for link in reversed(links[:own]):
-            position, only = takers.get(link.action.id, (-1, ()))
-            for delta in link.action.deltas if position > own else ():
-                if not delta.why and (not only or delta.path in only):
-                    found.setdefault((action.id, delta.path), []).append(delta)
+        then = _Taken([taker for taker in takers if positions[taker.id] < own])
+        now = _Taken(takers, [other.id for other in actions[: number + 1]])
+        for path in {delta.path for delta in action.deltas} & changes.keys():
+            since = now.at(path) - then.at(path)
+            if since:
+                found[action.id, path] = [
+                    delta for position, action_id, delta in changes[path] if position < own and action_id in since
+                ]
     return found
 
 
