@@ -90,15 +90,20 @@ def ask_for_key(endpoint: Endpoint) -> str:
     import getpass
     import signal
 
-    # Without this, Ctrl-C would leave the terminal as it is while nothing is to be shown.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    def end(number: int, _: object) -> None:
+        raise KeyboardInterrupt(number)
+
+    # Without this, a signal would leave the terminal as it is while nothing is to be shown.
+    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         return getpass.getpass(f"key of {endpoint.name} ({shown(endpoint.base_url)}; it is not shown): ").strip()
-    except (EOFError, KeyboardInterrupt):
+    except (EOFError, KeyboardInterrupt) as error:
         print(file=sys.stderr)
-        raise UsageError("nothing is stored", 130) from None
+        number = error.args[0] if isinstance(error, KeyboardInterrupt) else signal.SIGINT
+        raise UsageError("nothing is stored", 128 + number) from None
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handling in before.items():
+            signal.signal(number, handling)
 
 
 def rows(settings: Config, environment: Mapping[str, str], stored: Stored) -> list[dict[str, str]]:

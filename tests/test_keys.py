@@ -3,6 +3,7 @@
 import asyncio
 import os
 import pty
+import signal
 import stat
 import sys
 import termios
@@ -422,8 +423,8 @@ async def test_what_cannot_be_meant_is_told_in_one_line(person: Person, argument
     assert words in run.err
 
 
-async def typed(person: Person, keys: bytes) -> tuple[int, str, int]:
-    """Type at the prompt of a login; return its exit code, what the terminal showed, and its modes at the end."""
+async def typed(person: Person, keys: bytes, number: int = 0) -> tuple[int, str, int]:
+    """Type at the prompt of a login, send a signal; return the exit code, what the terminal showed, and its modes at the end."""
     primary, secondary = pty.openpty()
     program = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", f"import os; os.login_tty(0); os.execv({str(JUMAR)!r}, ['jumar', 'login', 'lab'])"),
@@ -437,6 +438,8 @@ async def typed(person: Person, keys: bytes) -> tuple[int, str, int]:
     while b"it is not shown" not in told:
         told += await asyncio.to_thread(os.read, primary, 1 << 16)
     os.write(primary, keys)
+    if number:
+        program.send_signal(number)
     code = await program.wait()
     modes = termios.tcgetattr(secondary)[3]
     os.close(secondary)
@@ -450,10 +453,11 @@ async def test_a_terminal_does_not_show_the_key_that_is_typed(person: Person, se
     assert KEY not in told
     assert "the key of lab is stored in" in told
     assert modes & termios.ECHO
-    code, told, modes = await typed(person, b"half\x03")
-    assert code == 130
-    assert "nothing is stored" in told
-    assert modes & termios.ECHO
+    for ended, keys, number in ((130, b"half\x03", 0), (143, b"half", signal.SIGTERM)):
+        code, told, modes = await typed(person, keys, number)
+        assert code == ended
+        assert "nothing is stored" in told
+        assert modes & termios.ECHO
 
 
 async def test_the_list_tells_where_keys_are_and_never_one(person: Person, server: ScriptedServer) -> None:
