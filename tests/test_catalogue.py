@@ -238,6 +238,7 @@ BROKEN = [
     *("", "{", "[]", '{"v": 2, "servers": {}}', '{"v": 1}', "[" * 50_000),
     '{"v": 1, "servers": {"KEY": {"at": NOW}}}',
     '{"v": 1, "servers": {"KEY": {"at": NOW, "server": 1, "models": [{"id": 3}]}}}',
+    '{"v": 1, "servers": {"KEY": {"at": NOW, "server": "", "models": [ENTRY]}}}',
 ]
 
 
@@ -248,7 +249,8 @@ async def test_a_cache_that_is_broken_is_as_none(tmp_path: Path, broken: str) ->
         await window_with(server, cache)
         kept = json.loads(cache.read_text())
         [key] = kept["servers"]
-        cache.write_text(broken.replace("KEY", key).replace("NOW", str(kept["servers"][key]["at"])))
+        entry = json.dumps({**kept["servers"][key]["models"][0], "window": -5})
+        cache.write_text(broken.replace("KEY", key).replace("NOW", str(kept["servers"][key]["at"])).replace("ENTRY", entry))
         assert await window_with(server, cache) == 60_000
         assert len(server.heads) == 2
         assert json.loads(cache.read_text())["servers"].keys() == {key}

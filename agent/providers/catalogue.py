@@ -19,7 +19,7 @@ from agent.errors import ModelError
 from agent.model import Capabilities, Price
 from agent.providers.dialects import HOSTED, SELF_HOSTED
 from agent.providers.families import Family, family_of
-from agent.providers.listing import Inquiry, Listed, Listing
+from agent.providers.listing import Inquiry, Listed, Listing, window_of
 
 _FRESH = 24 * 3600.0  # seconds
 _LARGEST = 32 << 20  # bytes
@@ -177,7 +177,10 @@ class _Cache:
         """Return what is kept of the server at an address, where it is whole and fresh."""
         try:
             kept = self._all()[_key(base_url)]
-            return Listing(str(kept["server"]), tuple(_listed(entry) for entry in kept["models"]))
+            models = tuple(_listed(entry) for entry in kept["models"])
+            if any(listed.window != entry["window"] for listed, entry in zip(models, kept["models"], strict=True)):
+                return None
+            return Listing(str(kept["server"]), models)
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
             return None
 
@@ -215,7 +218,7 @@ def _listed(entry: Mapping[str, Any]) -> Listed:
     return Listed(
         id=str(entry["id"]),
         names=tuple(map(str, entry["names"])),
-        window=None if entry["window"] is None else int(entry["window"]),
+        window=window_of(entry["window"]),
         images=None if entry["images"] is None else bool(entry["images"]),
         efforts=tuple(map(str, entry["efforts"])),
         price=None if entry["price"] is None else _priced(entry["price"]),

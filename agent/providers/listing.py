@@ -120,8 +120,8 @@ def read_listing(value: object) -> Listing | None:
 def _listed(entry: dict[str, Any]) -> Listed:
     meta = _dict(entry.get("meta"))
     top = _dict(entry.get("top_provider"))
-    windows = [_window(entry.get(key)) for key in _WINDOWS]
-    windows += [_window(top.get("context_length")), _window(meta.get("n_ctx")), _window(meta.get("n_ctx_train"))]
+    windows = [window_of(entry.get(key)) for key in _WINDOWS]
+    windows += [window_of(top.get("context_length")), window_of(meta.get("n_ctx")), window_of(meta.get("n_ctx_train"))]
     known = {_name(entry.get(key)) for key in ("root", "canonical_slug", "hugging_face_id")}
     return Listed(
         id=_name(entry.get("id")),
@@ -170,7 +170,7 @@ def _of_llama_cpp(model: str, props: object) -> Listed:
     told = _dict(props)
     vision = _dict(told.get("modalities")).get("vision")
     names = {_name(told.get(key)) for key in ("model_path", "model_alias")}
-    window = _window(_dict(told.get("default_generation_settings")).get("n_ctx"))
+    window = window_of(_dict(told.get("default_generation_settings")).get("n_ctx"))
     return Listed(model, tuple(sorted(names - {""})), window, vision if isinstance(vision, bool) else None)
 
 
@@ -178,7 +178,7 @@ def _of_lm_studio(model: str, listed: object) -> Listed:
     entries = _dict(listed).get("data")
     for entry in entries if isinstance(entries, list) else []:
         if isinstance(entry, dict) and entry.get("id") == model:
-            return Listed(model, (), _window(entry.get("loaded_context_length")), entry.get("type") == "vlm")
+            return Listed(model, (), window_of(entry.get("loaded_context_length")), entry.get("type") == "vlm")
     return Listed(model)
 
 
@@ -189,13 +189,13 @@ def _of_ollama(model: str, loaded: object, shown: object) -> Listed:
     window = None
     for entry in running if isinstance(running, list) else []:
         if isinstance(entry, dict) and _name(entry.get("name")).lower() in names:
-            window = _window(entry.get("context_length"))
+            window = window_of(entry.get("context_length"))
     told = _dict(shown)
     if window is None and isinstance(settings := told.get("parameters"), str) and (found := _SET_WINDOW.search(settings)):
-        window = _window(int(found[1]))
+        window = window_of(int(found[1]))
     if window is None and model.lower().endswith("cloud"):
         made_for = [value for key, value in _dict(told.get("model_info")).items() if str(key).endswith(".context_length")]
-        window = next(filter(None, map(_window, made_for)), None)
+        window = next(filter(None, map(window_of, made_for)), None)
     abilities = told.get("capabilities")
     return Listed(model, (), window, "vision" in abilities if isinstance(abilities, list) else None)
 
@@ -215,6 +215,7 @@ def _name(value: object) -> str:
     return mended(value) if isinstance(value, str) and len(value) <= _LONGEST else ""
 
 
-def _window(value: object) -> int | None:
+def window_of(value: object) -> int | None:
+    """Return the tokens that a value says; None where no model holds so many, or so few."""
     known = isinstance(value, int) and not isinstance(value, bool) and 256 <= value <= 1 << 30
     return value if known and isinstance(value, int) else None
