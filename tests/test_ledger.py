@@ -1,6 +1,7 @@
 """The ledger as commands and sessions use it: what it lists, takes back, brings back and writes out."""
 
 import json
+import os
 import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.errors import UsageError
+from agent.errors import JumarError, UsageError
 from agent.ledger.action import Action, ActionKind, Delta, Held, plain
 from agent.ledger.bare import Bare
 from agent.ledger.blobs import Blobs
@@ -192,3 +193,21 @@ async def test_two_ledgers_of_one_workspace_number_their_actions_together(kept: 
     await kept.wrote("c", "c\n")
     assert [one.action.id for one in other.actions()] == ["1", "2", "3"]
     assert [one.action.kind for one in kept.ledger.actions()] == ["call", "undo", "call"]
+
+
+async def test_what_was_pruned_is_told_as_that_and_not_as_damage(kept: Kept) -> None:
+    await kept.wrote("a", "one\n")
+    await kept.wrote("a", "two\n")
+    for file in (kept.ledger.bare.folder / "objects").rglob("*"):
+        if file.is_file():
+            os.utime(file, (1, 1))
+    moment = datetime.fromisoformat(kept.ledger.find("2").action.ts)
+    await kept.ledger.prune(moment, 0, 1 << 30, lambda _: None)
+    assert [one.undoable for one in kept.ledger.actions()] == [False, True]
+    with pytest.raises(JumarError, match="the bytes of 1 were pruned"):
+        await kept.ledger.plan(["1", "2"])
+    with pytest.raises(JumarError, match="the bytes of 1 were pruned"):
+        await kept.ledger.contents(kept.ledger.find("1").action)
+    (kept.root / "a").write_text("one\n")
+    assert (await kept.ledger.why("a", 1)).action is None
+    assert (await kept.ledger.audit([])).faults == ()

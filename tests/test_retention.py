@@ -25,8 +25,7 @@ def text(number: int) -> str:
 
 
 async def looked_at(one: World, *seals: str) -> Audit:
-    kept_from = Retention(one.store, Git(one.root, one.store)).kept_from()
-    return await audit(one.chain, one.blobs, seals, kept_from)
+    return await audit(one.chain, one.blobs, seals, Retention(one.store, Git(one.root, one.store)).kept_from)
 
 
 def aged(one: World, *days: int) -> None:
@@ -64,6 +63,21 @@ async def test_any_byte_that_is_altered_fails_the_audit() -> None:
         assert (await looked_at(one, *seals)).faults == (
             f"1 records that sessions speak of are not there, the first {seals[1][:12]}",
         )
+
+
+async def test_a_mark_of_what_was_pruned_that_is_altered_fails_the_audit() -> None:
+    with world() as one:
+        aged(one, 40, 35, 20)
+        git = Git(one.root, one.store)
+        await Retention(one.store, git).prune(one.chain.links(), NOW, 30, 1 << 30, lambda _: None)
+        mark = one.store / "pruned"
+        whole = mark.read_bytes()
+        for position, byte in enumerate(whole):
+            for changed in {byte ^ 1, byte ^ 3, ord("3")} - {byte}:
+                mark.write_bytes(whole[:position] + bytes([changed]) + whole[position + 1 :])
+                assert (await looked_at(one)).faults[0].startswith("what says which records were pruned is not what was written")
+        mark.write_bytes(whole)
+        assert (await looked_at(one)).faults == ()
 
 
 async def test_a_lost_object_fails_the_audit() -> None:
@@ -124,5 +138,5 @@ async def test_nothing_is_removed_where_something_that_is_needed_is_missing() ->
 
 def test_a_fresh_store_has_let_nothing_go() -> None:
     with world() as one:
-        assert Retention(one.store, Git(one.root, one.store)).kept_from() == 0
+        assert Retention(one.store, Git(one.root, one.store)).kept_from([]) == 0
         subprocess.run(["git", "--git-dir", one.store, "fsck"], check=True)

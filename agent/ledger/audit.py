@@ -1,12 +1,12 @@
 """Owns proving that the ledger is what was written: no record altered, added or left out, and every byte it needs at hand."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from agent.errors import JumarError
 from agent.ledger.action import Action, Held
 from agent.ledger.blobs import Blobs
-from agent.ledger.chain import Chain
+from agent.ledger.chain import Chain, Link
 
 _TOGETHER = 500  # objects that are read at once
 
@@ -21,8 +21,8 @@ class Audit:
     faults: tuple[str, ...] = ()
 
 
-async def audit(chain: Chain, blobs: Blobs, seals: Iterable[str], kept_from: int) -> Audit:
-    """Look at all of the ledger. `seals` are those that logs of sessions name; records before `kept_from` were pruned."""
+async def audit(chain: Chain, blobs: Blobs, seals: Iterable[str], kept_from: Callable[[Sequence[Link]], int]) -> Audit:
+    """Look at all of the ledger. `seals` are those that logs of sessions name; `kept_from` counts those that were pruned."""
     fresh = Chain(chain.path)
     try:
         links = fresh.links()
@@ -34,7 +34,12 @@ async def audit(chain: Chain, blobs: Blobs, seals: Iterable[str], kept_from: int
     known = {link.seal for link in links}
     if missing := [seal for seal in dict.fromkeys(seals) if seal not in known]:
         faults.append(f"{len(missing)} records that sessions speak of are not there, the first {missing[0][:12]}")
-    names = sorted({held.object for link in links[kept_from:] for held in held_by(link.action)})
+    try:
+        kept = kept_from(links)
+    except JumarError as error:
+        faults.append(str(error))
+        kept = 0
+    names = sorted({held.object for link in links[kept:] for held in held_by(link.action)})
     for start in range(0, len(names), _TOGETHER):
         some = names[start : start + _TOGETHER]
         try:

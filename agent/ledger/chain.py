@@ -10,7 +10,7 @@ from agent.errors import JumarError
 from agent.ledger.action import Action, plain, read
 
 _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-_FIRST = "0" * 64
+FIRST = "0" * 64  # what the first record seals
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +43,18 @@ class Chain:
             return []
         except OSError as error:
             raise JumarError(f"the ledger cannot be read: {error.strerror}: {self.path}") from error
-        for line in fresh.splitlines(keepends=True):
-            if not line.endswith(b"\n"):
-                break  # torn by a kill: it is cut off before the next is appended
-            self._size += len(line)
-            self._links.append(_link(line, self.head, self._size, len(self._links) + 1))
+        *whole, torn = fresh.split(b"\n")  # torn by a kill: it is cut off before the next is appended
+        for line in whole:
+            self._size += len(line) + 1
+            self._links.append(_link(line + b"\n", self.head, self._size, len(self._links) + 1))
+        if torn and _is_link(torn[:-1] + b"\n", self.head):
+            raise _altered(len(self._links) + 1)  # no kill writes another byte in the place of the last
         return list(self._links)
 
     @property
     def head(self) -> str:
         """The seal of the last action that was read."""
-        return self._links[-1].seal if self._links else _FIRST
+        return self._links[-1].seal if self._links else FIRST
 
     def append(self, action: Action) -> Link:
         """Add an action and make sure that it lasts. Raises JumarError."""
@@ -81,14 +82,26 @@ class Chain:
 
 
 def _link(line: bytes, before: str, end: int, number: int) -> Link:
-    seal, body = line[9:73].decode("latin-1"), line[84:-2].decode("latin-1")
-    whole = f'{{"seal":"{seal}","action":{body}}}\n'.encode("latin-1")
+    seal, body = _parts(line)
     try:
-        if line == whole and seal == _seal(before, body):
+        if _is_link(line, before):
             return Link(read(json.loads(body)), seal, end)
     except (ValueError, KeyError, TypeError, RecursionError):
         pass
-    raise JumarError(f"record {number} of the ledger is not what was written, or one before it: see jumar ledger verify")
+    raise _altered(number)
+
+
+def _is_link(line: bytes, before: str) -> bool:
+    seal, body = _parts(line)
+    return line == f'{{"seal":"{seal}","action":{body}}}\n'.encode("latin-1") and seal == _seal(before, body)
+
+
+def _parts(line: bytes) -> tuple[str, str]:
+    return line[9:73].decode("latin-1"), line[84:-2].decode("latin-1")
+
+
+def _altered(number: int) -> JumarError:
+    return JumarError(f"record {number} of the ledger is not what was written, or one before it: see jumar ledger verify")
 
 
 def _seal(before: str, body: str) -> str:

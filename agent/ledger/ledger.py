@@ -1,7 +1,7 @@
 """Owns the ledger as the rest of jumar sees it: the actions of one workspace, and the verbs that take them back."""
 
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -30,6 +30,7 @@ class Listed:
     action: Action
     seal: str
     undone: bool
+    kept: bool = True  # its bytes were not pruned
 
     @property
     def status(self) -> str:
@@ -39,7 +40,7 @@ class Listed:
     @property
     def undoable(self) -> bool:
         """Whether something of it can be taken back now."""
-        return self.action.undoable and not self.undone
+        return self.action.undoable and not self.undone and self.kept
 
 
 class Ledger:
@@ -79,8 +80,15 @@ class Ledger:
         """Return the actions, the oldest first; of one session where it is named. Raises JumarError."""
         links = self._chain.links()
         gone = undone(links)
-        listed = (Listed(link.action, link.seal, link.action.id in gone) for link in links)
+        pruned = self._pruned(links)
+        listed = (Listed(link.action, link.seal, link.action.id in gone, n >= pruned) for n, link in enumerate(links))
         return tuple(one for one in listed if not session or one.action.session == session)
+
+    def _pruned(self, links: Sequence[Link]) -> int:
+        """Return how many of the first records have let their bytes go; where that cannot be told, as if none had."""
+        with suppress(JumarError):
+            return Retention(self.bare.folder, self.bare.git).kept_from(links)
+        return 0
 
     def find(self, action_id: str) -> Listed:
         """Return one action. Raises UsageError."""
@@ -116,7 +124,10 @@ class Ledger:
                     f"action {one.action.id} did not touch {', '.join(only)}; it touched {', '.join(sorted(touched))}"
                 )
         newest_first = sorted((one.action for one in chosen), key=lambda action: -int(action.id))
-        return await undo.plan(newest_first, only=only, preference=preference)
+        try:
+            return await undo.plan(newest_first, only=only, preference=preference)
+        except JumarError as error:
+            raise _lost(error, chosen) from error
 
     async def take_back(
         self,
@@ -150,24 +161,30 @@ class Ledger:
     async def why(self, path: str, line: int) -> Origin:
         """Trace a line of a file, by its path from the root. Raises UsageError where there is none."""
         async with self._held() as undo:
-            return await origin([link.action for link in self._chain.links()], undo.blobs, path, line, self.tree.look(path))
+            links = self._chain.links()
+            kept = [link.action for link in links[self._pruned(links) :]]
+            return await origin(kept, undo.blobs, path, line, self.tree.look(path))
 
     async def contents(self, action: Action) -> list[tuple[Delta, Thing | None, Thing | None]]:
         """Return what an action changed, with what was there before and after; without paths whose bytes are not held."""
         async with self._held() as undo:
-            return await undo.contents(action)
+            try:
+                return await undo.contents(action)
+            except JumarError as error:
+                raise _lost(error, [one for one in self.actions() if one.action.id == action.id]) from error
 
     async def audit(self, seals: Iterable[str]) -> Audit:
         """Look at all of the ledger; `seals` are those that logs of sessions name."""
         async with self.bare.held():
             blobs = Blobs(self.bare.folder, self.bare.git, self.bare.kind)
-            return await audit(self._chain, blobs, seals, Retention(self.bare.folder, self.bare.git).kept_from())
+            return await audit(self._chain, blobs, seals, Retention(self.bare.folder, self.bare.git).kept_from)
 
     async def export(self, branch: str, session: str = "") -> int:
         """Write the actions to a new branch of the person's repository; return how many commits that made."""
         async with self._held() as undo:
-            kept = Retention(self.bare.folder, self.bare.git).kept_from()
-            actions = [link.action for link in self._chain.links()[kept:] if not session or link.action.session == session]
+            links = self._chain.links()
+            kept = Retention(self.bare.folder, self.bare.git).kept_from(links)
+            actions = [link.action for link in links[kept:] if not session or link.action.session == session]
             return await export(actions, undo.blobs, self.bare.theirs, branch)
 
     async def stats(self) -> Stats:
@@ -222,6 +239,12 @@ class Ledger:
             if one.action.kind in {"undo", "rewind", "revert"} and not one.undone:
                 return one.action.id
         raise UsageError("nothing was undone that could be brought back")
+
+
+def _lost(error: JumarError, chosen: Iterable[Listed]) -> JumarError:
+    """Return why actions cannot be read: those whose bytes were pruned are neither lost nor damaged."""
+    numbers = ", ".join(one.action.id for one in chosen if not one.kept)
+    return JumarError(f"the bytes of {numbers} were pruned; only its record is left") if numbers else error
 
 
 def _counts(one: Listed, first: int) -> bool:

@@ -1,7 +1,7 @@
 """Owns what the store keeps and for how long: which records have their bytes, and letting go of the oldest."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from agent.errors import JumarError
 from agent.ledger.audit import held_by
-from agent.ledger.chain import Link
+from agent.ledger.chain import FIRST, Link
 from agent.workspace.git import Git
 
 DAYS = 30
@@ -34,24 +34,27 @@ class Retention:
         self._git = git
         self._mark = folder / "pruned"
 
-    def kept_from(self) -> int:
-        """Return how many of the first records have let their bytes go."""
+    def kept_from(self, links: Sequence[Link]) -> int:
+        """Return how many of the first records have let their bytes go. Raises JumarError where the mark of it was altered."""
         try:
-            return int(self._mark.read_text("ascii"))
+            marked = self._mark.read_bytes()
         except FileNotFoundError:
             return 0
-        except ValueError as error:
-            raise JumarError(f"{self._mark} is no number; see jumar ledger verify") from error
+        count = marked.partition(b" ")[0]
+        number = int(count) if count.isdigit() and len(count) < 10 else -1
+        if 0 <= number <= len(links) and marked == _mark(links, number):
+            return number
+        raise JumarError(f"what says which records were pruned is not what was written: {self._mark}")
 
     def stats(self, links: list[Link]) -> Stats:
         """Count."""
-        return Stats(len(links), len(links) - self.kept_from(), _size(self._folder))
+        return Stats(len(links), len(links) - self.kept_from(links), _size(self._folder))
 
     async def prune(self, links: list[Link], now: datetime, days: int, most: int, told: Callable[[str], None]) -> Stats:
         """Let go of the bytes of records older than `days`, and of the oldest ones until it takes at most `most` bytes."""
         edge = now - timedelta(days=days)
         first = next((number for number, link in enumerate(links) if _moment(link) >= edge), len(links))
-        first = max(first, self.kept_from())
+        first = max(first, self.kept_from(links))
         told(f"{first} of {len(links)} records are older than {days} days")
         await self._keep(links, first, now - _YOUNG, told)
         while _size(self._folder) > most and first < len(links):
@@ -75,7 +78,7 @@ class Retention:
             )
         ).out
         mark = self._mark.with_suffix(".tmp")
-        mark.write_text(str(first), "ascii")
+        mark.write_bytes(_mark(links, first))
         mark.rename(self._mark)
         new = made.decode("ascii").split()
         told(f"removing {len(old)} files of the store that was")
@@ -94,6 +97,11 @@ class Retention:
             return ""
         listed = (await self._git.run("rev-list", "--objects", "--no-object-names", *roots)).out
         return listed.decode("ascii")
+
+
+def _mark(links: Sequence[Link], first: int) -> bytes:
+    """Return what says that the first records were pruned, with the seal of the last of them."""
+    return f"{first} {links[first - 1].seal if first else FIRST}\n".encode("ascii")
 
 
 def _older(file: Path, edge: datetime) -> bool:
