@@ -240,7 +240,12 @@ class Session:
 
     async def revert(self, ids: Sequence[str]) -> Plan:
         """Take actions back as well as can be: where somebody changed the same lines since, theirs stay."""
-        return await self._take_back(lambda ledger: ledger.take_back(ids, "revert", preference="ours"), interrupt=True)
+
+        def work(ledger: Ledger) -> Awaitable[tuple[Plan, Listed | None]]:
+            left = [action_id for action_id in ids if not ledger.find(action_id).undone]  # the person may have been quicker
+            return ledger.take_back(left, "revert", preference="ours")
+
+        return await self._take_back(work, interrupt=True)
 
     async def _take_back(self, work: Callable[[Ledger], Awaitable[tuple[Plan, Listed | None]]], interrupt: bool) -> Plan:
         if self._recorder is None:

@@ -235,6 +235,10 @@ class Run:
         except (JumarError, OSError) as error:
             self._faults.append(f"it was not put back: {error}")
             return
+        if plan.conflicts:
+            first = plan.conflicts[0]
+            self._faults.append(f"it was not put back: {first.path}: {first.why}")
+            return
         self._reverted = ids
         # What came since, such as the patch itself, is no change of the run.
         self._told = {path: file for path, file in self._told.items() if path in left}

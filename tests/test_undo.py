@@ -228,6 +228,26 @@ async def test_a_conflict_is_told_with_its_lines_and_settled_as_the_person_says(
         assert (one.root / "a").read_text().startswith(text)
 
 
+async def test_what_a_person_took_away_or_put_in_the_way_stays_so_where_theirs_is_to_be_kept() -> None:
+    with world() as one:
+        one.change(("write", "a", "before\n"))
+        one.change(("write", "b", "before\n"))
+        one.change(("write", "d/e/b", "before\n"))
+        before, folders = one.files(), one.folders()
+        for operation in (("write", "a", "m\n"), ("write", "b", "m\n"), ("write", "c", "m\n"), ("remove", "d/e/b")):
+            one.change(operation)
+        action = one.recorded(before, folders)
+        (one.root / "a").unlink()
+        (one.root / "c").unlink()
+        (one.root / "c").mkdir()
+        (one.root / "d/e").rmdir()
+        (one.root / "d/e").write_text("the person's")
+        assert len((await one.take_back(action)).conflicts) == 3
+        await one.undid(action, preference="ours")
+        assert {path: thing.content for path, thing in one.files().items()} == {"b": b"before\n", "d/e": b"the person's"}
+        assert (one.root / "c").is_dir()
+
+
 async def test_one_file_of_several_can_be_taken_back_alone() -> None:
     with world() as one:
         before, folders = one.files(), one.folders()

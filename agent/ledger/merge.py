@@ -35,9 +35,9 @@ class Merging:
             return now
         if now == after:
             return before
-        if now is None:
-            return Clash("it was deleted since") if preference != "theirs" else before
-        if before is None or after is None or now.is_link or before.is_link or after.is_link:
+        if now is None and not preference:
+            return Clash("it was deleted since")
+        if now is None or before is None or after is None or now.is_link or before.is_link or after.is_link:
             if preference:
                 return before if preference == "theirs" else now
             return Clash("it was changed since" if after is not None else "a new one was made since")

@@ -96,6 +96,8 @@ class Undo:
                 try:
                     now[path] = self._look(path, then, folders)
                 except Moved as moved:
+                    if preference == "ours":
+                        continue
                     conflicts[path] = Conflict(path, str(moved), later=self._later(action, path, actions))
                     continue
                 then[path] = now[path]
@@ -110,6 +112,9 @@ class Undo:
             then[path] = taken
         for path in [path for path in then if then[path] is not None and now[path] is None]:
             if blocking := self._blocking(path, then):
+                if preference == "ours":
+                    then[path] = None
+                    continue
                 action = next(action for action, delta in wanted if delta.path == path)
                 conflicts[path] = Conflict(path, f"{blocking} is no folder now", later=self._later(action, blocking, actions))
         steps = tuple(
