@@ -129,6 +129,7 @@ class Headless:
             add_dirs=options.add_dirs,
             hidden=(place.config, place.state),
             environment=without(self._environment, hidden, keys),
+            shown=profile.output,
         )
         store = Store(kept, root)
         span = Span(store)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from agent.errors import UsageError
 from agent.model import Model
 from agent.tool import AnyTool
+from agent.workspace.output import SHOWN
 from prompts import words
 
 _LEAST = 8192  # tokens
@@ -13,6 +14,7 @@ _SMALL = 32_000  # a window below this gets the short words and few tools
 _FEW = frozenset({"edit", "read", "search", "shell", "write"})
 _MOST_INSTRUCTIONS = 32 << 10  # bytes of AGENTS.md
 _MOST_REPLY = 100_000  # characters of one tool's output
+_NOTES = 500  # characters that a command's reply says beside its output
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,7 @@ class Profile:
     brief: bool
     instructions: int
     reply: int
+    output: int  # of a command
 
 
 async def profile_of(model: Model, tools: Mapping[str, AnyTool]) -> Profile:
@@ -42,4 +45,5 @@ async def profile_of(model: Model, tools: Mapping[str, AnyTool]) -> Profile:
         brief=small,
         instructions=min(_MOST_INSTRUCTIONS, window // 4),
         reply=min(_MOST_REPLY, window // 2),
+        output=min(SHOWN, window // 2 - _NOTES),
     )

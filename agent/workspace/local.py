@@ -10,6 +10,7 @@ from agent.errors import ToolFailure
 from agent.pictures import Picture, Unshowable, picture
 from agent.workspace.contract import Background, Ended, FileText, Found, Located, Place
 from agent.workspace.files import Files
+from agent.workspace.output import SHOWN
 from agent.workspace.paths import Paths
 from agent.workspace.plain import Plain
 from agent.workspace.ripgrep import Ripgrep
@@ -30,13 +31,14 @@ class LocalWorkspace:
         add_dirs: Sequence[Path] = (),
         hidden: Sequence[Path] = (),
         engine: Engine | None = None,
+        shown: int = SHOWN,
     ) -> None:
         person = Path(environment["HOME"]) if environment.get("HOME") else None
         self._paths = Paths(root, cwd, spill=spill, add_dirs=add_dirs, hidden=hidden, person=person)
         self._files = Files(self._paths)
         self.root = self._paths.root
         self.cwd = self._paths.cwd
-        self._shell = Shell(self.cwd, environment, spill)
+        self._shell = Shell(self.cwd, environment, spill, shown)
         self._looking = asyncio.Lock()  # pictures are large: one after the other
         self._engine = engine or Ripgrep.installed(self.root) or Plain()
 

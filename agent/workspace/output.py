@@ -9,8 +9,8 @@ from collections.abc import Callable
 from itertools import accumulate
 from pathlib import Path
 
-_HEAD = 8 << 10  # bytes of the start that are shown
-_TAIL = 24 << 10  # bytes of the end that are shown
+SHOWN = 32 << 10  # bytes that are shown, a quarter of them of the start
+_SAMPLE = 8 << 10  # bytes that are looked at to know text from what is none
 # More than is shown is kept as it came, so that a progress bar that folds into one line does not push out the lines before it.
 _HEAD_KEPT = 64 << 10
 _TAIL_KEPT = 256 << 10
@@ -60,7 +60,8 @@ class Spill:
 class Output:
     """Takes bytes as they come, in bounded memory, and shows the start and the end of them."""
 
-    def __init__(self, spill: Spill) -> None:
+    def __init__(self, spill: Spill, shown: int = SHOWN) -> None:
+        self._shown = shown
         self._head = bytearray()
         self._tail = bytearray()
         self._dropped = 0
@@ -87,14 +88,14 @@ class Output:
     def text(self) -> str:
         """Return what is shown, folded and cut. Ends the taking: where some was left out, the file is whole now."""
         kept = bytes(self._head + self._tail)
-        if _binary(self._head[:_HEAD]):
+        if _binary(self._head[:_SAMPLE]):
             shown, self.omitted = "[binary output]\n", self._dropped + len(kept)
         elif self._dropped:
-            shown, self.omitted = _excerpt(_lines(bytes(self._head)), self._dropped, _lines(bytes(self._tail)))
+            shown, self.omitted = _excerpt(_lines(bytes(self._head)), self._dropped, _lines(bytes(self._tail)), self._shown)
         elif len(kept) <= _LINE:
             shown = "".join(_lines(kept))
         else:
-            shown, self.omitted = _excerpt(_lines(kept), 0, [])
+            shown, self.omitted = _excerpt(_lines(kept), 0, [], self._shown)
         if self.omitted and not self._dropped:
             self._spill.add(kept)
         self._spill.close()
@@ -109,7 +110,8 @@ class Output:
 class Fresh:
     """Keeps what a background process printed since the last look, in bounded memory, and all of it in a file."""
 
-    def __init__(self, spill: Spill) -> None:
+    def __init__(self, spill: Spill, shown: int = SHOWN) -> None:
+        self._shown = shown
         self._bytes = bytearray()
         self._dropped = 0
         self._spill = spill
@@ -128,11 +130,11 @@ class Fresh:
         """Return what came since the last look, and where all is when some of it is gone."""
         if self._dropped:
             self._decoder.reset()  # the rest of the character that it waits for is gone
-        if _binary(self._bytes[:_HEAD]):
+        if _binary(self._bytes[:_SAMPLE]):
             self._decoder.reset()
             shown, omitted = "[binary output]\n", len(self._bytes)
         else:
-            shown, omitted = _excerpt(_folded(self._decoder.decode(bytes(self._bytes), final=self._closed)), 0, [])
+            shown, omitted = _excerpt(_folded(self._decoder.decode(bytes(self._bytes), final=self._closed)), 0, [], self._shown)
         omitted += self._dropped
         self._bytes.clear()
         self._dropped = 0
@@ -200,15 +202,15 @@ def _binary(sample: bytes | bytearray) -> bool:
     return bad * 10 > len(sample)
 
 
-def _excerpt(first: list[str], gap: int, last: list[str]) -> tuple[str, int]:
-    """Return the lines that fit, with a mark where some are missing, and how many bytes are."""
+def _excerpt(first: list[str], gap: int, last: list[str], most: int) -> tuple[str, int]:
+    """Return the lines that fit into `most` bytes, with a mark where some are missing, and how many bytes are."""
     lines = first + last
     short = [_cut(line) for line in lines]
     sizes = [len(line.encode()) for line in short]
     start, end = len(lines), len(lines)
-    if gap or sum(sizes) > _HEAD + _TAIL:
-        start = _fitting(sizes[: len(first)], _HEAD)
-        end = len(lines) - _fitting(sizes[max(start, len(first) if gap else 0) :][::-1], _TAIL)
+    if gap or sum(sizes) > most:
+        start = _fitting(sizes[: len(first)], most // 4)
+        end = len(lines) - _fitting(sizes[max(start, len(first) if gap else 0) :][::-1], most - most // 4)
     left = sum(len(line.encode()) for line in lines[start:end])
     shown = [*zip(lines[:start], sizes[:start], strict=True), *zip(lines[end:], sizes[end:], strict=True)]
     cut = sum(max(0, len(line.encode()) - size) for line, size in shown)

@@ -14,7 +14,7 @@ from agent.workspace import kin
 from agent.workspace.contract import Background, Ended
 from agent.workspace.environment import for_commands, seal
 from agent.workspace.guard import Guard
-from agent.workspace.output import Fresh, Output, Spill, Telling
+from agent.workspace.output import SHOWN, Fresh, Output, Spill, Telling
 from agent.workspace.running import Running
 
 _BASH = (Path("/bin/bash"), Path("/usr/bin/bash"), Path("/usr/local/bin/bash"), Path("/opt/homebrew/bin/bash"))
@@ -42,10 +42,11 @@ class _Beside:
 class Shell:
     """Runs commands in bash. Whatever they start ends with them, with `close`, or with us, however we end."""
 
-    def __init__(self, cwd: Path, environment: Mapping[str, str], spills: Path) -> None:
+    def __init__(self, cwd: Path, environment: Mapping[str, str], spills: Path, shown: int = SHOWN) -> None:
         self._cwd = cwd
         self._environment = for_commands(environment)
         self._spills = spills
+        self._shown = shown  # bytes of a command's output
         self._mark = 1_000_000_000 + secrets.randbelow(8_000_000_000)
         self._guard = Guard(str(self._mark))
         self._bash: Path | None = None
@@ -54,7 +55,7 @@ class Shell:
 
     async def run(self, command: str, limit: float, told: Callable[[str], None]) -> Ended:
         """Run a command to its end, or for `limit` seconds. Cancelling ends it and all it started within 200 ms."""
-        output, telling = Output(Spill(self._spills)), Telling(told)
+        output, telling = Output(Spill(self._spills), self._shown), Telling(told)
 
         def take(chunk: bytes) -> None:
             output.add(chunk)
@@ -81,7 +82,7 @@ class Shell:
         """Start a command beside the turn."""
         if sum(beside.exit_code is None for beside in self._beside.values()) >= _MOST_BACKGROUND:
             raise ToolFailure(f"{_MOST_BACKGROUND} background processes are running; kill one first.")
-        fresh = Fresh(Spill(self._spills))
+        fresh = Fresh(Spill(self._spills), self._shown)
         running = self._spawn(command, fresh.add)
         name = f"bg{len(self._beside) + 1}"
         beside = _Beside(name, running, fresh, asyncio.create_task(self._await(name)))
