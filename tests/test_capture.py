@@ -138,7 +138,8 @@ def test_scripts_are_taken_back_to_the_byte_and_the_mode(watched: bool, steps: l
                     shell(root, outside)
                 before = files(root), folders(root)
                 captured = await one.run(script)
-                changed = {path for path in before[0].keys() | files(root).keys() if before[0].get(path) != files(root).get(path)}
+                then = files(root)
+                changed = {path for path in before[0].keys() | then.keys() if before[0].get(path) != then.get(path)}
                 assert {delta.path for delta in captured.deltas} == changed
                 assert one.capture.watching == watched
                 states.append(before)
@@ -247,7 +248,7 @@ async def test_what_was_pruned_or_is_too_much_is_not_told_as_changed_between_ses
     async with world(root) as one:
         await one.capture.remember(0)
     for number in range(2001):
-        (root / f"{number}").touch()
+        (root / f"{number}").symlink_to("a.txt")  # one object for all
     assert (await World(root, watched=False).capture.start()).outside == ()
     shell(root, "rm [0-9]* && echo more >> a.txt")
     [mark] = one.state.glob("*/looked")
@@ -393,7 +394,8 @@ async def test_small_ignored_files_are_held_and_the_rest_is_told(tmp_path: Path)
         left_out |= {"large": "too large", "venv/": "an ignored folder"}
         assert captured.left_out == {path: why for path, why in left_out.items() if path not in {"pipe", ".venv/"}}
         await one.undo(await one.record(captured))
-        assert {path for path in held if files(root).get(path) != held[path]} == {
+        now = files(root)
+        assert {path for path in held if now.get(path) != held[path]} == {
             *("huge", "large.db", "node_modules/m", "build/300", "sub/a.txt")
         }
 
@@ -438,12 +440,12 @@ async def test_what_was_ignored_is_not_new_when_the_rules_change(tmp_path: Path)
 
 async def test_many_changes_are_kept_in_one_pack_and_taken_back(tmp_path: Path) -> None:
     root = repository(tmp_path / "r")
-    for number in range(300):
-        (root / f"{number}").write_text(f"{number}\n")
+    for number in range(220):
+        (root / f"{number}").write_text(f"{number % 20}\n")
     async with world(root) as one:
         held = files(root)
         captured = await one.run("for f in *; do echo more >> $f; done")
-        assert len(captured.deltas) == 301
+        assert len(captured.deltas) == 221
         assert sum(delta.added for delta in captured.deltas) == 200  # no more are counted
         await one.undo(await one.record(captured))
         assert files(root) == held

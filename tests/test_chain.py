@@ -59,11 +59,11 @@ def test_a_chain_is_read_as_it_was_written(tmp_path_factory: pytest.TempPathFact
 def test_a_byte_that_is_changed_anywhere_is_noticed(tmp_path: Path) -> None:
     path = tmp_path / "actions"
     chain = Chain(path)
-    for number in range(3):
+    for number in range(2):
         chain.append(action(number))
     whole = path.read_bytes()
     for position in range(len(whole)):
-        for changed in {whole[position] ^ 1, 0x0A, 0x0D} - {whole[position]}:
+        for changed in {whole[position] ^ 1, (0x0A, 0x0D)[position % 2]} - {whole[position]}:
             path.write_bytes(whole[:position] + bytes([changed]) + whole[position + 1 :])
             with pytest.raises(JumarError, match="is not what was written"):
                 Chain(path).append(action(3))  # it would cut off all that is no record
@@ -87,7 +87,7 @@ def test_a_record_that_a_kill_tore_is_none_and_the_next_takes_its_place(tmp_path
     whole = path.stat().st_size
     chain.append(action(1))
     torn = path.read_bytes()
-    for size in range(whole, len(torn)):
+    for size in (*range(whole, len(torn), 7), len(torn) - 2, len(torn) - 1):
         path.write_bytes(torn[:size])
         again = Chain(path)
         assert [link.action.id for link in again.links()] == ["a0"]
