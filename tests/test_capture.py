@@ -17,6 +17,7 @@ from agent.errors import JumarError
 from agent.ledger.action import Action
 from agent.ledger.capture import ALL, MORE, Capture, Captured
 from agent.ledger.ledger import Ledger
+from agent.ledger.span import Span
 from agent.ledger.store import Store
 from agent.workspace.tree import Thing, Tree
 from tests.repositories import digests, git, hostile, repository
@@ -458,6 +459,30 @@ async def test_a_folder_that_is_all_an_action_made_goes_with_it(tmp_path: Path) 
         assert captured.deltas == ()
         await one.undo(await one.record(captured))
         assert not (root / "d").exists()
+
+
+@pytest.mark.parametrize(
+    "script", ["true", "echo more >> a.txt", "rm a.txt", "echo new > new", "chmod 600 a.txt", "echo 2 > build/new"]
+)
+@pytest.mark.parametrize("watched", [False, True])
+async def test_a_look_that_finds_nothing_new_spares_the_run_its_first_snapshot(
+    tmp_path: Path, script: str, watched: bool
+) -> None:
+    root = repository(tmp_path / "r")
+    shell(root, "echo build/ > .gitignore && mkdir build && echo o > build/o && truncate -s 11M large")
+    await asyncio.sleep(0.03)  # two ticks of the clock of the file system
+    store = Store(tmp_path / "state" / "ledger", root)
+    capture, span = Capture(store, watched=watched), Span(store)
+    await capture.start()
+    shell(root, script)
+    await capture.before(None)
+    ours = await store.now()
+    assert (ours is await store.now()) == (script == "true")
+    await span.begin()
+    shell(root, "echo mine > mine && echo more >> a.txt")
+    changed = {one.path: one.kind for one in await span.changed()}
+    assert changed == {"mine": "created", "a.txt": "created" if script == "rm a.txt" else "modified"}
+    capture.close()
 
 
 async def test_what_is_left_out_is_bounded(tmp_path: Path) -> None:

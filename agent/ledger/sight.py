@@ -91,6 +91,7 @@ class Sight:
         self.table = Table()
         self.taken = False
         self.first: Snapshot | None = None  # of the first look
+        self._same = False  # all is still as in that
         self.unreadable: set[bytes] = set()  # folders that were read once and cannot be now
         self._store = store
         self._watch = watch
@@ -121,6 +122,7 @@ class Sight:
             raise TooMuch(why)
         blobs = await self.blobs()
         async with self._lock:
+            self._store.found(None)
             watch, seen, dirty = self._watch, None, None
             try:
                 dirty = watch.drain() if watch is not None and self.taken and not full else None
@@ -142,10 +144,13 @@ class Sight:
         meanwhile, self._meanwhile = self._meanwhile, {}
         for path, now in meanwhile.items():
             self.note(path, now, b"")
+        self._same = self._same and not (seen and seen.changes)
+        self._store.found(self.first if self._same else None)
         return seen or Seen()
 
     def note(self, path: bytes, now: Known, mark: bytes) -> None:
         """Know what is there by other means than a look; without a stamp, the next look reads it."""
+        self._same = self._same and now == self.known(path)
         if self._lock.locked() or not self.taken:
             self._meanwhile[path] = now
         elif now is None:
@@ -199,6 +204,7 @@ class Sight:
         seen = self._apply(one)
         self._last = one.began
         if not self.taken:
+            self._same = self._is_as_first(one)
             seen = Seen()
         await self._pin()
         return seen
@@ -320,6 +326,18 @@ class Sight:
         if known is None or status.st_ctime_ns + _margin(status) > one.began:
             return False
         return known[1] == stat.S_ISLNK(status.st_mode) and stat.S_IFMT(status.st_mode) in {stat.S_IFREG, stat.S_IFLNK}
+
+    def _is_as_first(self, one: _Round) -> bool:
+        """Whether a first look found what the snapshot holds, and besides only what no snapshot does."""
+        found, left_out = one.survey.differs, self.first.left_out if self.first is not None else {}
+        return (
+            not self._meanwhile
+            and one.first.keys() <= found.keys()
+            and all(
+                path in left_out or self._is_first(one, path, status) or self._is_in_ignored(one, path)
+                for path, status in found.items()
+            )
+        )
 
     def _why_not(self, one: _Round, path: bytes, status: os.stat_result) -> str | None:
         """Return why a file is not held; empty where it is, None where it is not even told."""

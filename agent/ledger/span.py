@@ -21,7 +21,7 @@ class Span:
         async with self._lock:
             if self._first is None and not self.fault:
                 try:
-                    self._first = await self._store.snapshot()
+                    self._first = await self._store.now()
                 except JumarError as error:
                     self.fault = str(error)
 

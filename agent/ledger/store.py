@@ -29,6 +29,7 @@ from agent.ledger.snapshot import CLOSED_FOLDER, IGNORED_FOLDER, LeftOut, Look, 
 
 _TRIES = 3  # files may come and go while they are read
 _ONE_BY_ONE = 12  # objects
+_JUST_NOW = 1.0  # seconds
 _LONGEST = 60.0  # seconds that one look at the workspace may take
 _Kind = Literal["created", "modified", "deleted"]
 
@@ -52,6 +53,17 @@ class Store:
         self.bare = self._bare = Bare(folder, root)
         self._git = self._bare.git
         self._left_out: dict[bytes, LeftOut] = {}  # by any snapshot so far, as it was last
+        self._standing: tuple[Snapshot, float] | None = None
+
+    def found(self, snapshot: Snapshot | None) -> None:
+        """Take note that a look found what is in a snapshot, and nothing else; None takes it back."""
+        self._standing = None if snapshot is None else (snapshot, time.monotonic())
+
+    async def now(self) -> Snapshot:
+        """Return a snapshot of what is there now: the one that a look has just found true, or a new one. Raises JumarError."""
+        if self._standing is not None and time.monotonic() - self._standing[1] < _JUST_NOW:
+            return self._standing[0]
+        return await self.snapshot()
 
     async def snapshot(self) -> Snapshot:
         """Take in what is there now. Raises JumarError."""
