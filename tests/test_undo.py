@@ -1,10 +1,13 @@
 """Taking actions back: exactly their changes, none of a person's bytes, and never half."""
 
 import asyncio
+import itertools
 import os
 import shutil
+import signal
 import stat
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -413,6 +416,65 @@ async def test_a_crash_at_any_step_is_ended_at_the_next_start(left: int, person:
         assert [link.action.id for link in one.chain.links()] == [action.id, "u"]
         assert await one.undo.recover() is None
         assert not (one.store / "undo.json").exists()
+
+
+_STEPS = {"open", "os.rename", "os.remove", "os.link", "os.symlink", "os.mkdir", "os.rmdir", "os.chmod"}
+
+
+def killed(one: World, action: Action, left: int) -> bool:
+    """Take an action back in a process of its own that is killed at that step; tell whether it had more."""
+    child = os.fork()
+    if child:
+        return os.WIFSIGNALED(os.waitpid(child, 0)[1])
+    steps = itertools.count()
+    plan = asyncio.run(one.undo.plan([action]))
+    sys.addaudithook(lambda event, _: os.kill(os.getpid(), signal.SIGKILL) if event in _STEPS and next(steps) == left else None)
+    asyncio.run(one.undo.carry_out(plan, Action("u", "undo", "", "s")))
+    os._exit(0)
+
+
+def test_a_kill_at_any_step_leaves_nothing_behind_and_nothing_half() -> None:
+    more, ended = True, []
+    for left in range(200):
+        with world() as one:
+            for operation in (
+                ("write", "a", "before"),
+                ("write", "d/e/b", "before"),
+                ("write", "f", "before"),
+                ("link", "k", "a"),
+            ):
+                one.change(operation)
+            before, folders = one.files(), one.folders()
+            one.change(("remove", "d"))
+            for operation in (("write", "a", "m"), ("write", "f/in", "m"), ("link", "k", "f"), ("write", "n", "m")):
+                one.change(operation)
+            action, after = one.recorded(before, folders), one.files()
+            more = killed(one, action, left)
+            ended.append(asyncio.run(one.undo.recover()) is not None)
+            links = one.chain.links()
+            assert one.files() == (before if len(links) > 1 else after), left
+            assert not (one.store / "undo.json").exists()
+        if not more:
+            break
+    assert (more, True in ended, False in ended) == (False, True, True)
+
+
+async def test_what_a_person_changed_after_a_kill_stays_and_can_still_be_taken_back() -> None:
+    with world() as one:
+        before, folders = one.files(), one.folders()
+        for name in ("a", "b"):
+            one.change(("write", name, "m"))
+        action = one.recorded(before, folders)
+        plan = await one.undo.plan([action])
+        undo = Undo(Dying(one.root, 1), one.blobs, one.chain, Merging(Git(one.root, one.store), one.store), one.store)
+        with pytest.raises(Stopped):
+            await undo.carry_out(plan, Action("u", "undo", "", "s"))
+        (one.root / "b").write_text("person")
+        ended = await one.undo.recover()
+        assert ended is not None
+        assert ended.only == ("a",)
+        assert action.id not in undone(one.chain.links())
+        assert [conflict.path for conflict in (await one.take_back(action)).conflicts] == ["b"]
 
 
 def test_lines_are_counted_where_there_are_any() -> None:

@@ -229,16 +229,25 @@ class Undo:
         contents = await self.blobs.get(held)
         made: list[str] = []
         kept = set()
-        for step in _ordered(
-            Step(delta.path, _thing(delta.before, contents), _thing(delta.after, contents)) for delta in action.deltas
-        ):
+        steps = [Step(delta.path, _thing(delta.before, contents), _thing(delta.after, contents)) for delta in action.deltas]
+        beside: dict[str, list[Thing]] = {}
+        for step in steps:
+            folder = step.path.rpartition("/")[0]
+            beside.setdefault(f"{folder}/x" if folder else "x", []).extend(filter(None, (step.now, step.then)))
+        for path, things in beside.items():
+            self._tree.sweep(path, things)
+        for step in _ordered(steps):
             try:
                 if self._look_quietly(step.path) != step.then:
                     made += self._change(step, folders)
             except Moved:
                 kept.add(step.path)
         deltas = tuple(delta for delta in action.deltas if delta.path not in kept)
-        return self._end(replace(action, deltas=deltas, folders=tuple(made)), folders)
+        if kept and not deltas:
+            self._journal.unlink()
+            return None
+        only = tuple(sorted(delta.path for delta in deltas)) if kept else action.only  # the rest can still be taken back
+        return self._end(replace(action, deltas=deltas, folders=tuple(made), only=only), folders)
 
     def _look_quietly(self, path: str) -> Thing | None:
         try:

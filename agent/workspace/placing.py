@@ -9,9 +9,9 @@ from contextlib import suppress
 from agent.workspace.exchange import exchange
 
 
-def temporary(folder: int, raw: bytes, mode: int | None) -> str:
+def temporary(folder: int, raw: bytes, mode: int | None, prefix: str = ".") -> str:
     """Write the bytes to a new file beside the one they are for, and return its name."""
-    beside = f".{secrets.token_hex(8)}.tmp"
+    beside = f"{prefix}{secrets.token_hex(8)}.tmp"
     try:
         put(folder, beside, raw, os.O_CREAT | os.O_EXCL, mode)
     except BaseException:

@@ -4,7 +4,7 @@ import errno
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from agent.workspace.placing import copy_attributes, put, same_owner, settle, te
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LARGEST = 100 << 20
+_BESIDE = ".jumar-undo-"  # what the names of files begin with that are there for an instant
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,17 @@ class Tree:
             except OSError as error:
                 raise Moved(f"{path} cannot be read: {error.strerror}") from error
         return found
+
+    def sweep(self, path: str, things: Collection[Thing]) -> None:
+        """Remove what a killed `replace` left beside a path, where it is one of these things, or the beginning of one."""
+        with suppress(OSError), self._folder(path) as folder, os.scandir(folder) as entries:
+            for name in [entry.name for entry in entries if entry.name.startswith(_BESIDE)]:
+                with suppress(OSError, Moved):
+                    found = _look(folder, name, path)
+                    if found is not None and any(
+                        one.is_link == found.is_link and one.content.startswith(found.content) for one in things
+                    ):
+                        os.unlink(name, dir_fd=folder)
 
     def remove_folder(self, path: str) -> bool:
         """Remove a folder that is empty; False where it is not, or is none."""
@@ -181,7 +193,7 @@ def _demand(found: Thing | None, expected: Thing | None, path: str) -> None:
 
 def _remove(folder: int, name: str, path: str, expected: Thing) -> None:
     """Take it away under another name first, and give it back where it is something else after all."""
-    aside = f".{secrets.token_hex(8)}.tmp"
+    aside = f"{_BESIDE}{secrets.token_hex(8)}.tmp"
     os.rename(name, aside, src_dir_fd=folder, dst_dir_fd=folder)
     if _look(folder, aside, path) != expected:
         _back(folder, aside, name)
@@ -236,8 +248,8 @@ def _swap(folder: int, name: str, path: str, expected: Thing, wanted: Thing) -> 
 
 def _beside(folder: int, wanted: Thing) -> str:
     if not wanted.is_link:
-        return temporary(folder, wanted.content, stat.S_IMODE(wanted.mode))
-    beside = f".{secrets.token_hex(8)}.tmp"
+        return temporary(folder, wanted.content, stat.S_IMODE(wanted.mode), _BESIDE)
+    beside = f"{_BESIDE}{secrets.token_hex(8)}.tmp"
     os.symlink(os.fsdecode(wanted.content), beside, dir_fd=folder)
     return beside
 
