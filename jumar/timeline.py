@@ -27,6 +27,7 @@ from jumar.printers import Style, painted
 from jumar.trust import tree_root
 
 _MARKS = {"done": "✓", "failed": "✗", "denied": "⊘", "cancelled": "■", "unknown": "?", "undone": "↶"}
+_MOST_DAYS = 100_000
 _LONGEST = 80  # characters of a title
 _COUNTS = 11  # columns of the numbers of lines
 
@@ -156,8 +157,8 @@ def ledger(arguments: Sequence[str]) -> int:
             made = asyncio.run(kept.export(given.branch, given.session))
             print(json.dumps({"branch": given.branch, "commits": made}) if given.json else f"{made} commits on {given.branch}")
         case "prune":
-            if given.days < 0 or given.mib < 0:
-                parser.error("--days and --mib are no negative numbers")
+            if not (0 <= given.days <= _MOST_DAYS and given.mib >= 0):
+                parser.error(f"--days is a number up to {_MOST_DAYS}, and --mib is none below 0")
             stats = asyncio.run(kept.prune(datetime.now(UTC), given.days, given.mib << 20, _progress))
             _print_stats(stats.records, stats.kept, stats.bytes, as_json=given.json)
         case _:

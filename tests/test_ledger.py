@@ -169,6 +169,17 @@ async def test_the_ledger_is_written_out_as_commits_on_a_new_branch(kept: Kept) 
         await kept.ledger.export("told")
     with pytest.raises(UsageError, match="no name of a branch"):
         await kept.ledger.export("-x..")
+    with pytest.raises(UsageError, match="no name of a branch"):
+        await kept.ledger.export("HEAD")
+
+
+async def test_a_store_whose_head_was_lost_keeps_what_it_holds(kept: Kept) -> None:
+    await kept.wrote("a", "new\n")
+    await kept.wrote("a", None)
+    (kept.ledger.bare.folder / "HEAD").unlink()
+    again = Ledger(Bare(kept.ledger.bare.folder.parent, kept.root), kept.root, moments())
+    await again.take_back(["2"], "undo")
+    assert (kept.root / "a").read_text() == "new\n"
 
 
 async def test_a_line_is_traced_through_the_ledger(kept: Kept) -> None:

@@ -127,7 +127,8 @@ class Bare:
     def _make(self, objects: Path | None, kind: str) -> None:
         """Make the bare repository; its HEAD comes last and says that it is whole."""
         own = self.folder / "objects"
-        shutil.rmtree(own, ignore_errors=True)
+        if not (self.folder / "actions").exists():  # else it was whole once, and what is there is needed
+            shutil.rmtree(own, ignore_errors=True)
         for name in ("objects/info", "objects/pack", "refs"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         form = "[core]\n\trepositoryformatversion = 1\n\tbare = true\n[extensions]\n\tobjectFormat = "

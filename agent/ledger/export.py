@@ -19,7 +19,7 @@ async def export(actions: Sequence[Action], blobs: Blobs, git: Git, branch: str)
     if not git.is_there:
         raise UsageError(f"{git.root} is no git repository that a branch could be written to; git init makes it one")
     reference = f"refs/heads/{branch}"
-    if not _NAME.fullmatch(branch) or (await git.run("check-ref-format", reference, most=1)).code:
+    if branch == "HEAD" or not _NAME.fullmatch(branch) or (await git.run("check-ref-format", reference, most=1)).code:
         raise UsageError(f"{branch!r} is no name of a branch")
     if not (await git.run("rev-parse", "--verify", "--quiet", reference, most=1)).code:
         raise UsageError(f"the branch {branch!r} is there already; export to a new one")
@@ -35,7 +35,7 @@ async def export(actions: Sequence[Action], blobs: Blobs, git: Git, branch: str)
 
 
 def _commit(action: Action, contents: dict[str, bytes], reference: str, parent: str) -> bytes:
-    message = mended(_message(action)).encode()
+    message = mended(_message(action)).replace("\0", "\ufffd").encode()
     lines = [
         f"commit {reference}".encode(),
         f"committer jumar <jumar@localhost> {_seconds(action)} +0000".encode(),
