@@ -59,7 +59,7 @@ class Recorder:
         self._model = ""
         self._allowed: dict[str, ApprovalDecided] = {}
         self._head = ""  # of the last record that this session knows
-        self._warned = False
+        self._warned: set[str] = set()
         self._looked = False  # at all of the workspace: a command ran
         self._begun = False  # the first look was taken, or could not be
         self._live = False  # what is heard happens now, and is no log of earlier
@@ -228,7 +228,7 @@ class Recorder:
                 )
             )
         except JumarError as error:
-            self._warn(f"what {about.tool} changed is not in the ledger and cannot be undone: {error}")
+            self._tell(Warned(text=f"what {about.tool} changed is not in the ledger and cannot be undone: {error}"))
             return
         if listed is not None:
             self._tell(_recorded(listed, about))
@@ -247,8 +247,9 @@ class Recorder:
         )
 
     def _warn(self, text: str) -> None:
-        if not self._warned:
-            self._warned = True
+        """Warn of what stays so, once."""
+        if text not in self._warned:
+            self._warned.add(text)
             self._tell(Warned(text=text))
 
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import random
+import resource
 import stat
 import subprocess
 import tempfile
@@ -450,6 +452,26 @@ async def test_many_changes_are_kept_in_one_pack_and_taken_back(tmp_path: Path) 
         assert sum(delta.added for delta in captured.deltas) == 200  # no more are counted
         await one.undo(await one.record(captured))
         assert files(root) == held
+
+
+async def test_what_the_disk_has_no_room_for_is_told_and_all_else_of_the_action_is_held(tmp_path: Path) -> None:
+    root = repository(tmp_path / "r")
+    async with world(root) as one:
+        held = files(root)
+        before = await one.capture.before(None)
+        (root / "a.txt").write_text("two\n")
+        (root / "big").write_bytes(random.Random(1).randbytes(300_000))
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))  # it stands for a disk that is full
+        try:
+            captured = await one.capture.after(before)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert kinds(captured) == {"a.txt": "modified", "big": "created: the ledger cannot keep a file: File too large"}
+        assert captured.left_out == {"big": "the ledger cannot keep a file: File too large"}
+        await one.undo(await one.record(captured))
+        assert {path: thing for path, thing in files(root).items() if path != "big"} == held
+        assert (await one.capture.before(None)).outside == ()
 
 
 async def test_a_folder_that_is_all_an_action_made_goes_with_it(tmp_path: Path) -> None:

@@ -359,7 +359,10 @@ class Sight:
 
     async def _read_some(self, one: _Round, some: list[tuple[bytes, os.stat_result]], blobs: Blobs) -> None:
         contents = await asyncio.to_thread(self._read_them, one, some, blobs)
-        await self._store.keep(contents)
+        try:
+            await self._store.keep(contents)
+        except JumarError:
+            await asyncio.to_thread(self._keep_some, one, some, blobs, contents)
         if not self.taken or one.adopted:
             self._unpinned.update(contents)
 
@@ -381,6 +384,24 @@ class Sight:
                 contents[name] = thing.content
             one.found[path] = self._mark(path, status, thing, now), Held(name, thing.mode), status.st_nlink
         return contents
+
+    def _keep_some(
+        self, one: _Round, some: Iterable[tuple[bytes, os.stat_result]], blobs: Blobs, contents: dict[str, bytes]
+    ) -> None:
+        """Keep what can be kept, where the disk has no room for all, and tell the rest as not held."""
+        why = {}
+        for name in sorted(contents, key=lambda name: len(contents[name])):
+            try:
+                blobs.put(contents[name])
+            except JumarError as error:
+                why[name] = str(error).rpartition(": ")[0]
+        for path, status in some:
+            known = one.found[path][1] if path in one.found else None
+            if isinstance(known, Held) and known.object in why:
+                left = LeftOut(why[known.object], status.st_size, status.st_mtime_ns)
+                one.found[path] = stamp(status), left, status.st_nlink
+        for name in why:
+            del contents[name]
 
     def _mark(self, path: bytes, status: os.stat_result, thing: Thing, now: int) -> bytes:
         """Return the stamp of bytes that were read `now`; one that no file has where they may be others by now."""
