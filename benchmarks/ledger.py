@@ -131,6 +131,18 @@ async def measure(root: Path, state: Path) -> None:
         file.write_text("\n".join(lines))
         await ledger.record(Action("", "call", "", "s", deltas=(await capture.after(begun)).deltas))
     print(f"{'store growth after 1,000 one-line edits':<52} {(size(state) - grown) / 1e6:9.1f} MB              <= 20 MB")
+    last = ledger.actions()[-1].action.id
+    tell("undo of one file", await aclock(lambda: ledger.take_back([last], "undo")), status(), "<= 30 ms")
+    traced = str(files[(EDITS - 1) % 20].relative_to(root))
+    tell("why of a line, through 50 edits of its file", await aclock(lambda: ledger.why(traced, 1)), status(), "<= 200 ms")
+    changed = [*root.glob("p02/*/*/*.py")][:EDITS]
+    begun = await capture.before(changed)
+    for file in changed:
+        file.write_bytes(file.read_bytes() + b"more\n")
+    many_files = await ledger.record(Action("", "call", "", "s", deltas=(await capture.after(begun)).deltas))
+    assert many_files is not None
+    took = await aclock(lambda: ledger.take_back([many_files.action.id], "undo"))
+    tell(f"undo of {len(changed):,} files", took, status(), "<= 1 s")
     capture.close()
     bare.close()
     gc.collect()

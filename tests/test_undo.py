@@ -374,6 +374,36 @@ async def test_what_changes_between_the_plan_and_its_carrying_out_is_kept_and_no
         assert await one.undo.recover() is None
 
 
+class Full(Tree):
+    """Takes so many changes of files, and then no more, as a full disk."""
+
+    def __init__(self, root: Path, left: int) -> None:
+        super().__init__(root)
+        self.left = left
+
+    def replace(self, path: str, expected: Thing | None, wanted: Thing | None) -> list[str]:
+        if not self.left:
+            raise Moved(f"{path} cannot be written: No space left on device")
+        self.left -= 1
+        return super().replace(path, expected, wanted)
+
+
+async def test_what_a_full_disk_lets_neither_end_nor_put_back_is_ended_by_whoever_comes_next() -> None:
+    with world() as one:
+        for name in ("a", "b"):
+            one.change(("write", name, "before"))
+        before, folders = one.files(), one.folders()
+        for name in ("a", "b"):
+            one.change(("write", name, "model"))
+        action = one.recorded(before, folders)
+        undo = Undo(Full(one.root, 1), one.blobs, one.chain, Merging(Git(one.root, one.store), one.store), one.store)
+        with pytest.raises(JumarError, match="No space left on device; a is taken back and cannot be put back now"):
+            await undo.carry_out(await undo.plan([action]), Action("u", "undo", "", "s"))
+        assert await one.undo.recover() is not None
+        assert one.files() == before
+        assert [link.action.id for link in one.chain.links()] == [action.id, "u"]
+
+
 class Stopped(BaseException):
     """As if the process had been killed."""
 

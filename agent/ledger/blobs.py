@@ -53,14 +53,9 @@ class Blobs:
 
     async def get(self, names: Iterable[str]) -> dict[str, bytes]:
         """Return the bytes under these names. Raises JumarError where one is missing or is not what it was."""
-        found: dict[str, bytes] = {}
-        packed: list[str] = []
-        for name in dict.fromkeys(names):
-            content = await asyncio.to_thread(self._loose, name)
-            if content is None:
-                packed.append(name)
-            else:
-                found[name] = content
+        read = await asyncio.to_thread(lambda: {name: self._loose(name) for name in dict.fromkeys(names)})
+        found = {name: content for name, content in read.items() if content is not None}
+        packed = [name for name in read if name not in found]
         if packed:
             out = (await self._git.run("cat-file", "--batch", stdin="".join(f"{name}\n" for name in packed).encode())).out
             found |= self._unpacked(packed, out)

@@ -187,12 +187,17 @@ class Undo:
             for step in _ordered(plan.steps):
                 made += self._change(step, plan.folders)
                 done.append(step)
-        except JumarError:
+        except JumarError as error:
             for step in reversed(done):
-                with suppress(Moved):  # somebody is quicker: their bytes stay
+                with suppress(Moved):  # somebody is quicker: their bytes stay; or the disk is full
                     self._tree.replace(step.path, step.then, step.now)
             for folder in reversed(made):
                 self._tree.remove_folder(folder)
+            self._tree.settle(step.path for step in done)
+            if stuck := [step.path for step in done if step.now != step.then == self._look_quietly(step.path)]:
+                raise JumarError(
+                    f"{error}; {stuck[0]} is taken back and cannot be put back now: any jumar command ends it"
+                ) from error
             self._journal.unlink()
             raise
         return self._end(replace(action, folders=tuple(made)), plan.folders)
@@ -208,6 +213,7 @@ class Undo:
     def _end(self, action: Action, folders: Iterable[str]) -> Action:
         for folder in folders:
             self._tree.remove_folder(folder)
+        self._tree.settle(delta.path for delta in action.deltas)
         self._chain.append(action)
         self._journal.unlink()
         return action
@@ -257,11 +263,16 @@ class Undo:
 
     def _write_journal(self, action: Action, folders: Iterable[str]) -> None:
         beside = self._journal.with_suffix(".tmp")
-        with beside.open("w", encoding="ascii") as opened:
-            json.dump({"action": plain(action), "folders": list(folders)}, opened)
-            opened.flush()
-            os.fsync(opened.fileno())
-        beside.rename(self._journal)
+        try:
+            with beside.open("w", encoding="ascii") as opened:
+                json.dump({"action": plain(action), "folders": list(folders)}, opened)
+                opened.flush()
+                os.fsync(opened.fileno())
+            beside.rename(self._journal)
+        except OSError as error:
+            with suppress(OSError):
+                beside.unlink()
+            raise JumarError(f"nothing was changed, the ledger cannot be written: {error.strerror}: {self._journal}") from error
 
     def _delta(self, step: Step) -> Delta:
         added, removed = counts(step.now, step.then)

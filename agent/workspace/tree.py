@@ -4,7 +4,7 @@ import errno
 import os
 import secrets
 import stat
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +54,7 @@ class Tree:
             raise Moved(f"{path} cannot be read: {error.strerror}") from error
 
     def replace(self, path: str, expected: Thing | None, wanted: Thing | None) -> list[str]:
-        """Put `wanted` in the place of `expected`; return the folders that had to be made.
+        """Put `wanted` in the place of `expected`; return the folders that had to be made. It lasts once it is settled.
 
         Raises Moved where something else stands there, and then nothing of it is lost.
         """
@@ -64,7 +64,6 @@ class Tree:
                 made = self._make_folders(path)
             with self._folder(path) as folder:
                 _replace(folder, _name(path), path, expected, wanted)
-                settle(folder)
         except OSError as error:
             raise Moved(f"{path} cannot be written: {error.strerror}") from error
         return made
@@ -85,6 +84,12 @@ class Tree:
             except OSError as error:
                 raise Moved(f"{path} cannot be read: {error.strerror}") from error
         return found
+
+    def settle(self, paths: Iterable[str]) -> None:
+        """Make sure that what was put at these paths, or taken away, lasts."""
+        for folder_path in sorted({path.rpartition("/")[0] for path in paths}):
+            with suppress(OSError), self._folder(f"{folder_path}/x" if folder_path else "x") as folder:
+                settle(folder)
 
     def sweep(self, path: str, things: Collection[Thing]) -> None:
         """Remove what a killed `replace` left beside a path, where it is one of these things, or the beginning of one."""
