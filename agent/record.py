@@ -1,7 +1,7 @@
 """Owns recording what calls change: a look before, a look after, a record in the ledger; and what others did meanwhile."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,12 +44,14 @@ class Recorder:
         due: Callable[[], int],
         *,
         eager: bool = True,
+        exact: Collection[str] = (),
     ) -> None:
         self._ledger = ledger
         self._capture = capture
         self._session = session
         self._tell = tell
         self._due = due  # the step with which the model learns of what happens now
+        self._exact = exact  # tools whose calls name what they change
         self._eager = eager  # take the first look before a command needs it
         self._acting = asyncio.Lock()  # held while a call acts, and while something is taken back
         self._telling = asyncio.Lock()  # held while news are told: each once
@@ -108,8 +110,11 @@ class Recorder:
                 with suppress(JumarError):
                     await self._outside(await self._capture.border())
 
-    async def news(self) -> None:
-        """Take in what was added to the ledger since this session looked at it last; tell what was taken or brought back."""
+    async def news(self, *, meanwhile: bool = False) -> None:
+        """Take in what was added to the ledger since this session looked at it last; tell what was taken or brought back.
+
+        With `meanwhile`, a call of ours was running: what another session saw its command change may be that call's.
+        """
         async with self._telling:
             try:
                 fresh = self._ledger.since(self._head) if self._head else []
@@ -120,7 +125,8 @@ class Recorder:
             others = any(link.action.session != self._session for link in fresh)
             for link in fresh:
                 self._head = link.seal
-                if others:  # in order: what this session did last is what is there
+                # In order: what this session did last is what is there.
+                if others and (not meanwhile or link.action.undoes or link.action.tool in self._exact):
                     self._capture.told(link.action)
                 if link.action.undoes:
                     taken = [self._ledger.find(action_id).action for action_id in link.action.undoes]
@@ -199,7 +205,7 @@ class Recorder:
 
     async def _after(self, held: tuple[Before | None, tuple[Path, ...]], about: About, status: str) -> None:
         before, elsewhere = held
-        await self.news()  # what others recorded meanwhile, or took back, is not this call's
+        await self.news(meanwhile=True)
         try:
             captured = await self._capture.after(before) if before is not None else Captured()
             await self._outside(captured)

@@ -33,7 +33,7 @@ from agent.model import Model, ToolOffer
 from agent.policy import Mode, Rule
 from agent.record import Recorder
 from agent.schema import parameters
-from agent.tool import AnyTool
+from agent.tool import AnyTool, Effect
 from agent.workspace.contract import Workspace
 
 Listener = Callable[[Event, bytes], None]  # the event, and its line in the log where it is settled
@@ -88,7 +88,13 @@ class Session:
         self._recorder: Recorder | None = None
         if setting.ledger is not None and setting.capture is not None:
             self._recorder = Recorder(
-                setting.ledger, setting.capture, log.id, self.tell, self._due, eager=setting.mode is not Mode.PLAN
+                setting.ledger,
+                setting.capture,
+                log.id,
+                self.tell,
+                self._due,
+                eager=setting.mode is not Mode.PLAN,
+                exact={name for name, tool in setting.tools.items() if tool.effect is Effect.WRITE},
             )
         execute = Execute(
             setting.tools,

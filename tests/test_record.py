@@ -270,6 +270,25 @@ async def test_what_another_session_did_is_told_once(bench: Bench) -> None:
         await other.session.close()
 
 
+async def test_a_command_beside_another_sessions_calls_holds_all_that_it_changed_and_no_edit_of_theirs(bench: Bench) -> None:
+    async with ScriptedServer() as server:
+        other = Bench(bench.folder, server, "t")
+        await other.turn(answer(calls=[run("true")]), answer("Done."))
+        started = asyncio.Event()
+        bench.when = lambda event: started.set() if isinstance(event, ToolProgressed) else None
+        waiting = "echo 1 > a1; echo ready; while ! test -e go; do sleep 0.01; done; rm go; echo 2 >> a1; echo 2 > a2"
+        bench.server.script.extend([answer(calls=[run(waiting)]), answer("Done.")])
+        turning = asyncio.create_task(bench.session.turn("go"))
+        await asyncio.wait_for(started.wait(), 30)
+        await other.turn(answer(calls=[edit(), run("true")]), answer("Done."))
+        await other.turn(answer(calls=[run("echo > go")]), answer("Done."))
+        await asyncio.wait_for(turning, 30)
+        calls = {one.action.title.split(" ")[0]: one.action for one in bench.ledger.actions() if one.action.session == "s"}
+        assert [delta.path for delta in calls["echo"].deltas] == ["a1", "a2"]
+        assert calls["echo"].deltas[0].before is None
+        await other.session.close()
+
+
 async def test_an_undo_waits_for_the_call_that_acts(bench: Bench) -> None:
     undoing: list[asyncio.Task[Any]] = []
 

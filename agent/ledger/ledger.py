@@ -105,7 +105,7 @@ class Ledger:
     def since(self, seal: str) -> list[Link]:
         """Return what was added after the action of this seal; all of it where the seal is empty or not there."""
         links = self._chain.links()
-        position = next((number for number, link in enumerate(links, 1) if link.seal == seal), 0)
+        position = next((number for number in range(len(links), 0, -1) if links[number - 1].seal == seal), 0)
         return links[position:]
 
     async def plan(self, ids: Sequence[str], *, only: Collection[str] = (), preference: Preference = "") -> Plan:
