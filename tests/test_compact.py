@@ -760,7 +760,7 @@ def happenings(draw: st.DrawFn, ids: int) -> list[Event]:
                 events.append(TurnFinished(turn=1, status="done", text=""))
             case "compact":
                 dropped = draw(st.sets(st.sampled_from([f"c{number}-{index}" for number in range(3) for index in range(2)])))
-                words = draw(st.none() | st.integers(0, 2000))
+                words = draw(st.none() | st.integers(2000, 4000))  # fewer leave whole messages out, which is told
                 kept = draw(st.integers(-1, 8))
                 events.append(Compacted(reason="", note=f"NOTE {len(events)}", kept=kept, dropped=tuple(dropped), words=words))
             case "uncompact":
