@@ -58,6 +58,7 @@ class Undo:
         self._chain = chain
         self._merging = merging
         self._journal = folder / "undo.json"
+        self._stored: set[str] = set()  # objects that were read: they need not be kept once more
 
     async def plan(self, actions: Sequence[Action], *, only: Collection[str] = (), preference: Preference = "") -> Plan:
         """Say what taking back these actions, the newest first, would change; `only` names paths, else it is all of them."""
@@ -77,6 +78,7 @@ class Undo:
         contents = await self.blobs.get(
             {one.object for other in needed for one in (other.before, other.after) if one is not None}
         )
+        self._stored.update(contents)
         folders = sorted({folder for action in actions for folder in action.folders}, key=lambda one: -one.count("/"))
         now: dict[str, Thing | None] = {}
         then: dict[str, Thing | None] = {}
@@ -279,7 +281,10 @@ class Undo:
         return Delta(step.path, self._held(step.now), self._held(step.then), added, removed)
 
     def _held(self, thing: Thing | None) -> Held | None:
-        return None if thing is None else Held(self.blobs.put(thing.content), thing.mode)
+        if thing is None:
+            return None
+        name = self.blobs.name(thing.content)
+        return Held(name if name in self._stored else self.blobs.put(thing.content), thing.mode)
 
 
 class _Taken:

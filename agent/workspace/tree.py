@@ -60,7 +60,7 @@ class Tree:
         """
         made: list[str] = []
         try:
-            if wanted is not None:
+            if expected is None and wanted is not None:
                 made = self._make_folders(path)
             with self._folder(path) as folder:
                 _replace(folder, _name(path), path, expected, wanted)
