@@ -396,6 +396,7 @@ class RunFinished:
     files_changed: tuple[FileChanged, ...] = ()
     patch_path: str | None = None
     reverted: tuple[str, ...] = ()
+    not_captured: Mapping[str, str] = field(default_factory=dict)
     denied: tuple[Denied, ...] = ()
     verify: VerifyOutcome | None = None
     ledger_head: str | None = None

@@ -17,6 +17,7 @@ from agent.safe import mended, safe_text
 
 _MOST_FILES = 200  # of an action that are told in an event
 _MOST_TOLD = 20  # files of an undo that the model is told by name
+_TIDYING = 20.0  # seconds
 _MOST_LINES = 30  # of the difference that an undo made
 _FIRST_WORDS = 2000  # characters of a prompt that a record keeps
 T = TypeVar("T")
@@ -159,11 +160,15 @@ class Recorder:
         self._live = True
 
     async def close(self) -> None:
-        """Watch no longer."""
+        """Watch no longer, and let go of what is older than the ledger keeps."""
         if self._starting is not None:
             self._starting.cancel()
             await asyncio.wait({self._starting})
         self._capture.close()
+        if self._head:  # the ledger was needed at all
+            with suppress(JumarError, TimeoutError):
+                async with asyncio.timeout(_TIDYING):
+                    await self._ledger.tidy()
 
     def _start(self) -> None:
         """Take the first look beside what the first calls read: a large workspace takes a while."""

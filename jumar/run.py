@@ -38,6 +38,7 @@ from jumar.output_schema import OutputSchema
 
 VERIFY_ROUNDS = 3
 SCHEMA_ROUNDS = 2
+_MOST_NOT_CAPTURED = 100
 _VERIFY_SECONDS = 1800.0
 _TIMED_OUT = 124  # as `timeout` tells it
 _NOT_RUN = {126, 127}  # as a shell tells it
@@ -71,6 +72,8 @@ class Run:
         self._costs: list[float | None] = []  # of the turns
         self._actions: list[str] = []  # that the ledger holds and nobody took back
         self._reverted: tuple[str, ...] = ()
+        self._head: str | None = None
+        self._not_captured: dict[str, str] = {}  # paths, and why what happened to them cannot be undone
         self._repairs: Counter[str] = Counter()
         self._steps = 0
         self._in_turn = False
@@ -96,8 +99,13 @@ class Run:
             case ToolFinished():
                 self._finished(event)
             case ActionRecorded():
+                for path, why in event.not_captured.items():
+                    if len(self._not_captured) < _MOST_NOT_CAPTURED:
+                        self._not_captured[path] = why
                 self._actions.append(event.action)
+                self._head = event.seal
             case ActionsUndone():
+                self._head = event.seal
                 self._actions = [action for action in self._actions if action not in event.undoes]
             case Repaired():
                 self._repairs[event.kind] += 1
@@ -268,6 +276,8 @@ class Run:
             files_changed=tuple(self._told.values()),
             patch_path=self._patch_path,
             reverted=self._reverted,
+            not_captured=self._not_captured,
+            ledger_head=self._head,
             denied=tuple(self._denied),
             verify=self._verify,
         )

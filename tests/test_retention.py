@@ -124,6 +124,20 @@ async def test_what_a_running_session_may_need_stays() -> None:
         assert await one.blobs.get([content])
 
 
+async def test_once_a_day_a_store_is_looked_at_for_what_is_old() -> None:
+    with world() as one:
+        aged(one, 40, 1)
+        retention = Retention(one.store, Git(one.root, one.store))
+        links = one.chain.links()
+        assert not retention.is_due(links, NOW)  # a store that was just made
+        os.utime(one.store / "tidied", (OLD, OLD))
+        assert retention.is_due(links, NOW)
+        assert not retention.is_due(links, datetime.now(UTC))  # it was looked at a moment ago
+        await retention.prune(links, NOW, 30, 1 << 30, lambda _: None)
+        os.utime(one.store / "tidied", (OLD, OLD))
+        assert not retention.is_due(links, NOW)
+
+
 async def test_nothing_is_removed_where_something_that_is_needed_is_missing() -> None:
     with world() as one:
         aged(one, 40, 1)

@@ -35,6 +35,14 @@ def listing(out: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in out.splitlines()]
 
 
+async def test_the_result_names_the_ledgers_head_and_what_it_does_not_hold(person: Person, server: ScriptedServer) -> None:
+    (person.root / "large").write_bytes(b"x" * (11 << 20))
+    server.script.extend([answer(calls=[("shell", {"command": "echo x > small; echo x >> large"})]), answer("Done.")])
+    run = await person.trusted("-p", "x", "--mode", "yolo", "--output-format", "json")
+    assert run.result["not_captured"] == {"large": "too large"}
+    assert json.loads((await person.run("show", "1", "--json")).out)["seal"] == run.result["ledger_head"]
+
+
 async def test_actions_are_listed_shown_and_told_apart(person: Person, server: ScriptedServer) -> None:
     await mended(person, server)
     run = await person.run("actions")

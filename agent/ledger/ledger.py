@@ -17,7 +17,7 @@ from agent.ledger.merge import Merging, Preference
 from agent.ledger.repository import Repositories
 from agent.ledger.rescue import Rescue, restore
 from agent.ledger.rescue import plan as rescue_plan
-from agent.ledger.retention import Retention, Stats
+from agent.ledger.retention import BYTES, DAYS, Retention, Stats
 from agent.ledger.undo import Plan, Undo, undone
 from agent.ledger.why import Origin, origin
 from agent.workspace.tree import Thing, Tree
@@ -196,6 +196,14 @@ class Ledger:
         """Let go of the bytes of old records; the records stay."""
         async with self._held():
             return await Retention(self.bare.folder, self.bare.git).prune(self._chain.links(), now, days, most, told)
+
+    async def tidy(self) -> None:
+        """Let go of what is older or more than is kept by default, at most once a day."""
+        now = datetime.fromisoformat(self._now())
+        async with self._held():
+            retention, links = Retention(self.bare.folder, self.bare.git), self._chain.links()
+            if retention.is_due(links, now):
+                await retention.prune(links, now, DAYS, BYTES, lambda _: None)
 
     async def rescue_plan(self, action_id: str) -> tuple[Rescue, Plan]:
         """Say what bringing back what an action did to the repository, and to files, would do. Raises UsageError."""

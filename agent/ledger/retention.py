@@ -33,6 +33,7 @@ class Retention:
         self._folder = folder
         self._git = git
         self._mark = folder / "pruned"
+        self._tidied = folder / "tidied"  # its time is when it was looked for something to prune last
 
     def kept_from(self, links: Sequence[Link]) -> int:
         """Return how many of the first records have let their bytes go. Raises JumarError where the mark of it was altered."""
@@ -49,6 +50,18 @@ class Retention:
     def stats(self, links: list[Link]) -> Stats:
         """Count."""
         return Stats(len(links), len(links) - self.kept_from(links), _size(self._folder))
+
+    def is_due(self, links: Sequence[Link], now: datetime) -> bool:
+        """Whether there is something to let go of; looked for once a day."""
+        if not self._tidied.exists():
+            self._tidied.touch()
+            return False
+        if not _older(self._tidied, now - _YOUNG):
+            return False
+        self._tidied.touch()
+        kept = self.kept_from(links)
+        old = kept < len(links) and _moment(links[kept]) < now - timedelta(days=DAYS)
+        return old or _size(self._folder) > BYTES
 
     async def prune(self, links: list[Link], now: datetime, days: int, most: int, told: Callable[[str], None]) -> Stats:
         """Let go of the bytes of records older than `days`, and of the oldest ones until it takes at most `most` bytes."""
