@@ -255,6 +255,7 @@ async def test_what_the_person_ignores_everywhere_is_not_in_the_patch(tmp_path: 
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / ".gitconfig").write_text("[core]\n\texcludesFile = ~/mine\n")
     (tmp_path / "home" / "mine").write_text("*.mine\n")
+    (root / ".git" / "info").mkdir()
     (root / ".git" / "info" / "exclude").write_text("*.theirs\n")
     ours = store(root)
     before = await ours.snapshot()

@@ -37,7 +37,7 @@ class World:
         self.root, self.store = folder / "root", folder / "store"
         self.root.mkdir()
         (self.store / "objects").mkdir(parents=True)
-        subprocess.run(["git", "init", "-q", "--bare", self.store], check=True)
+        subprocess.run(["git", "init", "-q", "--bare", "--template=", self.store], check=True)
         git = Git(self.root, self.store)
         self.blobs = Blobs(self.store, git)
         self.chain = Chain(self.store / "actions")
@@ -138,7 +138,7 @@ OPERATIONS = st.one_of(
 
 
 @given(st.lists(OPERATIONS, min_size=1, max_size=8))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_all_taken_back_is_as_it_was_to_the_byte_and_the_mode(operations: list[tuple[str, ...]]) -> None:
     with world() as one:
         one.change(("write", "a", TEXT))
@@ -152,7 +152,7 @@ def test_all_taken_back_is_as_it_was_to_the_byte_and_the_mode(operations: list[t
 
 
 @given(st.lists(OPERATIONS, min_size=2, max_size=6), st.integers(0, 5))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_one_in_the_middle_is_taken_out_alone_or_nothing_is_changed(operations: list[tuple[str, ...]], which: int) -> None:
     with world() as one:
         one.change(("write", "a", TEXT))
@@ -183,7 +183,7 @@ def test_one_in_the_middle_is_taken_out_alone_or_nothing_is_changed(operations: 
 
 
 @given(st.lists(OPERATIONS, min_size=1, max_size=5), st.lists(st.tuples(st.integers(0, 5), NAMES), max_size=4), st.integers(0, 5))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_no_byte_of_a_person_is_lost(operations: list[tuple[str, ...]], edits: list[tuple[int, str]], which: int) -> None:
     with world() as one:
         one.change(("write", "a", TEXT))
