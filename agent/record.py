@@ -64,6 +64,7 @@ class Recorder:
         self._head = ""  # of the last record that this session knows
         self._warned: set[str] = set()
         self._looked = False  # at all of the workspace: a command ran
+        self._acted = False  # a call that may change something ran
         self._begun = False  # the first look was taken, or could not be
         self._live = False  # what is heard happens now, and is no log of earlier
         self._starting: asyncio.Task[None] | None = None
@@ -87,6 +88,7 @@ class Recorder:
     async def around(self, about: About, run: Callable[[], Awaitable[T]]) -> T:
         """Run a call, and record what it changed however it ends. Raises ToolFailure where what it may lose cannot be kept."""
         async with self._acting:
+            self._acted = True
             before = await self._before(about)
             status = "failed"
             try:
@@ -165,7 +167,7 @@ class Recorder:
             self._starting.cancel()
             await asyncio.wait({self._starting})
         self._capture.close()
-        if self._head:  # the ledger was needed at all
+        if self._acted:
             with suppress(JumarError, TimeoutError):
                 async with asyncio.timeout(_TIDYING):
                     await self._ledger.tidy()
