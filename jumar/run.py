@@ -4,7 +4,7 @@ import json
 import re
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from agent.blocks import Image
 from agent.errors import RETRYABLE, Fault, JumarError
 from agent.events import (
+    ActionFile,
     ActionRecorded,
     ActionsUndone,
     Compacted,
@@ -81,7 +82,7 @@ class Run:
         self._verify: VerifyOutcome | None = None
         self._structured: Any = None
         self._last = TurnFinished(turn=0, status="done", text="")
-        self._told: dict[str, FileChanged] = {}  # what the calls themselves say that they changed
+        self._told: dict[str, FileChanged] = {}  # what the calls themselves, and the ledger, say that they changed
         self._different: list[str] = []  # calls that came out other than expected
         self._patch_path: str | None = None
         self._faults: list[str] = []  # what was wanted at the end and could not be had
@@ -104,9 +105,11 @@ class Run:
                         self._not_captured[path] = why
                 self._actions.append(event.action)
                 self._head = event.seal
+                self._took(event.files)
             case ActionsUndone():
                 self._head = event.seal
                 self._actions = [action for action in self._actions if action not in event.undoes]
+                self._took(event.files)
             case Repaired():
                 self._repairs[event.kind] += 1
             case TurnStarted():
@@ -134,6 +137,17 @@ class Run:
         came, due = (event.status, event.exit_code), (self._wanted.expected or {}).get(event.call_id)
         if due is not None and came != due:
             self._different.append(f"{event.tool} {event.subject}: {_outcome(*came)}, in the recording {_outcome(*due)}")
+
+    def _took(self, files: Iterable[ActionFile]) -> None:
+        """Take in what the ledger says, in case that a signal leaves no time to look at the end."""
+        for file in files:
+            was = self._told.get(file.path)
+            if was is not None and was.kind == "created" and file.kind == "deleted":
+                del self._told[file.path]
+                continue
+            kept = was is not None and was.kind != file.kind
+            kind = file.kind if not kept or file.kind == "deleted" else "created" if was and was.kind == "created" else "modified"
+            self._told[file.path] = FileChanged(path=file.path, kind=kind, added=file.added, removed=file.removed)
 
     async def prompts(self, session: Session, texts: Sequence[str], images: tuple[Image, ...]) -> None:
         """Run prompts one after the other, as long as they end well; after the last, look at what else is wanted.

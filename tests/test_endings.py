@@ -4,9 +4,16 @@ import asyncio
 import json
 import signal
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
+from agent.events import ActionFile, ActionRecorded
+from agent.ledger.span import Span
+from agent.ledger.store import Store
+from agent.loop import Limits
+from agent.workspace.local import LocalWorkspace
+from jumar.run import Run, Wanted
 from tests.fakes import Response, ScriptedServer, answer
 from tests.runs import Person, alive, ended, gone, until
 
@@ -115,3 +122,18 @@ async def test_nobody_to_hear_even_the_beginning_leaves_a_whole_log(person: Pers
     assert run.err == "jumar: what happens cannot be written: No space left on device\n"
     assert b'"type":"result"' in person.logs[0].read_bytes().splitlines()[-1]
     assert not server.requests
+
+
+def test_what_commands_changed_is_told_where_a_signal_leaves_no_time_to_look_at_the_end(tmp_path: Path) -> None:
+    workspace = LocalWorkspace(tmp_path, tmp_path, spill=tmp_path / "spill", environment={})
+    run = Run(Wanted(Limits()), workspace, Span(Store(tmp_path / "ledger", tmp_path)))
+    kinds: list[dict[str, Literal["created", "modified", "deleted"]]] = [
+        {"new": "created", "gone": "created", "old": "modified", "back": "deleted", "out": "modified"},
+        {"new": "modified", "gone": "deleted", "old": "modified", "back": "created", "out": "deleted"},
+    ]
+    for number, one in enumerate(kinds):
+        files = tuple(ActionFile(path=path, kind=kind, added=1, removed=0) for path, kind in one.items())
+        run.hear(ActionRecorded(action=f"{number}", seal="s", call_id=f"{number}", tool="shell", title="x", files=files))
+    run.interrupt(130)
+    told = {file.path: file.kind for file in run.result().files_changed}
+    assert told == {"new": "created", "old": "modified", "back": "modified", "out": "deleted"}
