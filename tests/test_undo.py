@@ -261,6 +261,30 @@ async def test_one_file_of_several_can_be_taken_back_alone() -> None:
         assert set(one.files()) == {"b"}
 
 
+@pytest.mark.parametrize(
+    "groups",
+    [
+        [[0], [1], [2], [3, 1], [2]],
+        [[0], [1], [2], [1], [0], [5], [6, 4, 3, 0], [7], [4], [1], [3], [6]],
+    ],
+)
+async def test_an_action_is_there_where_all_that_took_it_back_was_taken_back(groups: list[list[int]]) -> None:
+    with world() as one:
+        one.change(("write", "a", TEXT))
+        without = one.files()
+        one.act(("insert", "a", "the model's"))
+        with_it = one.files()
+        takers: list[tuple[str, set[str]]] = []
+        for group in groups:
+            links = one.chain.links()
+            done = await one.undid(*(links[number].action for number in group))
+            takers.append((done.id, {links[number].action.id for number in group}))
+            gone: set[str] = set()
+            for taker, taken in reversed(takers):
+                gone |= taken if taker not in gone else set()
+            assert one.files() == (without if "a1" in gone else with_it)
+
+
 async def test_what_is_taken_back_twice_and_brought_back_once_is_told_apart() -> None:
     with world() as one:
         one.change(("write", "a", TEXT))
@@ -322,7 +346,7 @@ async def test_what_was_taken_back_and_cannot_be_told_apart_does_not_come_back_w
         back = await one.undid(later)
         await one.undid(wrote)
         [conflict] = (await one.take_back(back)).conflicts
-        assert conflict.why == "what it found holds changes that were taken back since"
+        assert conflict.why == "changes that were taken back since cannot be told apart from it"
         assert one.files() == before
 
 

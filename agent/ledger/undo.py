@@ -104,8 +104,8 @@ class Undo:
                     continue
                 then[path] = now[path]
             taken = await self._merging.taken_out(then[path], after, before, preference)
-            if mixed and taken == before != then[path] and preference != "theirs":
-                taken = then[path] if preference else Clash("what it found holds changes that were taken back since")
+            if mixed and taken != then[path] and preference != "theirs":
+                taken = then[path] if preference else Clash("changes that were taken back since cannot be told apart from it")
             if isinstance(taken, Clash):
                 conflicts[path] = Conflict(path, taken.why, taken.lines, self._later(action, path, actions))
                 continue
@@ -329,13 +329,13 @@ def _taken_out_since(
     """Return, by action and path, which earlier changes were in what it found and were taken out later, the newest first.
 
     What an action found was made by those before it; where one of these is taken back, it must not come back with this one.
-    `actions` are taken back one after the other.
+    Those that were not in it, and were brought back later, follow turned round. `actions` are taken back one after the other.
     """
     takers = _takers(links)
     touched = {action_id for taker in takers for action_id in taker.undoes}
     changes: dict[str, list[tuple[int, str, Delta]]] = {}
     for position, link in reversed(list(enumerate(links))):
-        for delta in link.action.deltas if link.action.id in touched else ():
+        for delta in link.action.deltas if link.action.id in touched and not link.action.undoes else ():
             if not delta.why and delta.path in paths:
                 changes.setdefault(delta.path, []).append((position, link.action.id, delta))
     positions = {link.action.id: position for position, link in enumerate(links)}
@@ -345,11 +345,13 @@ def _taken_out_since(
         then = _Taken([taker for taker in takers if positions[taker.id] < own])
         now = _Taken(takers, [other.id for other in actions[: number + 1]])
         for path in {delta.path for delta in action.deltas} & changes.keys():
-            since = now.at(path) - then.at(path)
-            if since:
-                found[action.id, path] = [
-                    delta for position, action_id, delta in changes[path] if position < own and action_id in since
-                ]
+            gone, came = now.at(path) - then.at(path), then.at(path) - now.at(path)
+            earlier = [(action_id, delta) for position, action_id, delta in changes[path] if position < own]
+            found[action.id, path] = [delta for action_id, delta in earlier if action_id in gone] + [
+                replace(delta, before=delta.after, after=delta.before)
+                for action_id, delta in reversed(earlier)
+                if action_id in came
+            ]
     return found
 
 
