@@ -32,17 +32,18 @@ async def origin(actions: Sequence[Action], blobs: Blobs, path: str, line: int, 
         raise UsageError(f"{path} has {len(lines)} lines, and no line {line}")
     text, at, name = lines[line - 1], line - 1, path
     position = len(actions)
+    read = ""  # the object that `lines` are of
     while position:
         position -= 1
         action = actions[position]
         delta = _delta(action, name)
         if delta is None or delta.after is None:
             continue
-        after = await _read(blobs, delta.after)
+        after = lines if delta.after.object == read else await _read(blobs, delta.after)
         found = _before(after, lines, at)
         if found is None:
             return Origin(path, line, text, None, newer=True)
-        at, lines = found, after
+        at, lines, read = found, after, delta.after.object
         if action.kind in _UNDOING and (same := _earlier(actions[:position], name, delta.after)) is not None:
             position = same  # what was brought back was written when it was written
             continue
@@ -51,7 +52,7 @@ async def origin(actions: Sequence[Action], blobs: Blobs, path: str, line: int, 
         found = _before(old, lines, at)
         if found is None:
             return Origin(path, line, text, action)
-        at, lines = found, old
+        at, lines, read = found, old, "" if before is None else before.object
     return Origin(path, line, text, None)
 
 
