@@ -100,13 +100,15 @@ async def test_a_timeout_ends_all_and_keeps_what_was_printed(shell: Shell, tmp_p
     assert gone(int((tmp_path / "pid").read_text()))
 
 
-async def test_a_program_has_a_moment_to_clean_up(shell: Shell, tmp_path: Path) -> None:
+async def test_a_program_has_a_moment_to_clean_up(tmp_path: Path) -> None:
+    shell = Shell(tmp_path, os.environ, tmp_path / "spills", grace=20)  # as long as a busy machine may take
     command = "(trap 'echo clean > mark; exit' TERM; touch ready; sleep 1000 & wait) & wait"
     task = asyncio.create_task(shell.run(command, 100, quiet))
     await until((tmp_path / "ready").exists)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+    await shell.close()
     assert (tmp_path / "mark").read_text() == "clean\n"
 
 

@@ -15,7 +15,7 @@ from agent.workspace import kin
 _CHUNK = 64 << 10
 _LAST_WORDS = 0.25  # seconds that a pipe may stay open once its command has ended
 _MOST_LAST_WORDS = 16  # chunks
-_GRACE = 0.1  # seconds between asking to end and ending
+GRACE = 0.1  # seconds between asking to end and ending
 _SHORTEST = 0.001
 _UNTIL_GONE = 0.05  # seconds that the killed may take to be gone
 
@@ -31,6 +31,7 @@ class Running:
         number: int,
         pipe: int,
         take: Callable[[bytes], None],
+        grace: float,
     ) -> None:
         self.command = command
         self.pid = program.pid
@@ -40,6 +41,7 @@ class Running:
         self._closed = False  # its number may be another's by now
         self._pipe = pipe
         self._take = take
+        self._grace = grace
         self._loop = asyncio.get_running_loop()
         self.exited: asyncio.Future[None] = self._loop.create_future()
         self._silent: asyncio.Future[None] = self._loop.create_future()
@@ -59,7 +61,7 @@ class Running:
 
     async def end(self) -> None:
         """Ask all to end, and end what does not."""
-        pause, until = _SHORTEST, time.monotonic() + _GRACE
+        pause, until = _SHORTEST, time.monotonic() + self._grace
         try:
             self._signal(signal.SIGTERM)
             while pause:

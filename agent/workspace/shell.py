@@ -15,7 +15,7 @@ from agent.workspace.contract import Background, Ended
 from agent.workspace.environment import for_commands, seal
 from agent.workspace.guard import Guard
 from agent.workspace.output import SHOWN, Fresh, Output, Spill, Telling
-from agent.workspace.running import Running
+from agent.workspace.running import GRACE, Running
 
 _BASH = (Path("/bin/bash"), Path("/usr/bin/bash"), Path("/usr/local/bin/bash"), Path("/opt/homebrew/bin/bash"))
 _MOST_BACKGROUND = 32
@@ -42,11 +42,12 @@ class _Beside:
 class Shell:
     """Runs commands in bash. Whatever they start ends with them, with `close`, or with us, however we end."""
 
-    def __init__(self, cwd: Path, environment: Mapping[str, str], spills: Path, shown: int = SHOWN) -> None:
+    def __init__(self, cwd: Path, environment: Mapping[str, str], spills: Path, shown: int = SHOWN, grace: float = GRACE) -> None:
         self._cwd = cwd
         self._environment = for_commands(environment)
         self._spills = spills
         self._shown = shown  # bytes of a command's output
+        self._grace = grace
         self._mark = 1_000_000_000 + secrets.randbelow(8_000_000_000)
         self._guard = Guard(str(self._mark))
         self._bash: Path | None = None
@@ -147,7 +148,7 @@ class Shell:
         finally:
             os.close(writing)
         self._guard.add(program.pid)
-        return Running(command, program, began, number, reading, take)
+        return Running(command, program, began, number, reading, take, self._grace)
 
     async def _await(self, name: str) -> None:
         beside = self._beside[name]
