@@ -380,3 +380,20 @@ async def test_a_destructive_session_is_undone_action_by_action_in_any_order(ben
 def contents(root: Path) -> dict[str, tuple[bytes, int]]:
     files = (file for file in root.rglob("*") if file.is_file() and ".git" not in file.relative_to(root).parts)
     return {str(file.relative_to(root)): (file.read_bytes(), file.stat().st_mode) for file in files}
+
+
+async def test_who_approves_a_command_is_told_first_what_of_it_could_not_be_undone(bench: Bench) -> None:
+    (bench.root / "large").write_bytes(b"x" * (11 << 20))
+    await bench.session.close()
+    bench.session = bench.opened(mode=Mode.ASK, person=True)
+    asked: list[ApprovalAsked] = []
+
+    def approve(event: Event) -> None:
+        if isinstance(event, ApprovalAsked):
+            asked.append(event)
+            bench.session.decide(event.call_id, Answered(allowed=True))
+
+    bench.when = approve
+    await bench.turn(answer(calls=[run("true")]), answer(calls=[run("echo x >> large")]), answer("Done."))
+    told = [str(block) for block in asked[-1].blocks]
+    assert any("could not be undone" in text and "large (too large)" in text for text in told)
