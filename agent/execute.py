@@ -44,6 +44,14 @@ class Parsed:
 
 
 @dataclass(frozen=True, slots=True)
+class Caller:
+    """What matters of the model whose calls these are: whether it sees pictures, and whether they are its calls at all."""
+
+    pictures: bool
+    doubted: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Invalid:
     """A call that cannot run, and the words that tell the model why; `reads` says that it would have changed nothing."""
 
@@ -81,10 +89,10 @@ class Execute:
         self._longest = longest  # characters of a reply
         self._recorder = recorder
 
-    async def run(self, calls: tuple[Call, ...], remarks: Mapping[str, str], step: int, *, pictures: bool) -> list[CallStatus]:
+    async def run(self, calls: tuple[Call, ...], remarks: Mapping[str, str], step: int, caller: Caller) -> list[CallStatus]:
         """Give every call of a step its reply, as an event, and return how they ended; `remarks` are added to the replies.
 
-        `pictures` says whether the model that called can be shown any. When cancelled, those still open are told as cancelled.
+        When cancelled, those still open are told as cancelled.
         """
         settled: dict[str, CallStatus] = {}
         parsed = [self._parse(call) for call in calls]
@@ -100,7 +108,7 @@ class Execute:
                 if failed is not None and not _reads(group[0]):
                     self._settle(settled, _skipped(group[0], failed), remarks)
                 else:
-                    for finished in await self._together(group, pictures):
+                    for finished in await self._together(group, caller):
                         self._settle(settled, finished, remarks)
                         if finished.status != "done" and not _reads(group[0]):
                             failed = group[0]
@@ -135,12 +143,12 @@ class Execute:
             finished = replace(finished, reply=f"{finished.reply}\n\n[{remark}]")
         self._tell(finished)
 
-    async def _together(self, group: list[Parsed | Invalid], pictures: bool) -> list[ToolFinished]:
+    async def _together(self, group: list[Parsed | Invalid], caller: Caller) -> list[ToolFinished]:
         if len(group) == 1:
-            return [await self._one(group[0], pictures)]
+            return [await self._one(group[0], caller)]
         try:
             async with asyncio.TaskGroup() as running:
-                tasks = [running.create_task(self._one(item, pictures)) for item in group]
+                tasks = [running.create_task(self._one(item, caller)) for item in group]
         except BaseExceptionGroup as several:
             raise several.exceptions[0] from several
         return [task.result() for task in tasks]
@@ -164,7 +172,7 @@ class Execute:
             return Invalid(call, f"More stands after the arguments of {call.name}, nothing was run: send the one object alone.")
         return Parsed(call, tool, arguments, effect, more)
 
-    async def _one(self, item: Parsed | Invalid, pictures: bool) -> ToolFinished:
+    async def _one(self, item: Parsed | Invalid, caller: Caller) -> ToolFinished:
         if isinstance(item, Invalid):
             return ToolFinished(call_id=item.call.id, tool=item.call.name, status="invalid", reply=item.fault)
         began = time.monotonic()
@@ -173,14 +181,14 @@ class Execute:
             return finish("failed", Result("Nobody can answer here: decide yourself, and say what you chose."))
         # Only now, for the calls before it in this step may have changed where its paths lead.
         located = {path: self._workspace.locate(path) for path in item.tool.paths(item.arguments)}
-        question = Question(item.call.name, item.effect, item.subject, tuple(located.values()))
+        question = Question(item.call.name, item.effect, item.subject, tuple(located.values()), caller.doubted)
         context = Context(
             self._workspace,
             partial(self._progress, item.call.id),
             partial(self._ask, item.call.id),
             located,
             partial(self._gate.may_show, item.call.name),
-            pictures,
+            caller.pictures,
         )
         try:
             refusal = await self._pass(item, question, context)

@@ -22,6 +22,7 @@ from agent.events import (
 from agent.messages import Answer, Call, Message, Prompt, Reply
 from agent.recap import recap, unmarked
 
+FOUND = frozenset({"leaked_call", "fenced_call"})  # repairs that tell of calls in the words
 TASK = "# The person's words"  # where the material before them ends
 LEFT_OUT = "(output left out; run it again if you need it)"
 PICTURE_LEFT_OUT = "(a picture was left out)"
@@ -56,9 +57,11 @@ class History:
     turn: int = 0
     started: set[str] = field(default_factory=set)
     open_turn: bool = False
+    sends_calls: bool = False  # the model sends calls as such, not in its words
     deeds: Deeds = field(default_factory=Deeds)
     said: list[Said] = field(default_factory=list)
     _beginnings: list[Beginning] = field(default_factory=list)
+    _found: int = -1  # the last step whose calls stood in the words
     _open: dict[str, Call] = field(default_factory=dict)
     _replies: dict[str, Reply] = field(default_factory=dict)
     _due: list[Steered | ActionsUndone] = field(default_factory=list)  # what the model is yet to be told
@@ -85,10 +88,13 @@ class History:
                 self._add(event.answer)
                 self._open = {call.id: call for call in event.answer.calls}
                 self._replies, self.started = {}, set()
+            case Repaired(kind=kind) if kind in FOUND:
+                self._found = event.step
             case ToolStarted():
                 self.started.add(event.call_id)
                 self.deeds.apply(event)
             case ToolFinished():
+                self.sends_calls = self.sends_calls or self._found != self.step
                 self.deeds.apply(event)
                 self._reply(event)
             case ActionRecorded():

@@ -9,8 +9,8 @@ from agent.ask import Asked, Patience, Pause, Words, ask
 from agent.compact import Compact, refused
 from agent.errors import Fault, ModelError
 from agent.events import Event, ModelSwitched, Repaired, ToolFinished, TurnFinished, TurnStatus
-from agent.execute import Execute
-from agent.history import History
+from agent.execute import Caller, Execute
+from agent.history import FOUND, History
 from agent.messages import Answer, Usage
 from agent.model import Model
 from agent.repetition import STOPPED_AT, Repetition
@@ -114,7 +114,9 @@ class Loop:
                 if remarks:
                     words = f"the model sent the same call {repetition.times} times in a row; it was told"
                     self._tell(Repaired(step=history.step, kind="repeated", words=words))
-                ended = await self._execute.run(answer.calls, remarks, history.step, pictures=self._left[0].capabilities.images)
+                found = any(repair.kind in FOUND for repair in asked.repairs)
+                caller = Caller(self._left[0].capabilities.images, doubted=found and history.sends_calls)
+                ended = await self._execute.run(answer.calls, remarks, history.step, caller)
                 malformed = self._unread(malformed + 1, "no call of the model could be read") if set(ended) == {"invalid"} else 0
             elif asked.finish == "length":
                 return "limit", answer.text, "the answer was cut at the server's limit of tokens"

@@ -94,6 +94,7 @@ class Question:
     effect: Effect
     subject: str
     paths: tuple[Located, ...] = ()
+    doubted: bool = False  # it stood in the words of a model that sends its calls otherwise, as what it only quotes would
 
     def lies(self, place: Place) -> bool:
         """Whether a path of the call lies there."""
@@ -208,6 +209,8 @@ def judge(mode: Mode, question: Question, rules: tuple[Rule, ...] = ()) -> Verdi
             return Verdict(Decision.ASK, "it lies outside the workspace")
         if question.lies(Place.PROTECTED) and question.effect is not Effect.READ:
             return Verdict(Decision.ASK, "other programs act on what this file says")
+        if question.doubted and question.effect is not Effect.READ:
+            return Verdict(Decision.ASK, "it stood in the model's words, where what is only quoted stands too")
     if base is Decision.ALLOW:
         return Verdict(base, f"{mode} mode allows it")
     if matching:

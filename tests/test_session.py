@@ -474,3 +474,35 @@ async def test_a_log_that_ends_anywhere_can_be_gone_on_with(bench: Bench) -> Non
                     assert ("unknown" in message["content"]) is (message["tool_call_id"] in started)
     assert (bench.root / "ran").read_text() == "x\ny\n"
     bench.session, bench.events = bench.opened(), events
+
+
+PROPER = answer(calls=[("find", {"glob": "*"})])
+LEAKED = (
+    "I write it.\n<|tool_calls_section_begin|><|tool_call_begin|>functions.write:0<|tool_call_argument_begin|>"
+    '{"path": "made", "content": "x"}<|tool_call_end|><|tool_calls_section_end|>'
+)
+
+
+@pytest.mark.parametrize(
+    ("before", "mode", "status"),
+    [
+        ([], Mode.EDITS, "done"),  # a server that leaves all calls in the words
+        ([PROPER], Mode.EDITS, "denied"),  # one that does not: it may be a quotation
+        ([PROPER], Mode.YOLO, "done"),
+        (
+            [answer(LEAKED.replace("write", "find").replace('{"path": "made", "content": "x"}', '{"glob": "*"}'))],
+            Mode.EDITS,
+            "done",
+        ),
+    ],
+)
+async def test_a_change_in_the_words_of_a_model_that_sends_calls_otherwise_is_asked_about(
+    bench: Bench, before: list[Response], mode: Mode, status: str
+) -> None:
+    await bench.session.close()
+    bench.session = bench.opened(mode=mode)
+    await bench.turn(*before, answer(LEAKED), answer("done"))
+    assert bench.statuses()[-1] == status
+    assert (bench.root / "made").exists() == (status == "done")
+    # The fold of the log knows it too.
+    assert fold(bench.events).sends_calls == (PROPER in before)
