@@ -5,9 +5,10 @@ import io
 import json
 import os
 import re
+import signal
 import struct
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from agent.policy import Decision, Mode, Rule
 from agent.session import Listener, Session, Setting
 from agent.tool import Context, Result
 from agent.workspace.local import LocalWorkspace
-from jumar.headless import Headless
+from jumar.headless import SIGNAL_CODES, Headless
 from jumar.inputs import PromptMessage
 from jumar.options import RunOptions
 from jumar.wiring import find_tools
@@ -376,6 +377,15 @@ async def test_a_reply_has_the_picture_where_the_model_sees_and_may(tmp_path: Pa
     log, found = Log.open(tmp_path / "sessions" / "s.jsonl")
     log.close()
     assert finished in found.events
+
+
+@pytest.fixture(autouse=True)
+def signals() -> Iterator[None]:
+    """Hear signals again that a run in this very process has had enough of: what is started later would not hear them either."""
+    before = {number: signal.getsignal(number) for number in SIGNAL_CODES}
+    yield
+    for number, what in before.items():
+        signal.signal(number, what)
 
 
 def headless(person: Person, model: Looking, *images: Path, **more: Any) -> tuple[Headless, io.StringIO]:
