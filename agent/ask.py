@@ -28,7 +28,8 @@ class Patience:
         if not error.retryable or attempt >= self.tries:
             return None
         if error.retry_after is not None:
-            return error.retry_after if error.retry_after <= self.longest_told else None
+            least = self.base / 10 * 2.0 ** (attempt - 1)  # who says "at once" each time is overloaded all the same
+            return max(error.retry_after, least) if error.retry_after <= self.longest_told else None
         return min(self.cap, self.base * 2.0 ** (attempt - 1)) * random.uniform(0.5, 1.0)  # noqa: S311 - jitter
 
 

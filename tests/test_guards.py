@@ -10,6 +10,7 @@ import pytest
 
 from agent.ask import Patience
 from agent.config import Connection, ModelTable, PriceTable
+from agent.errors import Fault, ModelError
 from agent.events import Event, ModelAnswered, ModelSwitched, Repaired, RequestRetried, ToolFinished, TurnFinished
 from agent.history import fold, is_valid
 from agent.log import Log
@@ -220,3 +221,11 @@ async def test_a_wait_can_be_cut_short(tmp_path: Path, server: ScriptedServer) -
     assert ended.status == "cancelled"
     [retried] = [event for event in events if isinstance(event, RequestRetried)]
     assert (retried.seconds, "slow down" in retried.reason) == (59.0, True)
+
+
+def test_a_server_that_wants_to_be_asked_at_once_is_asked_ever_later() -> None:
+    at_once = ModelError("busy", Fault.OVERLOADED, 0.0)
+    waits = [Patience().wait(attempt, at_once) for attempt in range(1, 7)]
+    assert waits == [0.05, 0.1, 0.2, 0.4, 0.8, None]
+    assert Patience().wait(1, ModelError("busy", Fault.OVERLOADED, 7.0)) == 7.0
+    assert Patience().wait(1, ModelError("busy", Fault.OVERLOADED, 61.0)) is None
