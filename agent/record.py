@@ -236,6 +236,7 @@ class Recorder:
                     rule=allowed.rule if allowed else "",
                     deltas=captured.deltas,
                     folders=captured.folders,
+                    gone=captured.gone,
                     left_out=left_out,
                     repository=captured.repository,
                 )

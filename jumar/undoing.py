@@ -202,6 +202,10 @@ def _as_json(plan: Plan, done: Listed | None, *, dry: bool) -> dict[str, Any]:
 def _print(plan: Plan, done: Listed | None, *, dry: bool) -> None:
     for step in plan.steps:
         print(f"  {_becomes(step):9} {safe_line(mended(step.path))}")
+    for folder in done.action.gone if done is not None else ():
+        print(f"  removed   {safe_line(mended(folder))}/")
+    for folder in done.action.folders if done is not None else ():
+        print(f"  recreated {safe_line(mended(folder))}/")
     for path, why in plan.unheld:
         print(f"! not captured, so it stays as it is: {safe_line(mended(path))} ({safe_line(why)})")
     for conflict in plan.conflicts:
@@ -211,7 +215,7 @@ def _print(plan: Plan, done: Listed | None, *, dry: bool) -> None:
         print("nothing was changed")
     elif dry:
         print(f"this is what taking back {numbers} would do; nothing was changed")
-    elif not plan.steps:
+    elif not (plan.steps or (done is not None and (done.action.folders or done.action.gone))):
         print(f"nothing of {numbers} is left that could be taken back")
     elif done is not None:
         back = f"jumar undo {done.action.id} takes it back" if done.action.kind == "redo" else "jumar redo brings it back"

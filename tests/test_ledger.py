@@ -141,7 +141,7 @@ async def test_a_crash_in_an_undo_is_ended_by_whoever_comes_next(kept: Kept) -> 
     # As it was the instant before the record was added.
     path = kept.ledger.bare.folder / "actions"
     path.write_bytes(path.read_bytes().splitlines(keepends=True)[0])
-    (kept.ledger.bare.folder / "undo.json").write_text(json.dumps({"action": plain(done.action), "folders": []}))
+    (kept.ledger.bare.folder / "undo.json").write_text(json.dumps({"action": plain(done.action), "folders": [], "revived": []}))
     again = Ledger(Bare(kept.ledger.bare.folder.parent, kept.root), kept.root, moments())
     await again.stats()
     assert [one.action.kind for one in again.actions()] == ["call", "undo"]

@@ -382,6 +382,21 @@ def contents(root: Path) -> dict[str, tuple[bytes, int]]:
     return {str(file.relative_to(root)): (file.read_bytes(), file.stat().st_mode) for file in files}
 
 
+async def test_folders_that_were_empty_come_back_too_and_go_again(bench: Bench) -> None:
+    (bench.root / "d" / "empty" / "deeper").mkdir(parents=True)
+    (bench.root / "d" / "file").write_text("x")
+    await bench.turn(answer(calls=[run("rm -rf d")]), answer(calls=[run("mkdir -p new/er")]), answer("Done."))
+    await bench.session.undo(["1"])
+    assert (bench.root / "d" / "empty" / "deeper").is_dir()
+    assert (bench.root / "d" / "file").read_text() == "x"
+    await bench.session.redo()
+    assert not (bench.root / "d").exists()
+    await bench.session.undo(["2"])
+    assert not (bench.root / "new").exists()
+    await bench.session.redo()
+    assert (bench.root / "new" / "er").is_dir()
+
+
 async def test_who_approves_a_command_is_told_first_what_of_it_could_not_be_undone(bench: Bench) -> None:
     (bench.root / "large").write_bytes(b"x" * (11 << 20))
     await bench.session.close()

@@ -65,8 +65,8 @@ class World:
             for path in sorted(before.keys() | after.keys())
             if before.get(path) != after.get(path)
         )
-        made = tuple(sorted(self.folders() - folders))
-        action = Action(f"a{len(self.chain.links()) + 1}", "call", "", "s", deltas=deltas, folders=made)
+        made, gone = tuple(sorted(self.folders() - folders)), tuple(sorted(folders - self.folders()))
+        action = Action(f"a{len(self.chain.links()) + 1}", "call", "", "s", deltas=deltas, folders=made, gone=gone)
         return self.chain.append(action).action
 
     def held(self, thing: Thing | None) -> Held | None:

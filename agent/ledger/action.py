@@ -71,6 +71,7 @@ class Action:
     rule: str = ""
     deltas: tuple[Delta, ...] = ()
     folders: tuple[str, ...] = ()  # that it made: they go with it once they are empty
+    gone: tuple[str, ...] = ()  # folders that it removed: they come back with it, also those that were empty
     left_out: Mapping[str, str] = field(default_factory=dict)  # paths that no snapshot holds, and why
     repository: tuple[Repository, Repository] | None = None  # before and after, where they differ
     undoes: tuple[str, ...] = ()  # the actions that it takes back
@@ -79,7 +80,7 @@ class Action:
     @property
     def undoable(self) -> bool:
         """Whether something of it can be taken back."""
-        return bool(self.folders) or any(not delta.why for delta in self.deltas)
+        return bool(self.folders or self.gone) or any(not delta.why for delta in self.deltas)
 
 
 def plain(action: Action) -> dict[str, Any]:
@@ -96,7 +97,7 @@ def read(value: Mapping[str, Any]) -> Action:
     if given.get("repository"):
         before, after = (Repository(**{**one, "stashes": tuple(one["stashes"])}) for one in given["repository"])
         given["repository"] = (before, after)
-    for name in ("folders", "undoes", "only"):
+    for name in ("folders", "gone", "undoes", "only"):
         given[name] = tuple(given[name])
     return Action(**given)
 

@@ -56,6 +56,7 @@ class Captured:
 
     deltas: tuple[Delta, ...] = ()
     folders: tuple[str, ...] = ()
+    gone: tuple[str, ...] = ()  # folders
     left_out: Mapping[str, str] = field(default_factory=dict)
     repository: tuple[Repository, Repository] | None = None
     outside: tuple[Delta, ...] = ()
@@ -127,7 +128,8 @@ class Capture:
             now = await self._repositories.read(pin=True)
             states = (before.repository, now) if now is not None and now != before.repository else None
         deltas = await self._deltas(seen.changes)
-        return Captured(deltas, self._folders(seen), self.coverage(), states, before.outside, before.outside_folders)
+        gone = tuple(sorted(map(os.fsdecode, seen.gone[:_MOST_MADE])))
+        return Captured(deltas, self._folders(seen), gone, self.coverage(), states, before.outside, before.outside_folders)
 
     async def border(self) -> Captured:
         """Look at everything, whatever the watch says, and return what changed `outside` of actions. Raises JumarError."""
@@ -190,7 +192,7 @@ class Capture:
                     left_out[name] = one.why
         folders = tuple(sorted(folder for folder in before.missing if (self._root / folder).is_dir()))
         self._made.update(folders)
-        return Captured(await self._deltas(changes, contents), folders, left_out, None, before.outside)
+        return Captured(await self._deltas(changes, contents), folders, (), left_out, None, before.outside)
 
     def _folders(self, seen: Seen) -> tuple[str, ...]:
         """Return the folders that came, but for those that a call of a file tool has made: its record names them."""

@@ -64,7 +64,7 @@ class Ledger:
 
     async def record(self, action: Action) -> Listed | None:
         """Add an action, under the next number; None where it did nothing that is worth a record."""
-        if not (action.deltas or action.folders or action.repository):
+        if not (action.deltas or action.folders or action.gone or action.repository):
             return None
         async with self._held():
             return self._append(action)

@@ -53,10 +53,11 @@ _FILLED = frozenset(map(os.fsencode, FILLED_BY_TOOLS))
 
 @dataclass(slots=True)
 class Seen:
-    """What a look found: paths that are not what they were, and folders that are new."""
+    """What a look found: paths that are not what they were, and folders that are new or gone."""
 
     changes: dict[bytes, tuple[Known, Known]] = field(default_factory=dict)
     made: list[bytes] = field(default_factory=list)
+    gone: list[bytes] = field(default_factory=list)  # folders
 
 
 @dataclass(frozen=True, slots=True)
@@ -464,6 +465,7 @@ class Sight:
             seen.changes[path] = table.told(record), None
             self._drop(path)
         for path in list(table.leave(folder)):
+            seen.gone.append(path)
             if self._watch is not None:
                 self._watch.forget(path)
 

@@ -47,6 +47,7 @@ class Plan:
     conflicts: tuple[Conflict, ...] = ()
     unheld: tuple[tuple[str, str], ...] = ()  # paths whose bytes are not held, and why: they stay as they are
     folders: tuple[str, ...] = ()  # that go where they are empty
+    revived: tuple[str, ...] = ()  # folders that come back where they are not there
 
 
 class Undo:
@@ -123,7 +124,8 @@ class Undo:
             Step(path, now[path], then[path], path in merged) for path in now if path not in conflicts and now[path] != then[path]
         )
         unheld = tuple(dict.fromkeys((delta.path, delta.why) for _, delta in wanted if delta.why))
-        return Plan(tuple(actions), steps, tuple(conflicts.values()), unheld, tuple(folders))
+        revived = () if only else tuple(sorted({folder for action in actions for folder in action.gone} - set(folders)))
+        return Plan(tuple(actions), steps, tuple(conflicts.values()), unheld, tuple(folders), revived)
 
     async def _without(self, thing: Thing | None, after: Thing | None, before: Thing | None) -> tuple[Thing | None, bool]:
         """Return what a file was like, or would have been like without a change that was taken out since, and whether it
@@ -182,7 +184,7 @@ class Undo:
             raise JumarError(f"{plan.conflicts[0].path}: {plan.conflicts[0].why}")
         deltas = tuple(self._delta(step) for step in plan.steps)
         action = replace(action, deltas=deltas, undoes=action.undoes or tuple(one.id for one in plan.actions))
-        self._write_journal(action, plan.folders)
+        self._write_journal(action, plan)
         done: list[Step] = []
         made: list[str] = []
         try:
@@ -202,7 +204,7 @@ class Undo:
                 ) from error
             self._journal.unlink()
             raise
-        return self._end(replace(action, folders=tuple(made)), plan.folders)
+        return self._end(replace(action, folders=tuple(made)), plan.folders, plan.revived)
 
     def _change(self, step: Step, folders: Iterable[str]) -> list[str]:
         """Change one path; where a folder stands that the plan has emptied, it goes first."""
@@ -212,9 +214,10 @@ class Undo:
                     self._tree.remove_folder(folder)
         return self._tree.replace(step.path, step.now, step.then)
 
-    def _end(self, action: Action, folders: Iterable[str]) -> Action:
-        for folder in folders:
-            self._tree.remove_folder(folder)
+    def _end(self, action: Action, folders: Iterable[str], revived: Iterable[str]) -> Action:
+        made = [*action.folders, *(made for folder in revived for made in self._tree.make_folder(folder))]
+        gone = [folder for folder in folders if folder not in made and self._tree.remove_folder(folder)]
+        action = replace(action, folders=tuple(made), gone=tuple(gone))
         self._tree.settle(delta.path for delta in action.deltas)
         self._chain.append(action)
         self._journal.unlink()
@@ -224,7 +227,7 @@ class Undo:
         """End what a crash left half done; return the action that it was. What somebody changed since stays as it is."""
         try:
             journal = json.loads(self._journal.read_text("ascii"))
-            action, folders = read(journal["action"]), journal["folders"]
+            action, folders, revived = read(journal["action"]), journal["folders"], journal["revived"]
         except FileNotFoundError:
             return None
         except (ValueError, KeyError, TypeError):  # torn while it was written: nothing was changed yet
@@ -255,7 +258,7 @@ class Undo:
             self._journal.unlink()
             return None
         only = tuple(sorted(delta.path for delta in deltas)) if kept else action.only  # the rest can still be taken back
-        return self._end(replace(action, deltas=deltas, folders=tuple(made), only=only), folders)
+        return self._end(replace(action, deltas=deltas, folders=tuple(made), only=only), folders, revived)
 
     def _look_quietly(self, path: str) -> Thing | None:
         try:
@@ -263,11 +266,11 @@ class Undo:
         except Moved:
             return None
 
-    def _write_journal(self, action: Action, folders: Iterable[str]) -> None:
+    def _write_journal(self, action: Action, plan: Plan) -> None:
         beside = self._journal.with_suffix(".tmp")
         try:
             with beside.open("w", encoding="ascii") as opened:
-                json.dump({"action": plain(action), "folders": list(folders)}, opened)
+                json.dump({"action": plain(action), "folders": plan.folders, "revived": plan.revived}, opened)
                 opened.flush()
                 os.fsync(opened.fileno())
             beside.rename(self._journal)

@@ -102,6 +102,13 @@ class Tree:
                     ):
                         os.unlink(name, dir_fd=folder)
 
+    def make_folder(self, path: str) -> list[str]:
+        """Make a folder and those above it; return those that were not there, nothing where something else stands in the way."""
+        try:
+            return self._make_folders(f"{path}/x")
+        except OSError:
+            return []
+
     def remove_folder(self, path: str) -> bool:
         """Remove a folder that is empty; False where it is not, or is none."""
         try:
