@@ -265,7 +265,7 @@ async def test_a_command_cannot_read_the_key(person: Person, server: ScriptedSer
 
 async def test_headless_never_loads_the_screen(person: Person, server: ScriptedServer) -> None:
     server.script.append(answer("hello"))
-    unwanted = ("textual", "git", "tree_sitter", "watchfiles")
+    unwanted = ("textual", "tree_sitter", "PIL", "keyring")
     program = (
         "import sys; from jumar.__main__ import main; sys.argv = ['jumar', '-p', 'x', '--trust']; code = main(); "
         f"print(code, [name for name in {unwanted} if name in sys.modules], sys.modules['pydantic.plugin._loader'].get_plugins())"
