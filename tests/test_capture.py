@@ -110,7 +110,7 @@ COMMANDS = st.one_of(
     st.builds("rm -rf {0}".format, NAME),
     st.builds("mv {0} {1}".format, NAME, NAME),
     st.builds("cp -r {0} {1}".format, NAME, NAME),
-    st.builds("chmod {1} {0}".format, NAME, st.sampled_from(["600", "755", "4711", "644"])),
+    st.builds("test -d {0} || chmod {1} {0}".format, NAME, st.sampled_from(["600", "755", "4711", "644"])),
     st.builds("ln -sfn {1} {0}".format, NAME, st.sampled_from(["a", "/etc/passwd", "nowhere"])),
     st.builds("ln -f {0} {1}".format, NAME, NAME),
     st.builds("mkdir -p {0}".format, NAME),
@@ -515,6 +515,36 @@ async def test_what_is_left_out_is_bounded(tmp_path: Path) -> None:
         told = one.capture.coverage()
         assert len(told) == 51
         assert told[MORE] == "and 20 more"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+@pytest.mark.parametrize("watched", [False, True])
+async def test_a_folder_of_which_only_the_names_can_be_read_is_one_that_cannot_be(tmp_path: Path, watched: bool) -> None:
+    root = repository(tmp_path / "r")
+    shell(root, "mkdir d && echo x > d/x")
+    async with world(root, watched=watched) as one:
+        captured = await one.run("chmod 600 d && echo more > new")
+        assert kinds(captured) == {"new": "created"}
+        assert captured.left_out == {"d/": "a folder that cannot be read"}
+        (root / "d").chmod(0o755)
+        (root / "d" / "x").write_text("y")
+        assert [delta.path for delta in (await one.capture.before(None)).outside] == ["d/x"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+@pytest.mark.parametrize("mode", [0o600, 0])
+@pytest.mark.parametrize("watched", [False, True])
+async def test_what_a_folder_held_that_could_not_be_read_is_nothing_that_an_action_made(
+    tmp_path: Path, watched: bool, mode: int
+) -> None:
+    root = repository(tmp_path / "r")
+    shell(root, "mkdir d && echo x > d/x")
+    (root / "d").chmod(mode)
+    async with world(root, watched=watched) as one:
+        captured = await one.run("chmod 755 d && echo more > new")
+        await one.undo(await one.record(captured))
+        assert (root / "d" / "x").read_text() == "x\n"
+        assert not (root / "new").exists()
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")

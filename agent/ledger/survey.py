@@ -3,7 +3,6 @@
 import os
 import time
 from collections.abc import Collection, Iterable
-from contextlib import suppress
 
 from agent.ledger.snapshot import TooMuch
 from agent.ledger.table import Folder, Table, join, stamp
@@ -105,12 +104,18 @@ class Survey:
                 elif whole not in self._table.closed:
                     self.fresh[whole] = inode
             elif name != b".git":
-                with suppress(FileNotFoundError):
+                try:
                     status = entry.stat(follow_symlinks=False)
-                    seen.add(name)
-                    record = names.get(name)
-                    if record is None or not record.startswith(stamp(status)):
-                        self.differs[above + name] = status
+                except FileNotFoundError:
+                    continue
+                except OSError:  # a folder whose names can be read, and nothing else
+                    self.unreadable.add(path)
+                    self.entered.pop(path, None)
+                    return []
+                seen.add(name)
+                record = names.get(name)
+                if record is None or not record.startswith(stamp(status)):
+                    self.differs[above + name] = status
         self.gone.update(above + name for name in names.keys() - seen)
         self.left.update(above + name for name in below - folders)
         self._count += len(entries)
