@@ -19,7 +19,7 @@ from agent.messages import Call
 from agent.policy import Decision, Question
 from agent.record import About, Recorder
 from agent.tool import AnyTool, Arguments, Context, Effect, Result, Tool
-from agent.workspace.contract import Place, Workspace
+from agent.workspace.contract import Located, Place, Workspace
 
 _LARGEST_ARGUMENTS = 4 << 20
 _MORE = "More stood after the arguments' object; it was left out. Send one object a call."
@@ -181,7 +181,9 @@ class Execute:
             return finish("failed", Result("Nobody can answer here: decide yourself, and say what you chose."))
         # Only now, for the calls before it in this step may have changed where its paths lead.
         located = {path: self._workspace.locate(path) for path in item.tool.paths(item.arguments)}
-        question = Question(item.call.name, item.effect, item.subject, tuple(located.values()), caller.doubted)
+        question = Question(
+            item.call.name, item.effect, item.subject, tuple(located.values()), caller.doubted, self._is_unheld(item, located)
+        )
         context = Context(
             self._workspace,
             partial(self._progress, item.call.id),
@@ -203,6 +205,11 @@ class Execute:
             return finish("failed", Result(str(failure)))
         except OSError as error:
             return finish("failed", Result(f"{item.call.name} failed: {error}"))
+
+    def _is_unheld(self, item: Parsed, located: Mapping[str, Located]) -> bool:
+        if self._recorder is None or item.effect is not Effect.WRITE:
+            return False
+        return not all(self._recorder.holds(path.real) for path in located.values())
 
     async def _run(self, item: Parsed, context: Context) -> Result:
         if item.effect is not Effect.READ:

@@ -95,6 +95,7 @@ class Question:
     subject: str
     paths: tuple[Located, ...] = ()
     doubted: bool = False  # it stood in the words of a model that sends its calls otherwise, as what it only quotes would
+    unheld: bool = False  # what it changes is kept by no ledger, so that it could not be undone
 
     def lies(self, place: Place) -> bool:
         """Whether a path of the call lies there."""
@@ -211,6 +212,8 @@ def judge(mode: Mode, question: Question, rules: tuple[Rule, ...] = ()) -> Verdi
             return Verdict(Decision.ASK, "other programs act on what this file says")
         if question.doubted and question.effect is not Effect.READ:
             return Verdict(Decision.ASK, "it stood in the model's words, where what is only quoted stands too")
+        if question.unheld and not matching:
+            return Verdict(Decision.ASK, "it lies outside the work tree, so it could not be undone")
     if base is Decision.ALLOW:
         return Verdict(base, f"{mode} mode allows it")
     if matching:

@@ -101,6 +101,10 @@ class Recorder:
                 await _to_its_end(self._after(before, about, status))
             return result
 
+    def holds(self, file: Path) -> bool:
+        """Whether what a file tool changes there can be kept: one ledger is of one work tree."""
+        return file.is_relative_to(self._ledger.root)
+
     def coverage(self) -> dict[str, str]:
         """Return what of the workspace is not held, and why: what a command does to it cannot be undone."""
         return self._capture.coverage()
@@ -204,7 +208,7 @@ class Recorder:
             if before.fault:
                 self._warn(f"what commands change cannot be undone here: {before.fault}")
             return before, ()
-        inside = tuple(file for file in files if file.is_relative_to(self._ledger.root))
+        inside = tuple(file for file in files if self.holds(file))
         try:
             return await self._capture.before(inside) if inside else None, tuple(set(files) - set(inside))
         except JumarError as error:
@@ -246,6 +250,8 @@ class Recorder:
             return
         if listed is not None:
             self._tell(_recorded(listed, about))
+        elif elsewhere and status == "done":
+            self._tell(Warned(text=f"this cannot be undone by jumar, for it lies outside the work tree: {elsewhere[0]}"))
 
     async def _outside(self, captured: Captured) -> None:
         await self._ledger.record(

@@ -20,7 +20,7 @@ from agent.ledger.capture import Capture
 from agent.ledger.ledger import Ledger
 from agent.ledger.store import Store
 from agent.log import Log, now
-from agent.policy import Mode
+from agent.policy import Decision, Mode, Rule
 from agent.providers.openai import OpenAIModel
 from agent.session import Session, Setting
 from agent.workspace.local import LocalWorkspace
@@ -50,7 +50,9 @@ class Bench:
         store = Store(self.folder / "ledger", self.root)
         setting = Setting(
             models=(OpenAIModel(Connection(self.server.base_url, "k", "K", "m")),),
-            workspace=LocalWorkspace(self.root, self.root, spill=self.folder / "spill", environment=os.environ),
+            workspace=LocalWorkspace(
+                self.root, self.root, spill=self.folder / "spill", environment=os.environ, add_dirs=[self.folder / "more"]
+            ),
             tools=find_tools(),
             system="system",
             preface="",
@@ -380,6 +382,28 @@ async def test_a_destructive_session_is_undone_action_by_action_in_any_order(ben
 def contents(root: Path) -> dict[str, tuple[bytes, int]]:
     files = (file for file in root.rglob("*") if file.is_file() and ".git" not in file.relative_to(root).parts)
     return {str(file.relative_to(root)): (file.read_bytes(), file.stat().st_mode) for file in files}
+
+
+@pytest.mark.parametrize(
+    ("more", "status"),
+    [
+        ({"mode": Mode.EDITS}, "denied"),
+        ({"mode": Mode.EDITS, "rules": (Rule("write", "*", Decision.ALLOW, "test"),)}, "done"),
+        ({"mode": Mode.YOLO}, "done"),
+    ],
+)
+async def test_an_edit_that_no_ledger_keeps_asks_and_is_told(bench: Bench, more: dict[str, Any], status: str) -> None:
+    await bench.session.close()
+    (bench.folder / "more").mkdir()
+    bench.session = bench.opened(**more)
+    file = bench.folder / "more" / "x.txt"
+    await bench.turn(answer(calls=[("write", {"path": str(file), "content": "x"}), edit()]), answer("Done."))
+    first = next(event for event in bench.events if isinstance(event, ToolFinished))
+    assert (first.status, file.exists()) == (status, status == "done")
+    told = [event.text for event in bench.events if isinstance(event, Warned)]
+    assert bool(told) == (status == "done")
+    assert all("cannot be undone" in text and str(file) in text for text in told)
+    assert ("could not be undone" in first.reply) == (status == "denied")
 
 
 async def test_folders_that_were_empty_come_back_too_and_go_again(bench: Bench) -> None:
