@@ -72,7 +72,7 @@ class Watch:
             self._give_up("the system has no more watches to give")
             return
         self._sound = True
-        with suppress(RuntimeError, NotImplementedError):  # without a loop, it is read when it is asked
+        with suppress(RuntimeError):  # outside of a loop it is read when it is asked
             self._loop = asyncio.get_running_loop()
             self._loop.add_reader(self._handle, self._hear)
 
