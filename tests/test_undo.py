@@ -398,16 +398,21 @@ async def test_what_changes_between_the_plan_and_its_carrying_out_is_kept_and_no
         assert await one.undo.recover() is None
 
 
-class Full(Tree):
-    """Takes so many changes of files, and then no more, as a full disk."""
+class Stopped(BaseException):
+    """As if the process had been killed."""
 
-    def __init__(self, root: Path, left: int) -> None:
+
+class Ending(Tree):
+    """Takes so many changes of files, and then comes what ends it: a kill, or a full disk."""
+
+    def __init__(self, root: Path, left: int, end: BaseException) -> None:
         super().__init__(root)
         self.left = left
+        self.end = end
 
     def replace(self, path: str, expected: Thing | None, wanted: Thing | None) -> list[str]:
         if not self.left:
-            raise Moved(f"{path} cannot be written: No space left on device")
+            raise self.end
         self.left -= 1
         return super().replace(path, expected, wanted)
 
@@ -420,30 +425,18 @@ async def test_what_a_full_disk_lets_neither_end_nor_put_back_is_ended_by_whoeve
         for name in ("a", "b"):
             one.change(("write", name, "model"))
         action = one.recorded(before, folders)
-        undo = Undo(Full(one.root, 1), one.blobs, one.chain, Merging(Git(one.root, one.store), one.store), one.store)
+        undo = Undo(
+            Ending(one.root, 1, Moved("b cannot be written: No space left on device")),
+            one.blobs,
+            one.chain,
+            Merging(Git(one.root, one.store), one.store),
+            one.store,
+        )
         with pytest.raises(JumarError, match="No space left on device; a is taken back and cannot be put back now"):
             await undo.carry_out(await undo.plan([action]), Action("u", "undo", "", "s"))
         assert await one.undo.recover() is not None
         assert one.files() == before
         assert [link.action.id for link in one.chain.links()] == [action.id, "u"]
-
-
-class Stopped(BaseException):
-    """As if the process had been killed."""
-
-
-class Dying(Tree):
-    """Is killed before the given change of a file."""
-
-    def __init__(self, root: Path, left: int) -> None:
-        super().__init__(root)
-        self.left = left
-
-    def replace(self, path: str, expected: Thing | None, wanted: Thing | None) -> list[str]:
-        if not self.left:
-            raise Stopped
-        self.left -= 1
-        return super().replace(path, expected, wanted)
 
 
 @pytest.mark.parametrize("person", [False, True])
@@ -457,7 +450,9 @@ async def test_a_crash_at_any_step_is_ended_at_the_next_start(left: int, person:
             one.change(operation)
         action = one.recorded(before, folders)
         plan = await one.undo.plan([action])
-        undo = Undo(Dying(one.root, left), one.blobs, one.chain, Merging(Git(one.root, one.store), one.store), one.store)
+        undo = Undo(
+            Ending(one.root, left, Stopped()), one.blobs, one.chain, Merging(Git(one.root, one.store), one.store), one.store
+        )
         try:
             await undo.carry_out(plan, Action("u", "undo", "", "s"))
         except Stopped:
@@ -520,7 +515,7 @@ async def test_what_a_person_changed_after_a_kill_stays_and_can_still_be_taken_b
             one.change(("write", name, "m"))
         action = one.recorded(before, folders)
         plan = await one.undo.plan([action])
-        undo = Undo(Dying(one.root, 1), one.blobs, one.chain, Merging(Git(one.root, one.store), one.store), one.store)
+        undo = Undo(Ending(one.root, 1, Stopped()), one.blobs, one.chain, Merging(Git(one.root, one.store), one.store), one.store)
         with pytest.raises(Stopped):
             await undo.carry_out(plan, Action("u", "undo", "", "s"))
         (one.root / "b").write_text("person")
