@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -49,7 +50,12 @@ def _ledger(name: str, arguments: Sequence[str]) -> int:
         "undo": undoing.undo,
         "why": timeline.why,
     }
-    return commands[name](arguments)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # so that git, which runs apart from the terminal, ends too
+    try:
+        return commands[name](arguments)
+    except KeyboardInterrupt:
+        return 130
 
 
 def _schema(arguments: Sequence[str]) -> int:

@@ -1,8 +1,13 @@
 """The commands on the ledger, as a person and a program use them."""
 
 import asyncio
+import fcntl
 import json
 import re
+import signal
+import time
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -288,6 +293,29 @@ async def test_what_an_action_did_to_the_repository_is_listed_and_brought_back(p
     assert "is as it was before it" in (await person.run("rescue")).out
     wrong = await person.run("rescue", "9")
     assert (wrong.code, wrong.err.count("\n")) == (2, 1)
+
+
+def opened(pid: int, file: Path) -> None:
+    """Wait until a program has opened a file."""
+    while True:
+        with suppress(OSError):
+            if any(entry.resolve() == file for entry in Path(f"/proc/{pid}/fd").iterdir()):
+                return
+        time.sleep(0.005)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="it is seen in /proc that a command waits")
+async def test_an_interrupt_ends_a_command_with_its_code_and_no_traceback(person: Person, server: ScriptedServer) -> None:
+    await mended(person, server)
+    [lock] = person.home.rglob("jumar.lock")
+    with lock.open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        program = await person.start("undo", "1")
+        await asyncio.wait_for(asyncio.to_thread(opened, program.pid, lock), 30)
+        program.send_signal(signal.SIGINT)
+        out, err = await asyncio.wait_for(program.communicate(), 30)
+    assert (program.returncode, out, err) == (130, b"", b"")
+    assert (await person.run("undo", "1")).code == 0
 
 
 async def test_an_action_that_left_the_repository_alone_needs_no_rescue(person: Person, server: ScriptedServer) -> None:
