@@ -56,6 +56,13 @@ async def test_a_killed_run_is_gone_on_with_and_no_call_is_run_twice(person: Per
     assert not (person.root / "later").exists()
 
 
+async def test_a_command_whose_first_act_is_to_kill_us_does_not_outlive_us(person: Person, server: ScriptedServer) -> None:
+    server.script.append(answer("", calls=[("shell", {"command": "kill -9 $PPID; sleep 79.25"})]))
+    program = await person.start("-p", "x", "--trust", "--mode", "yolo")
+    assert await program.wait() == -signal.SIGKILL
+    assert await gone("79.25")
+
+
 async def test_a_reader_that_goes_away_ends_the_run_quietly(person: Person, server: ScriptedServer) -> None:
     server.script.extend([answer("", calls=[("shell", {"command": "touch began; sleep 0.2"})])] * 20)
     run = await person.shell("set -o pipefail; $JUMAR -p x --trust --mode yolo --output-format stream-json | head -n 1")

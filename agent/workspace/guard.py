@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 # Reads '+GROUP' and '-GROUP'; when the pipe ends, so have we. The limit that marks our commands finds those that left
-# their group; where there is no /proc, the groups alone must do.
+# their group, and those that started while we ended; where there is no /proc, the groups alone must do.
 _SCRIPT = r"""
 trap '' HUP INT TERM QUIT
 groups=' '
@@ -18,9 +18,12 @@ while read -r line; do
   esac
 done
 for group in $groups; do kill -s KILL -- "-$group"; done
-for file in $(grep -l "^Max file locks  *$1[0-9]* " /proc/[0-9]*/limits); do
-  number=${file#/proc/}
-  kill -s KILL -- "${number%/limits}"
+for round in 1 2 3 4 5 6 7 8; do
+  files=$(grep -l "^Max file locks  *$1[0-9]* " /proc/[0-9]*/limits) || exit
+  for file in $files; do
+    number=${file#/proc/}
+    kill -s KILL -- "${number%/limits}"
+  done
 done
 """
 _SHELLS = (Path("/bin/sh"), Path("/usr/bin/sh"))
@@ -40,13 +43,15 @@ class Guard:
         """The guard's own number, 0 before it runs."""
         return self._program.pid if self._program is not None else 0
 
+    def stand(self) -> None:
+        """Be there before the first command is: we may be ended while it starts."""
+        if self._program is None:
+            self._start()
+
     def add(self, group: int) -> None:
         """Have a group ended with us."""
         self._groups.add(group)
-        if self._program is None:
-            self._start()
-        else:
-            self._tell(f"+{group}\n")
+        self._tell(f"+{group}\n")
 
     def remove(self, group: int) -> None:
         """Forget a group that has ended."""

@@ -127,6 +127,7 @@ class Shell:
                 raise ToolFailure("bash is in none of its usual places; commands need it installed as /bin/bash.")
             kin.adopt()
             seal()
+        self._guard.stand()
         self._started += 1
         number = self._mark * 1_000_000 + self._started
         began = time.monotonic()
