@@ -9,6 +9,29 @@ from typing import Protocol
 from agent.pictures import Picture
 
 
+@dataclass(frozen=True, slots=True)
+class Confinement:
+    """What a command may do where a sandbox holds: what the policy decided, and what the person was told."""
+
+    held: bool = True  # False: no sandbox at all
+    writes: bool = True  # in the workspace's folders; else nowhere but in a /tmp of its own
+    git: bool = False  # in .git too, but for its hooks and settings
+    hosts: tuple[str, ...] = ()  # that may be reached, ("*",) for all
+
+    def __str__(self) -> str:
+        if not self.held:
+            return "no sandbox"
+        words = ["read-only" if not self.writes else "workspace+git" if self.git else "workspace"]
+        if self.hosts:
+            words.append("network" if "*" in self.hosts else f"network of {', '.join(self.hosts)}")
+        return ", ".join(words)
+
+
+UNCONFINED = Confinement(held=False)
+READ_ONLY = Confinement(writes=False)
+WORKING = Confinement()
+
+
 class Place(StrEnum):
     """Where a path lies, as the policy sees it."""
 
@@ -27,6 +50,7 @@ class Located:
     place: Place
     shown: str  # relative to the current folder where it is in the workspace
     called: str = ""  # as asked for, but without `.` and `..`: a rule may name a link and not only where it leads
+    secret: bool = False  # it is called as files with keys and passwords are
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +77,8 @@ class Ended:
     omitted: int = 0  # bytes left out of `output`
     spill: Path | None = None  # where the whole output is, when some was left out
     leftovers: int = 0  # processes that it left running, and that were ended
+    stopped: str = ""  # what the sandbox seems to have kept it from, as a clause: "the network is closed to it"
+    guarded: str = ""  # which resource guard ended it, as a clause: "it had more than 512 processes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +117,11 @@ class Workspace(Protocol):
 
     root: Path
     cwd: Path
+
+    @property
+    def sandbox(self) -> str:
+        """Which sandbox confines commands: "bubblewrap", "landlock", "seatbelt", or "none"."""
+        ...
 
     def locate(self, path: str) -> Located:
         """Say where a path lies. Never fails."""
@@ -134,11 +165,14 @@ class Workspace(Protocol):
         """Search lines by regular expression, without what .gitignore names and what is not visible. Raises ToolFailure."""
         ...
 
-    async def run(self, command: str, limit: float, told: Callable[[str], None]) -> Ended:
-        """Run a command to its end; `told` hears its output as it comes. Cancelling ends it and all it started."""
+    async def run(self, command: str, limit: float, told: Callable[[str], None], confined: Confinement = WORKING) -> Ended:
+        """Run a command to its end; `told` hears its output as it comes. Cancelling ends it and all it started.
+
+        Where no sandbox holds here, `confined` confines nothing: who allows a command asks `sandbox` first.
+        """
         ...
 
-    async def start(self, command: str) -> Background:
+    async def start(self, command: str, confined: Confinement = WORKING) -> Background:
         """Start a command beside the turn."""
         ...
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from agent.errors import ToolFailure
 from agent.pictures import Picture, Unshowable, picture
-from agent.workspace.contract import Background, Ended, FileText, Found, Located, Place
+from agent.workspace.contract import WORKING, Background, Confinement, Ended, FileText, Found, Located, Place
 from agent.workspace.files import Files
 from agent.workspace.output import SHOWN
 from agent.workspace.paths import Paths
@@ -105,13 +105,18 @@ class LocalWorkspace:
             counts=tuple((self._told(path), count) for path, count in found.counts),
         )
 
-    async def run(self, command: str, limit: float, told: Callable[[str], None]) -> Ended:
-        """Run a command to its end; `told` hears its output as it comes. Cancelling ends it and all it started."""
-        return await self._shell.run(command, limit, told)
+    @property
+    def sandbox(self) -> str:
+        """Which sandbox confines commands."""
+        return "none"
 
-    async def start(self, command: str) -> Background:
+    async def run(self, command: str, limit: float, told: Callable[[str], None], confined: Confinement = WORKING) -> Ended:
+        """Run a command to its end; `told` hears its output as it comes. Cancelling ends it and all it started."""
+        return await self._shell.run(command, limit, told, confined)
+
+    async def start(self, command: str, confined: Confinement = WORKING) -> Background:
         """Start a command beside the turn."""
-        return await self._shell.start(command)
+        return await self._shell.start(command, confined)
 
     def background(self) -> list[Background]:
         """List what was started beside the turn."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from agent.errors import ToolFailure
 from agent.workspace import kin
-from agent.workspace.contract import Background, Ended
+from agent.workspace.contract import WORKING, Background, Confinement, Ended
 from agent.workspace.environment import for_commands, seal
 from agent.workspace.guard import Guard
 from agent.workspace.output import SHOWN, Fresh, Output, Spill, Telling
@@ -54,7 +54,7 @@ class Shell:
         self._started = 0
         self._beside: dict[str, _Beside] = {}
 
-    async def run(self, command: str, limit: float, told: Callable[[str], None]) -> Ended:
+    async def run(self, command: str, limit: float, told: Callable[[str], None], confined: Confinement = WORKING) -> Ended:
         """Run a command to its end, or for `limit` seconds. Cancelling ends it and all it started within 200 ms."""
         output, telling = Output(Spill(self._spills), self._shown), Telling(told)
 
@@ -79,7 +79,7 @@ class Shell:
             text = output.text()
         return Ended(exit_code, text, round(seconds, 3), timed_out, output.omitted, output.spilled, leftovers)
 
-    async def start(self, command: str) -> Background:
+    async def start(self, command: str, confined: Confinement = WORKING) -> Background:
         """Start a command beside the turn."""
         if sum(beside.exit_code is None for beside in self._beside.values()) >= _MOST_BACKGROUND:
             raise ToolFailure(f"{_MOST_BACKGROUND} background processes are running; kill one first.")

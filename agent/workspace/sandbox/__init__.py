@@ -1,0 +1,1 @@
+"""What confines commands: one file a mechanism, probed by really running it."""
