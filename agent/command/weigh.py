@@ -29,6 +29,8 @@ class Weighed:
     deed: Deed
     why: str  # a clause: "it installs packages", "it writes to ~/.bashrc"
     hosts: tuple[str, ...] = ()  # that it is known to reach; empty where it reaches and they are not known
+    installs: str = ""  # the package manager ("pip", "npm", "cargo", ...), where it only fetches packages: a person may allow that once
+    strays: bool = False  # where its operands lead makes it LEAVES, RUINS or SECRET, not what it is: no `rm *` covers it
     sandboxed: bool = False  # it only looks where a sandbox holds: git, which repository settings can have run programs
 
 
@@ -39,6 +41,7 @@ class Command:
     text: str
     parts: tuple[Weighed, ...]  # with those that others run (wrapped), for rules that deny
     fault: str = ""  # why it cannot be relied on to mean what it seems to
+    plain: bool = False  # as of `Script`: only then a rule may allow its parts
 
     @property
     def deed(self) -> Deed:
