@@ -1,0 +1,294 @@
+"""Owns reading a command into its parts. What is not understood is a fault, and the parts that can be found stand beside it."""
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from agent.command.parts import Part, Redirect, Script, Word
+from agent.command.words import RESERVED, Piece, Reading, Simple, Unclear, decoded
+
+if TYPE_CHECKING:
+    from tree_sitter import Node
+
+_LONGEST = 8 << 10
+_RUNNABLE = 128 << 10  # no system starts a program with a longer argument
+_MOST = 64
+_DEEPEST = 8
+_INVISIBLE = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0\ufe00-\ufe0f\U000e0100-\U000e01ef]")
+_COMMANDS = {"command", "declaration_command", "unset_command", "test_command", "variable_assignment", "variable_assignments"}
+_INNER = {"command_substitution", "process_substitution"}
+_OPAQUE = _INNER | {"expansion", "simple_expansion", "arithmetic_expansion", "array", "subscript"}
+_REDIRECTS = {"file_redirect", "heredoc_redirect", "herestring_redirect"}
+_DEAD = {"raw_string", "ansi_c_string", "comment", "heredoc_end", "heredoc_start"}
+_KNOWN = frozenset(
+    (
+        *(*_COMMANDS, *_OPAQUE, *_REDIRECTS, *_DEAD),
+        *("program", "list", "pipeline", "redirected_statement", "negated_command", "subshell", "compound_statement"),
+        *("for_statement", "c_style_for_statement", "while_statement", "do_group", "if_statement", "elif_clause", "else_clause"),
+        *("case_statement", "case_item", "function_definition", "command_name", "word", "number", "concatenation", "string"),
+        *("string_content", "translated_string", "brace_expression", "variable_name", "special_variable_name"),
+        *("file_descriptor", "heredoc_body", "heredoc_content", "test_operator", "regex", "extglob_pattern"),
+        *("unary_expression", "binary_expression", "ternary_expression", "postfix_expression", "parenthesized_expression"),
+    )
+)
+_SUBSTITUTES = re.compile(r"\$\(|`|[<>]\(")
+_BEGINS = re.compile(r"[;&|()\n`{]+|\$\(|\b(?:then|do|else|elif|if|while|until|time|coproc)\b|!")
+_ENDS = re.compile(r"[;&|()\n`]")
+_KEYWORD = re.compile(
+    r"time(?:[ \t]+-p)?(?:[ \t]+--)?(?![^\s;|&()])"
+    r"|coproc(?:[ \t]+[A-Za-z_]\w*(?=\s+(?:[{(]|(?:if|while|until|for|case|select)\b)))?(?=\s)"
+)
+TWOFOLD = "it can be read in two ways"
+
+
+@dataclass(slots=True)
+class _Found:
+    """What the tree says about a text."""
+
+    starts: dict[int, tuple[str, int, bool]] = field(default_factory=dict)  # kind of command, its end, whether another runs it
+    inside: dict[int, int] = field(default_factory=dict)
+    redirects: dict[int, bool] = field(default_factory=dict)
+    bodies: dict[int, Word] = field(default_factory=dict)
+    dead: list[tuple[int, int]] = field(default_factory=list)
+    strings: list[tuple[int, int]] = field(default_factory=list)
+    ticks: list[tuple[int, int, bool]] = field(default_factory=list)  # `...` and whether it stands in double quotes
+    fault: str = ""
+
+
+def read(text: str) -> Script:
+    """Read a command. It never fails: what it does not understand is the script's fault."""
+    return _read(text, 0)
+
+
+def _read(text: str, depth: int) -> Script:
+    fault = _unreadable(text)
+    if len(text) > _RUNNABLE or depth > _DEEPEST:
+        return Script(text, (Part(text[:_LONGEST], (Word(text[:_LONGEST], literal=False),)),), fault or "it is nested too deep")
+    raw = text.encode("utf-8", "surrogateescape" if not fault else "replace")
+    flat = raw.decode("latin-1")
+    found, flat = _parsed(raw, flat)
+    reading = Reading(flat, found.inside, found.bodies)
+    parts: list[tuple[int, Part]] = []
+    seen: set[int] = set()
+    reach = -1
+    twofold = False
+    for start, (kind, end, wrapped) in sorted(found.starts.items()):
+        try:
+            one = (
+                reading.test(start)
+                if kind == "[["
+                else _arithmetic(reading, start, end)
+                if kind == "(("
+                else reading.simple(start)
+            )
+        except Unclear:
+            twofold = True
+            written = decoded(flat[start:end])
+            parts.append((start, Part(written, (Word(written, literal=False),), wrapped=wrapped)))
+            continue
+        twofold |= one.end < end and kind == "command" and not found.redirects
+        seen |= one.seen
+        reach = max(reach, one.end)
+        parts.append((start, _part(flat, one, wrapped)))
+    for at, wrapped in sorted(found.redirects.items()):
+        if at not in seen:
+            try:
+                one = reading.simple(at)
+            except Unclear:
+                twofold = True
+                continue
+            seen |= one.seen
+            parts.append((at, _part(flat, one, wrapped)))
+    missed = _missed(flat, found)
+    for begin, end, quoted in found.ticks + missed:
+        inner = _unticked(flat[begin:end], quoted)
+        got = _read(decoded(inner), depth + 1)
+        fault = fault or got.fault
+        parts += ((begin, replace(part, wrapped=True)) for part in got.parts)
+    parts.sort(key=lambda pair: pair[0])
+    fault = fault or found.fault or (TWOFOLD if twofold or missed else "")
+    starts = Reading(flat).flat()
+    plain = starts is not None and list(starts) == [at for at, _ in parts]
+    if starts is not None and not plain:
+        fault = fault or TWOFOLD
+    if len(parts) > _MOST:
+        fault = fault or f"it has more than {_MOST} commands"
+    every = [part for _, part in parts]
+    if fault:
+        every += [part for part in _loose(flat) if part.argv not in {one.argv for one in every}]
+    return Script(text, tuple(every), fault, plain and bool(parts) and not fault)
+
+
+def _unreadable(text: str) -> str:
+    """Return why a text is refused before it is parsed: what a person may not see, or two parsers see differently."""
+    if len(text) > _LONGEST:
+        return f"it is longer than {_LONGEST >> 10} KiB"
+    if text.isascii() and text.isprintable():
+        return ""
+    for char in text:
+        if char in "\n\t" or " " <= char <= "~":
+            continue
+        if unicodedata.category(char)[0] in "CZ" or char == "\x7f" or _INVISIBLE.match(char):
+            return f"it has an invisible character, U+{ord(char):04X}"
+    return ""
+
+
+def _parsed(raw: bytes, flat: str) -> tuple[_Found, str]:
+    """Return what the tree says, and the text without the words `time` and `coproc`, which the parser takes for programs."""
+    import tree_sitter_bash
+    from tree_sitter import Language, Parser
+
+    parser = Parser(Language(tree_sitter_bash.language()))
+    while True:
+        found = _searched(parser.parse(raw).root_node, flat)
+        words = [
+            word
+            for start, (kind, _, _) in found.starts.items()
+            if kind == "command" and (word := _KEYWORD.match(flat, start)) is not None
+        ]
+        if not words:
+            return found, flat
+        for word in words:
+            flat = flat[: word.start()] + " " * len(word[0]) + flat[word.end() :]
+        raw = flat.encode("latin-1")
+
+
+def _searched(root: "Node", flat: str) -> _Found:
+    found = _Found(fault="it is no well-formed bash" if root.has_error else "")
+    waiting: list[tuple[Node, bool, bool]] = [
+        (root, False, False)
+    ]  # a node, whether another part runs it, whether it is inside one
+    while waiting:
+        node, wrapped, within = waiting.pop()
+        kind, start, end = node.type, node.start_byte, node.end_byte
+        if node.is_named and kind not in _KNOWN and not node.is_error:
+            found.fault = found.fault or f"it has what is not known here, {kind}"
+        if kind in _OPAQUE and end > start:
+            at = start
+            found.inside[at] = max(end, found.inside.get(at, 0))
+        if kind in _INNER:
+            wrapped = True
+            within = False
+            if flat[start] == "`":
+                found.ticks.append((start + 1, end - 1 if flat[end - 1 : end] == "`" else end, _quoted(node)))
+                continue
+        elif kind in _COMMANDS and not within:
+            opened = flat[start : start + 2]
+            found.starts[start] = (opened if kind == "test_command" and opened in {"[[", "(("} else "command", end, wrapped)
+        elif kind in _REDIRECTS:
+            found.redirects[start] = wrapped
+            if kind == "heredoc_redirect":
+                _here(node, flat, found)
+        elif kind in _DEAD:
+            found.dead.append((start, end))
+        elif kind in {"string_content", "heredoc_content", "regex"}:
+            found.strings.append((start, end))
+        if kind in _COMMANDS:
+            within = True
+        elif kind in {"compound_statement", "subshell", "pipeline", "list", "redirected_statement"}:
+            within = False
+        waiting += ((child, wrapped, within) for child in node.children)
+    return found
+
+
+def _quoted(node: "Node") -> bool:
+    above = node.parent
+    while above is not None and above.type in {"expansion", "concatenation"}:
+        above = above.parent
+    return above is not None and above.type in {"string", "heredoc_body"}
+
+
+def _here(node: "Node", flat: str, found: _Found) -> None:
+    """Note the here-document of a redirection, and whether it ends where bash ends it."""
+    kinds = {child.type: child for child in node.children}
+    begin, body, end = kinds.get("heredoc_start"), kinds.get("heredoc_body"), kinds.get("heredoc_end")
+    operator = next((child for child in node.children if child.type in {"<<", "<<-"}), None)
+    if begin is None or operator is None:
+        found.fault = found.fault or TWOFOLD
+        return
+    try:
+        delimiter = Reading(flat).piece(begin.start_byte)
+    except Unclear:
+        found.fault = found.fault or TWOFOLD
+        return
+    inner = flat[body.start_byte : body.end_byte] if body is not None else ""
+    tabs = operator.type == "<<-"
+    lines = [line.lstrip("\t") if tabs else line for line in inner.split("\n")]
+    close = delimiter.word.text.encode("utf-8", "surrogateescape").decode("latin-1")
+    after = flat[end.start_byte :].split("\n", 1)[0] if end is not None else ""
+    if close in lines[:-1] or after != close or not delimiter.word.literal:
+        found.fault = found.fault or TWOFOLD
+    quoted = "\0" in delimiter.shadow
+    if quoted and body is not None:
+        found.dead.append((body.start_byte, body.end_byte))
+    text = "\n".join(lines) if tabs else inner
+    found.bodies[operator.start_byte] = Word(decoded(text), quoted or not re.search(r"[$`\\]", text))
+
+
+def _arithmetic(reading: Reading, start: int, end: int) -> Simple:
+    rest = reading.simple(end)
+    inner = reading.text[start + 2 : end - 2]
+    words = (Word("(("), Word(decoded(inner), literal=False), Word("))"))
+    return replace(rest, start=start, pieces=tuple(Piece(word, start, end, "") for word in words) + rest.pieces)
+
+
+def _part(flat: str, one: Simple, wrapped: bool) -> Part:
+    return Part(
+        decoded(flat[one.start : one.end].rstrip(" \t")),
+        tuple(piece.word for piece in one.pieces),
+        one.assigns,
+        one.redirects,
+        wrapped,
+    )
+
+
+def _missed(flat: str, found: _Found) -> list[tuple[int, int, bool]]:
+    """Return the insides of substitutions that the tree does not have, so that none is ever missed."""
+    missed: list[tuple[int, int, bool]] = []
+    dead = sorted(found.dead)
+    ticks = [(begin - 1, end + 1) for begin, end, _ in found.ticks]
+    for match in _SUBSTITUTES.finditer(flat):
+        at = match.start()
+        if at in found.inside or _within(at, dead) or _within(at, ticks):
+            continue
+        if match[0] in {"<(", ">("} and _within(at, sorted(found.strings)):
+            continue
+        before = flat[:at]
+        if match[0][0] not in "<>" and (len(before) - len(before.rstrip("\\"))) % 2:
+            continue
+        if missed and at < missed[-1][1] + 1:
+            continue
+        close = flat.find("`" if match[0] == "`" else ")", match.end())
+        missed.append((match.end(), close if close >= 0 else len(flat), False))
+    return missed
+
+
+def _within(at: int, spans: list[tuple[int, int]]) -> bool:
+    return any(start <= at < end for start, end in spans)
+
+
+def _unticked(inner: str, quoted: bool) -> str:
+    """Return what bash runs of what stands between backticks."""
+    return re.sub(r'\\([$`\\"])' if quoted else r"\\([$`\\])", r"\1", inner)
+
+
+def _loose(flat: str) -> Iterator[Part]:
+    """Yield whatever could be a simple command in a text that no parser understands: rules that deny must see it."""
+    reading = Reading(flat)
+    for start in sorted({0, *(match.end() for match in _BEGINS.finditer(flat))}):
+        at = reading.gap(start)
+        try:
+            one = reading.simple(at)
+        except Unclear:
+            close = _ENDS.search(flat, at)
+            written = flat[at : close.start() if close else len(flat)][:_LONGEST]
+            texts = [re.sub(r"[\\'\"]", "", word) for word in written.split()]
+            words = tuple(Word(decoded(word), not re.search(r"[$*?\[{~<>]", word)) for word in texts)
+            redirects: tuple[Redirect, ...] = ()
+            part = Part(decoded(written), words, (), redirects)
+        else:
+            part = _part(flat, one, wrapped=False)
+        if part.words and part.words[0].text not in RESERVED:
+            yield part
