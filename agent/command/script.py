@@ -40,6 +40,7 @@ _KEYWORD = re.compile(
     r"time(?:[ \t]+-p)?(?:[ \t]+--)?(?![^\s;|&()])"
     r"|coproc(?:[ \t]+[A-Za-z_]\w*(?=\s+(?:[{(]|(?:if|while|until|for|case|select)\b)))?(?=\s)"
 )
+_OPENS = re.compile(r"(?:^|[;(\n`{!)]|\|\||(?<!\|)&|\b(?:then|do|else|elif|if|while|until|-p|--))(?:[ \t]|\\\n)*$")
 TWOFOLD = "it can be read in two ways"
 
 
@@ -54,6 +55,7 @@ class _Found:
     dead: list[tuple[int, int]] = field(default_factory=list)
     strings: list[tuple[int, int]] = field(default_factory=list)
     ticks: list[tuple[int, int, bool]] = field(default_factory=list)  # `...` and whether it stands in double quotes
+    open: list[tuple[int, int]] = field(default_factory=list)  # bodies of here-documents in which bash expands
     fault: str = ""
 
 
@@ -67,8 +69,8 @@ def _read(text: str, depth: int) -> Script:
     if len(text) > _RUNNABLE or depth > _DEEPEST:
         return Script(text, (Part(text[:_LONGEST], (Word(text[:_LONGEST], literal=False),)),), fault or "it is nested too deep")
     raw = text.encode("utf-8", "surrogateescape" if not fault else "replace")
-    flat = raw.decode("latin-1")
-    found, flat = _parsed(raw, flat)
+    written = raw.decode("latin-1")
+    found, flat = _parsed(raw, written)
     reading = Reading(flat, found.inside, found.bodies)
     parts: list[tuple[int, Part]] = []
     seen: set[int] = set()
@@ -85,8 +87,8 @@ def _read(text: str, depth: int) -> Script:
             )
         except Unclear:
             twofold = True
-            written = decoded(flat[start:end])
-            parts.append((start, Part(written, (Word(written, literal=False),), wrapped=wrapped)))
+            unread = decoded(flat[start:end])
+            parts.append((start, Part(unread, (Word(unread, literal=False),), wrapped=wrapped)))
             continue
         twofold |= one.end < end and kind == "command" and not found.redirects
         seen |= one.seen
@@ -102,14 +104,14 @@ def _read(text: str, depth: int) -> Script:
             seen |= one.seen
             parts.append((at, _part(flat, one, wrapped)))
     missed = _missed(flat, found)
-    for begin, end, quoted in found.ticks + missed:
+    for begin, end, quoted in [*found.ticks, *missed]:
         inner = _unticked(flat[begin:end], quoted)
         got = _read(decoded(inner), depth + 1)
         fault = fault or got.fault
         parts += ((begin, replace(part, wrapped=True)) for part in got.parts)
     parts.sort(key=lambda pair: pair[0])
     fault = fault or found.fault or (TWOFOLD if twofold or missed else "")
-    starts = Reading(flat).flat()
+    starts = Reading(written).flat()
     plain = starts is not None and list(starts) == [at for at, _ in parts]
     if starts is not None and not plain:
         fault = fault or TWOFOLD
@@ -146,7 +148,7 @@ def _parsed(raw: bytes, flat: str) -> tuple[_Found, str]:
         words = [
             word
             for start, (kind, _, _) in found.starts.items()
-            if kind == "command" and (word := _KEYWORD.match(flat, start)) is not None
+            if kind == "command" and (word := _KEYWORD.match(flat, start)) and _OPENS.search(flat[max(0, start - 99) : start])
         ]
         if not words:
             return found, flat
@@ -223,6 +225,8 @@ def _here(node: "Node", flat: str, found: _Found) -> None:
     quoted = "\0" in delimiter.shadow
     if quoted and body is not None:
         found.dead.append((body.start_byte, body.end_byte))
+    elif body is not None:
+        found.open.append((body.start_byte, body.end_byte))
     text = "\n".join(lines) if tabs else inner
     found.bodies[operator.start_byte] = Word(decoded(text), quoted or not re.search(r"[$`\\]", text))
 
@@ -258,7 +262,10 @@ def _missed(flat: str, found: _Found) -> list[tuple[int, int, bool]]:
         before = flat[:at]
         if match[0][0] not in "<>" and (len(before) - len(before.rstrip("\\"))) % 2:
             continue
-        if missed and at < missed[-1][1] + 1:
+        if (missed and at < missed[-1][1] + 1) or (found.ticks and found.ticks[-1][0] <= at <= found.ticks[-1][1]):
+            continue
+        if match[0] == "`" and (end := next((end for start, end in found.open if start <= at < end), 0)):
+            found.ticks.append((match.end(), _close(flat, match.end(), end), False))
             continue
         close = flat.find("`" if match[0] == "`" else ")", match.end())
         missed.append((match.end(), close if close >= 0 else len(flat), False))
@@ -267,6 +274,12 @@ def _missed(flat: str, found: _Found) -> list[tuple[int, int, bool]]:
 
 def _within(at: int, spans: list[tuple[int, int]]) -> bool:
     return any(start <= at < end for start, end in spans)
+
+
+def _close(flat: str, begin: int, end: int) -> int:
+    """Return where a backtick closes what begins here, at the latest at the end."""
+    found = re.compile(r"(?:[^`\\]|\\.)*", re.DOTALL).match(flat, begin, end)
+    return found.end() if found else end
 
 
 def _unticked(inner: str, quoted: bool) -> str:

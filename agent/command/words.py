@@ -109,13 +109,13 @@ class Reading:
 
     def flat(self) -> tuple[int, ...] | None:
         """Return where the simple commands start, None where there is more than such, joined by && || ; | or lines."""
-        starts, at, more = list[int](), 0, False
+        starts, at, more, piped = list[int](), 0, False, False
         try:
             while True:
                 at = self._blank(at)
                 if at >= len(self.text):
                     return None if more else tuple(starts)
-                at = self._prefixes(at)
+                at = at if piped else self._prefixes(at)
                 one = self.simple(at)
                 if one.end == one.start or any(redirect.operator.endswith(("<<", "<<-")) for redirect in one.redirects):
                     return None
@@ -126,7 +126,7 @@ class Reading:
                 joint = _OPERATOR.match(self.text, at)
                 if joint and joint[0] not in {"&&", "||", ";", "|", "\n"}:
                     return None
-                more = bool(joint) and joint is not None and joint[0] in {"&&", "||", "|"}
+                more, piped = bool(joint and joint[0] in {"&&", "||", "|"}), bool(joint and joint[0] == "|")
                 at = joint.end() if joint else at
         except Unclear:
             return None
