@@ -14,6 +14,7 @@ from agent.workspace.output import SHOWN
 from agent.workspace.paths import Paths
 from agent.workspace.plain import Plain
 from agent.workspace.ripgrep import Ripgrep
+from agent.workspace.sandbox.contract import Found
 from agent.workspace.search import Engine, Query, search
 from agent.workspace.shell import Shell
 
@@ -32,6 +33,7 @@ class LocalWorkspace:
         hidden: Sequence[Path] = (),
         engine: Engine | None = None,
         shown: int = SHOWN,
+        sandbox: str = "off",
     ) -> None:
         person = Path(environment["HOME"]) if environment.get("HOME") else None
         self._paths = Paths(root, cwd, spill=spill, add_dirs=add_dirs, hidden=hidden, person=person)
@@ -106,9 +108,14 @@ class LocalWorkspace:
         )
 
     @property
+    def found(self) -> Found:
+        """Which sandbox holds here, and why no other."""
+        return Found(reasons=("none was looked for",))
+
+    @property
     def sandbox(self) -> str:
         """Which sandbox confines commands."""
-        return "none"
+        return self.found.name
 
     async def run(self, command: str, limit: float, told: Callable[[str], None], confined: Confinement = WORKING) -> Ended:
         """Run a command to its end; `told` hears its output as it comes. Cancelling ends it and all it started."""

@@ -39,6 +39,15 @@ class Launch:
     check: Callable[[], str] = field(default=lambda: "")
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Which sandbox holds here: its name, or "none"; why those before it do not; and what it does not confine."""
+
+    name: str = "none"
+    reasons: tuple[str, ...] = ()
+    gaps: tuple[str, ...] = ()
+
+
 class Sandbox(Protocol):
     """One mechanism, for one workspace."""
 
