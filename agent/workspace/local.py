@@ -14,7 +14,7 @@ from agent.workspace.output import SHOWN
 from agent.workspace.paths import Paths
 from agent.workspace.plain import Plain
 from agent.workspace.ripgrep import Ripgrep
-from agent.workspace.sandbox.contract import Found
+from agent.workspace.sandbox.contract import Holding
 from agent.workspace.search import Engine, Query, search
 from agent.workspace.shell import Shell
 
@@ -108,14 +108,14 @@ class LocalWorkspace:
         )
 
     @property
-    def found(self) -> Found:
+    def holding(self) -> Holding:
         """Which sandbox holds here, and why no other."""
-        return Found(reasons=("none was looked for",))
+        return Holding(reasons=("none was looked for",))
 
     @property
     def sandbox(self) -> str:
         """Which sandbox confines commands."""
-        return self.found.name
+        return self.holding.name
 
     async def run(self, command: str, limit: float, told: Callable[[str], None], confined: Confinement = WORKING) -> Ended:
         """Run a command to its end; `told` hears its output as it comes. Cancelling ends it and all it started."""

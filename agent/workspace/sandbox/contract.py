@@ -40,7 +40,7 @@ class Launch:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Holding:
     """Which sandbox holds here: its name, or "none"; why those before it do not; and what it does not confine."""
 
     name: str = "none"
