@@ -33,6 +33,7 @@ _KNOWN = frozenset(
         *("unary_expression", "binary_expression", "ternary_expression", "postfix_expression", "parenthesized_expression"),
     )
 )
+_CASES = {";;", ";&", ";;&"}
 _SUBSTITUTES = re.compile(r"\$\(|`|[<>]\(")
 _BEGINS = re.compile(r"[;&|()\n`{]+|\$\(|\b(?:then|do|else|elif|if|while|until|time|coproc)\b|!")
 _ENDS = re.compile(r"[;&|()\n`]")
@@ -165,6 +166,8 @@ def _searched(root: "Node", flat: str) -> _Found:
     while waiting:
         node, wrapped, within = waiting.pop()
         kind, start, end = node.type, node.start_byte, node.end_byte
+        if kind in _CASES and (node.parent is None or node.parent.type != "case_item"):
+            found.fault = found.fault or "it is no well-formed bash"  # which the parser lets pass
         if node.is_named and kind not in _KNOWN and not node.is_error:
             found.fault = found.fault or f"it has what is not known here, {kind}"
         if kind in _OPAQUE and end > start:
