@@ -1,20 +1,24 @@
 """Owns reading a command into its parts. What is not understood is a fault, and the parts that can be found stand beside it."""
 
 import re
+import sys
 import unicodedata
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from agent.command.parts import Part, Redirect, Script, Word
+from agent.command.parts import Part, Script, Word
 from agent.command.words import RESERVED, Piece, Reading, Simple, Unclear, decoded
 
 if TYPE_CHECKING:
     from tree_sitter import Node
 
 _LONGEST = 8 << 10
+_PARSED = 32 << 10  # beyond this a hostile text costs the parser seconds
 _RUNNABLE = 128 << 10  # no system starts a program with a longer argument
 _MOST = 64
+_NEAR = 1024  # how far a command is read in a text that no parser understands
 _DEEPEST = 8
 _INVISIBLE = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 _COMMANDS = {"command", "declaration_command", "unset_command", "test_command", "variable_assignment", "variable_assignments"}
@@ -36,12 +40,15 @@ _KNOWN = frozenset(
 _CASES = {";;", ";&", ";;&"}
 _SUBSTITUTES = re.compile(r"\$\(|`|[<>]\(")
 _BEGINS = re.compile(r"[;&|()\n`{]+|\$\(|\b(?:then|do|else|elif|if|while|until|time|coproc)\b|!")
+_FIRST = re.compile(r"\s*(\S+)")
 _ENDS = re.compile(r"[;&|()\n`]")
 _KEYWORD = re.compile(
-    r"time(?:[ \t]+-p)?(?:[ \t]+--)?(?![^\s;|&()])"
-    r"|coproc(?:[ \t]+[A-Za-z_]\w*(?=\s+(?:[{(]|(?:if|while|until|for|case|select)\b)))?(?=\s)"
+    r"(?:time(?:[ \t]+-p)?(?:[ \t]+--)?[ \t]+(?:![ \t]+)*)*"
+    r"(?:time(?:[ \t]+-p)?(?:[ \t]+--)?(?![^\s;|&()])"
+    r"|coproc(?:[ \t]+[A-Za-z_]\w*(?=\s+(?:[{(]|(?:if|while|until|for|case|select)\b)))?(?=\s))"
 )
 _OPENS = re.compile(r"(?:^|[;(\n`{!)]|\|\||(?<!\|)&|\b(?:then|do|else|elif|if|while|until|-p|--))(?:[ \t]|\\\n)*$")
+_NEVER = RESERVED - {"in", "time", "[["}  # no program is started by these names where a command begins
 TWOFOLD = "it can be read in two ways"
 
 
@@ -69,59 +76,60 @@ def _read(text: str, depth: int) -> Script:
     fault = _unreadable(text)
     if len(text) > _RUNNABLE or depth > _DEEPEST:
         return Script(text, (Part(text[:_LONGEST], (Word(text[:_LONGEST], literal=False),)),), fault or "it is nested too deep")
-    raw = text.encode("utf-8", "surrogateescape" if not fault else "replace")
+    raw = text.encode("utf-8", "replace" if fault else "surrogateescape")
     written = raw.decode("latin-1")
+    if len(raw) > _PARSED:
+        return Script(text, tuple(_loose(written)), fault)
     found, flat = _parsed(raw, written)
+    parts = _placed(flat, found)
+    unsure = found.fault
+    for begin, end, quoted in found.ticks:
+        got = _read(decoded(_unticked(flat[begin:end], quoted)), depth + 1)
+        unsure = unsure or got.fault
+        parts += ((begin, replace(part, wrapped=True)) for part in got.parts)
+    parts.sort(key=lambda pair: pair[0])
+    every = [part for _, part in parts]
+    simples = Reading(written).flat()
+    plain = bool(simples) and [_part(written, one, wrapped=False) for one in simples or ()] == every
+    if simples is not None and not plain:
+        unsure = unsure or TWOFOLD
+    if unsure or "invisible" in fault:
+        known = {part.argv for part in every}
+        every += (part for part in _loose(flat) if part.argv not in known)
+    fault = fault or unsure or (f"it has more than {_MOST} commands" if len(parts) > _MOST else "")
+    return Script(text, tuple(every), fault, plain and not fault)
+
+
+def _placed(flat: str, found: _Found) -> list[tuple[int, Part]]:
+    """Return the parts that the tree shows and where they stand, and note what it does not show."""
     reading = Reading(flat, found.inside, found.bodies)
     parts: list[tuple[int, Part]] = []
     seen: set[int] = set()
-    reach = -1
-    twofold = False
-    for start, (kind, end, wrapped) in sorted(found.starts.items()):
+    places = [(start, *rest) for start, rest in sorted(found.starts.items())]
+    for start, kind, end, wrapped in places + [(at, "", at, wrapped) for at, wrapped in sorted(found.redirects.items())]:
+        if not kind and start in seen:
+            continue
         try:
-            one = (
-                reading.test(start)
-                if kind == "[["
-                else _arithmetic(reading, start, end)
-                if kind == "(("
-                else reading.simple(start)
-            )
+            if kind == "[[":
+                one = reading.test(start)
+            elif kind == "((":
+                one = _arithmetic(reading, start, end)
+            else:
+                one = reading.simple(start)
         except Unclear:
-            twofold = True
-            unread = decoded(flat[start:end])
+            found.fault = found.fault or TWOFOLD
+            unread = decoded(flat[start : end if kind else flat.find("\n", start)])
             parts.append((start, Part(unread, (Word(unread, literal=False),), wrapped=wrapped)))
             continue
-        twofold |= one.end < end and kind == "command" and not found.redirects
+        if one.pieces and one.pieces[0].start == start and one.pieces[0].shadow in _NEVER and kind == "command":
+            found.fault = found.fault or "it is no well-formed bash"
         seen |= one.seen
-        reach = max(reach, one.end)
         parts.append((start, _part(flat, one, wrapped)))
-    for at, wrapped in sorted(found.redirects.items()):
-        if at not in seen:
-            try:
-                one = reading.simple(at)
-            except Unclear:
-                twofold = True
-                continue
-            seen |= one.seen
-            parts.append((at, _part(flat, one, wrapped)))
     missed = _missed(flat, found)
-    for begin, end, quoted in [*found.ticks, *missed]:
-        inner = _unticked(flat[begin:end], quoted)
-        got = _read(decoded(inner), depth + 1)
-        fault = fault or got.fault
-        parts += ((begin, replace(part, wrapped=True)) for part in got.parts)
-    parts.sort(key=lambda pair: pair[0])
-    fault = fault or found.fault or (TWOFOLD if twofold or missed else "")
-    starts = Reading(written).flat()
-    plain = starts is not None and list(starts) == [at for at, _ in parts]
-    if starts is not None and not plain:
-        fault = fault or TWOFOLD
-    if len(parts) > _MOST:
-        fault = fault or f"it has more than {_MOST} commands"
-    every = [part for _, part in parts]
-    if fault:
-        every += [part for part in _loose(flat) if part.argv not in {one.argv for one in every}]
-    return Script(text, tuple(every), fault, plain and bool(parts) and not fault)
+    found.ticks += missed
+    if missed:
+        found.fault = found.fault or TWOFOLD
+    return parts
 
 
 def _unreadable(text: str) -> str:
@@ -144,18 +152,24 @@ def _parsed(raw: bytes, flat: str) -> tuple[_Found, str]:
     from tree_sitter import Language, Parser
 
     parser = Parser(Language(tree_sitter_bash.language()))
-    while True:
-        found = _searched(parser.parse(raw).root_node, flat)
+    found = _searched(parser.parse(raw).root_node, flat)
+    for _ in range(_DEEPEST):
         words = [
             word
             for start, (kind, _, _) in found.starts.items()
             if kind == "command" and (word := _KEYWORD.match(flat, start)) and _OPENS.search(flat[max(0, start - 99) : start])
         ]
         if not words:
-            return found, flat
+            break
+        blanked = bytearray(raw)
         for word in words:
-            flat = flat[: word.start()] + " " * len(word[0]) + flat[word.end() :]
-        raw = flat.encode("latin-1")
+            blanked[word.start() : word.end()] = b" " * len(word[0])
+        raw = bytes(blanked)
+        flat = raw.decode("latin-1")
+        found = _searched(parser.parse(raw).root_node, flat)
+    else:
+        found.fault = found.fault or TWOFOLD
+    return found, flat
 
 
 def _searched(root: "Node", flat: str) -> _Found:
@@ -254,29 +268,39 @@ def _part(flat: str, one: Simple, wrapped: bool) -> Part:
 def _missed(flat: str, found: _Found) -> list[tuple[int, int, bool]]:
     """Return the insides of substitutions that the tree does not have, so that none is ever missed."""
     missed: list[tuple[int, int, bool]] = []
-    dead = sorted(found.dead)
-    ticks = [(begin - 1, end + 1) for begin, end, _ in found.ticks]
+    dead = _Spans(found.dead)
+    texts = _Spans(found.strings)
+    ticks = _Spans([(begin - 1, end + 1) for begin, end, _ in found.ticks])
+    bodies = _Spans(found.open)
+    reach = -1
     for match in _SUBSTITUTES.finditer(flat):
-        at = match.start()
-        if at in found.inside or _within(at, dead) or _within(at, ticks):
+        at, after = match.span()
+        if at < reach or at in found.inside or dead.end(at) or ticks.end(at):
             continue
-        if match[0] in {"<(", ">("} and _within(at, sorted(found.strings)):
+        if match[0][0] in "<>" and texts.end(at):
             continue
-        before = flat[:at]
-        if match[0][0] not in "<>" and (len(before) - len(before.rstrip("\\"))) % 2:
+        if match[0][0] not in "<>" and (at - len(flat[max(0, at - _LONGEST) : at].rstrip("\\")) + max(0, at - _LONGEST)) % 2:
             continue
-        if (missed and at < missed[-1][1] + 1) or (found.ticks and found.ticks[-1][0] <= at <= found.ticks[-1][1]):
+        if match[0] == "`" and (end := bodies.end(at)):
+            reach = _close(flat, after, end) + 1
+            found.ticks.append((after, reach - 1, False))
             continue
-        if match[0] == "`" and (end := next((end for start, end in found.open if start <= at < end), 0)):
-            found.ticks.append((match.end(), _close(flat, match.end(), end), False))
-            continue
-        close = flat.find("`" if match[0] == "`" else ")", match.end())
-        missed.append((match.end(), close if close >= 0 else len(flat), False))
+        close = flat.find("`" if match[0] == "`" else ")", after)
+        reach = close + 1 if close >= 0 else len(flat)
+        missed.append((after, close if close >= 0 else len(flat), False))
     return missed
 
 
-def _within(at: int, spans: list[tuple[int, int]]) -> bool:
-    return any(start <= at < end for start, end in spans)
+class _Spans:
+    """Stretches of a text that do not overlap."""
+
+    def __init__(self, spans: list[tuple[int, int]]) -> None:
+        self._spans = sorted(spans)
+
+    def end(self, at: int) -> int:
+        """Return where the stretch that holds this place ends, or 0."""
+        place = bisect_right(self._spans, (at, sys.maxsize)) - 1
+        return end if place >= 0 and at < (end := self._spans[place][1]) else 0
 
 
 def _close(flat: str, begin: int, end: int) -> int:
@@ -292,19 +316,21 @@ def _unticked(inner: str, quoted: bool) -> str:
 
 def _loose(flat: str) -> Iterator[Part]:
     """Yield whatever could be a simple command in a text that no parser understands: rules that deny must see it."""
-    reading = Reading(flat)
+    near = _NEAR if len(flat) <= _LONGEST else _NEAR // 4
     for start in sorted({0, *(match.end() for match in _BEGINS.finditer(flat))}):
-        at = reading.gap(start)
+        first = _FIRST.match(flat, start)
+        if first and first[1] in RESERVED:
+            continue  # what follows it is looked at by itself
+        close = _ENDS.search(flat, start)
+        piece = flat[start : start + near]
         try:
-            one = reading.simple(at)
+            one = Reading(piece).simple(0)
         except Unclear:
-            close = _ENDS.search(flat, at)
-            written = flat[at : close.start() if close else len(flat)][:_LONGEST]
+            written = flat[start : close.start() if close else len(flat)][:near]
             texts = [re.sub(r"[\\'\"]", "", word) for word in written.split()]
             words = tuple(Word(decoded(word), not re.search(r"[$*?\[{~<>]", word)) for word in texts)
-            redirects: tuple[Redirect, ...] = ()
-            part = Part(decoded(written), words, (), redirects)
+            part = Part(decoded(written.strip()), words)
         else:
-            part = _part(flat, one, wrapped=False)
+            part = _part(piece, one, wrapped=False)
         if part.words and part.words[0].text not in RESERVED:
             yield part

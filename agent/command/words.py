@@ -9,6 +9,7 @@ _RUN = re.compile(r"[^ \t\n|&;()<>\\'\"$`*?\[{}~#=:]+")
 _QUOTED_RUN = re.compile(r'[^"\\$`]+')
 _OPERATOR = re.compile(r"&&|\|\||;;&|;;|;&|\|&|&>>|&>|<<<|<<-|<<|<&|<>|>>|>&|>\||[;&|()<>\n]")
 _REDIRECT = re.compile(r"&>>?|<<<|<<-?|<&|<>|>>|>&|>\||[<>]")
+_HERE = re.compile(r"(?<!<)<<-?$")
 _GAP = re.compile(r"(?:[ \t]|\\\n)*")
 _NAMED = re.compile(r"\$(?:[A-Za-z_][A-Za-z0-9_]*|[0-9@*#?$!_-]|\{(?:[A-Za-z_][A-Za-z0-9_]*|[0-9]+|[@*#?$!_-])\})")
 _ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?:\[[^\x00]*\])?\+?=")
@@ -107,21 +108,21 @@ class Reading:
         rest = self.simple(at)
         return Simple(start, rest.end, tuple(pieces) + rest.pieces, (), rest.redirects, rest.seen)
 
-    def flat(self) -> tuple[int, ...] | None:
-        """Return where the simple commands start, None where there is more than such, joined by && || ; | or lines."""
-        starts, at, more, piped = list[int](), 0, False, False
+    def flat(self) -> tuple[Simple, ...] | None:
+        """Return its simple commands, None where there is more than such, joined by && || ; | or lines."""
+        found, at, more, piped = list[Simple](), 0, False, False
         try:
             while True:
                 at = self._blank(at)
                 if at >= len(self.text):
-                    return None if more else tuple(starts)
+                    return None if more else tuple(found)
                 at = at if piped else self._prefixes(at)
                 one = self.simple(at)
-                if one.end == one.start or any(redirect.operator.endswith(("<<", "<<-")) for redirect in one.redirects):
+                if one.end == one.start or any(_HERE.search(redirect.operator) for redirect in one.redirects):
                     return None
                 if one.pieces and one.pieces[0].shadow in RESERVED:
                     return None
-                starts.append(at)
+                found.append(one)
                 at = self._comment(one.end)
                 joint = _OPERATOR.match(self.text, at)
                 if joint and joint[0] not in {"&&", "||", ";", "|", "\n"}:
