@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from agent.errors import UsageError
 from agent.workspace.hosts import Hosts, is_public, parsed, rule, split
+from agent.workspace.registries import REGISTRIES
 
 
 def allows(rules: str, asked: str) -> bool:
@@ -176,3 +177,10 @@ def test_whatever_is_asked_for_only_the_host_itself_is_covered(asked: str) -> No
 def test_what_rules_name_on_the_persons_own_machine_is_known() -> None:
     allowed = Hosts(["localhost:5432", "127.0.0.1:8000", "[::1]:9000", "localhost", "example.org:7000", "10.0.0.1:6000"])
     assert [(str(host), port) for host, port in allowed.local()] == [("localhost", 5432), ("127.0.0.1", 8000), ("::1", 9000)]
+
+
+def test_a_registry_is_one_host_by_its_own_name_at_the_ports_of_the_web() -> None:
+    rules = {rule(host) for named in REGISTRIES.values() for host in named}
+    assert all(one.within == "" and one.ports == (80, 443) and isinstance(one.host, str) for one in rules)
+    assert Hosts(REGISTRIES["pip"]).allow("files.pythonhosted.org", 443)
+    assert not Hosts(REGISTRIES["pip"]).allow("upload.pypi.org", 443)
