@@ -125,6 +125,27 @@ print(opened.makefile().read())
         assert await ran(way, sys.executable, "-I", "-c", script) == (0, "not HTTP\n")
 
 
+async def test_many_connections_at_once_are_carried_whole(tmp_path: Path, bwrap: Path) -> None:
+    async with site() as shop, network(tmp_path) as net:
+        way = await net.way((f"127.0.0.1:{shop.port}",))
+        script = f"""
+import os, socket, threading
+def one():
+    sent = os.urandom(400_000)
+    with socket.create_connection(("127.0.0.1", {shop.port}), 20) as opened:
+        sending = threading.Thread(target=lambda: (opened.sendall(sent), opened.shutdown(socket.SHUT_WR)))
+        sending.start()
+        same.append(opened.makefile("rb").read() == sent)
+        sending.join()
+same = []
+threads = [threading.Thread(target=one) for _ in range(30)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(sum(same))
+"""
+        assert await ran(way, sys.executable, "-I", "-c", script) == (0, "30\n")
+
+
 async def test_two_commands_at_once_cannot_use_each_others_socket(tmp_path: Path, bwrap: Path) -> None:
     async with network(tmp_path) as net:
         one, other = await net.way(("a.example",)), await net.way(("b.example",))

@@ -87,7 +87,7 @@ class Outbound:
             return await _by(proxy, host, port, tunnel=tunnel)
         except TimeoutError:
             raise Unreached(f"{host} does not answer", HTTPStatus.GATEWAY_TIMEOUT) from None
-        except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
+        except (OSError, UnicodeError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
             raise Unreached(f"{host} could not be reached: {_why(error)}", HTTPStatus.BAD_GATEWAY) from None
 
     async def _straight(self, allowed: Hosts, host: Host, port: int) -> Line:

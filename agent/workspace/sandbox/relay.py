@@ -4,7 +4,9 @@ It runs alone, inside, as `python -I -S -B relay.py SOCKET PORT [HOST:PORT...] -
 the port of each HOST:PORT is what is there on the person's own machine. Where it cannot be, the command does not run.
 """
 
-import _socket  # `socket` takes as long to import as all the rest, before the command may begin
+# `socket` and `signal` take longer to import than all the rest, and the command waits for it.
+import _signal  # type: ignore[import-not-found]
+import _socket
 import os
 import sys
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 _CANNOT = 125  # as `env` and `timeout` end where they could not do their own part
 _MOST = 200  # connections at once
 _PIECE = 64 << 10  # bytes
+_PAUSE = 0.05  # seconds until a connection may have ended
 
 
 def main(words: list[str]) -> None:
@@ -29,11 +32,9 @@ def main(words: list[str]) -> None:
     except OSError as error:
         sys.stderr.write(f"jumar: there is no way to the network: {error}\n")
         sys.exit(_CANNOT)
-    import signal
-
     # Python ignores these; what it ignores stays ignored across exec.
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+    _signal.signal(_signal.SIGPIPE, _signal.SIG_DFL)
+    _signal.signal(_signal.SIGXFSZ, _signal.SIG_DFL)
     try:
         os.execvpe(command[0], command, _environment())  # noqa: S606
     except OSError as error:
@@ -113,14 +114,21 @@ def _forward(socket: str, listeners: dict[int, str], watch: int) -> None:
 def _accept(handle: int, path: str, target: str, seats: "threading.BoundedSemaphore") -> None:
     import socket
     import threading
+    import time
 
     listener = socket.socket(fileno=handle)
     while True:
         seats.acquire()
         try:
             client, _ = listener.accept()
+        except OSError:  # too many files
+            seats.release()
+            time.sleep(_PAUSE)
+            continue
+        try:
             threading.Thread(target=_serve, args=(client, path, target, seats), daemon=True).start()
-        except (OSError, RuntimeError):  # too many files, too many threads
+        except RuntimeError:  # too many threads
+            client.close()
             seats.release()
 
 
