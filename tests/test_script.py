@@ -342,6 +342,7 @@ def test_each_command_of_a_compound_is_a_part() -> None:
         "case a in b) ;; *) rm x ;; esac",
         "select i in a; do rm x; done",
         "x=$(rm x)",
+        "a # \\\nrm x; echo $((1))",
         "x=(1 $(rm x))",
         "x[$(rm x)]=1",
         "export x=$(rm x)",

@@ -162,6 +162,13 @@ su - someone -c 'touch canary'
 sg group -c 'touch canary'
 trap -- 'touch canary' INT TERM
 zsh -c 'touch canary'
+tar --to-command='touch canary' -xf x
+tar -xI 'touch canary' -f x
+tar --checkpoint-action=exec='touch canary' -cf x y
+rsync -e 'touch canary' x y
+nix-shell --run 'touch canary'
+bash -c '"$@"' name touch canary
+bash -c '$0 canary' touch
 """.strip().splitlines()
 UNTOLD = """
 xargs $X

@@ -40,6 +40,7 @@ _KNOWN = frozenset(
 _CASES = {";;", ";&", ";;&"}
 _SUBSTITUTES = re.compile(r"\$\(|`|[<>]\(")
 _BEGINS = re.compile(r"[;&|()\n`{]+|\$\(|\b(?:then|do|else|elif|if|while|until|time|coproc)\b|!")
+_BLANK = re.compile(r"\\[ \t]")
 _FIRST = re.compile(r"\s*(\S+)")
 _ENDS = re.compile(r"[;&|()\n`]")
 _KEYWORD = re.compile(
@@ -104,6 +105,7 @@ def _placed(flat: str, found: _Found) -> list[tuple[int, Part]]:
     """Return the parts that the tree shows and where they stand, and note what it does not show."""
     reading = Reading(flat, found.inside, found.bodies)
     parts: list[tuple[int, Part]] = []
+    spans: list[tuple[int, int]] = []
     seen: set[int] = set()
     places = [(start, *rest) for start, rest in sorted(found.starts.items())]
     for start, kind, end, wrapped in places + [(at, "", at, wrapped) for at, wrapped in sorted(found.redirects.items())]:
@@ -124,10 +126,13 @@ def _placed(flat: str, found: _Found) -> list[tuple[int, Part]]:
         if one.pieces and one.pieces[0].start == start and one.pieces[0].shadow in _NEVER and kind == "command":
             found.fault = found.fault or "it is no well-formed bash"
         seen |= one.seen
+        spans.append((start, one.end))
         parts.append((start, _part(flat, one, wrapped)))
+    read_so_far = _Spans(_merged([*spans, *found.inside.items(), *found.dead, *found.strings]))
     missed = _missed(flat, found)
     found.ticks += missed
-    if missed:
+    # The parser takes a quoted blank for none, and so may not see the word that begins with it.
+    if missed or any(not read_so_far.end(match.start()) for match in _BLANK.finditer(flat)):
         found.fault = found.fault or TWOFOLD
     return parts
 
@@ -196,20 +201,30 @@ def _searched(root: "Node", flat: str) -> _Found:
         elif kind in _COMMANDS and not within:
             opened = flat[start : start + 2]
             found.starts[start] = (opened if kind == "test_command" and opened in {"[[", "(("} else "command", end, wrapped)
-        elif kind in _REDIRECTS:
-            found.redirects[start] = wrapped
-            if kind == "heredoc_redirect":
-                _here(node, flat, found)
-        elif kind in _DEAD:
-            found.dead.append((start, end))
-        elif kind in {"string_content", "heredoc_content", "regex"}:
-            found.strings.append((start, end))
+        else:
+            _noted(node, flat, found, wrapped)
         if kind in _COMMANDS:
             within = True
         elif kind in {"compound_statement", "subshell", "pipeline", "list", "redirected_statement"}:
             within = False
         waiting += ((child, wrapped, within) for child in node.children)
     return found
+
+
+def _noted(node: "Node", flat: str, found: _Found, wrapped: bool) -> None:
+    """Note a redirection, or a stretch in which nothing, or little, is expanded."""
+    kind, start, end = node.type, node.start_byte, node.end_byte
+    if kind in _REDIRECTS:
+        found.redirects[start] = wrapped
+        if kind == "heredoc_redirect":
+            _here(node, flat, found)
+    elif kind in _DEAD:
+        line = flat.find("\n", start, end) if kind == "comment" else -1
+        found.dead.append((start, end if line < 0 else line))
+        if line >= 0:  # the parser goes on after a backslash at the end, bash does not
+            found.fault = found.fault or TWOFOLD
+    elif kind in {"string_content", "heredoc_content", "regex"}:
+        found.strings.append((start, end))
 
 
 def _quoted(node: "Node") -> bool:
@@ -289,6 +304,17 @@ def _missed(flat: str, found: _Found) -> list[tuple[int, int, bool]]:
         reach = close + 1 if close >= 0 else len(flat)
         missed.append((after, close if close >= 0 else len(flat), False))
     return missed
+
+
+def _merged(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return stretches that do not overlap and cover the same."""
+    merged: list[tuple[int, int]] = []
+    for start, end in sorted(spans):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = merged[-1][0], max(end, merged[-1][1])
+        else:
+            merged.append((start, end))
+    return merged
 
 
 class _Spans:

@@ -51,7 +51,7 @@ def inner(part: Part) -> tuple[Part, ...]:
 def is_wrapper(name: str) -> bool:
     """Return whether a program, by its name or path, is there to run others, so that nothing is known of it by itself."""
     bare = PurePosixPath(name).name
-    return bare in LAUNCHERS or (bare in _READERS and bare not in _EVALUATORS and bare not in _ASIDE)
+    return bare in LAUNCHERS or (bare in _READERS and bare not in _EVALUATORS and bare not in _ASIDE and bare not in _SWITCHES)
 
 
 def _below(part: Part, depth: int) -> Iterator[Part]:
@@ -85,7 +85,10 @@ def _run(part: Part, words: tuple[Word, ...], sure: bool = True, assigns: tuple[
 
 def _string(part: Part, words: tuple[Word, ...], sure: bool = True) -> Iterator[Part]:
     """Yield what a shell would run of these words."""
-    script = read(" ".join(word.text if word.literal else _bared(word.text) for word in words))
+    text = " ".join(word.text if word.literal else _bared(word.text) for word in words)
+    if sure and not text.strip():
+        return
+    script = read(text)
     if not sure or script.fault or not all(word.literal for word in words):
         yield _unknown(part)
     yield from (replace(one, wrapped=True) for one in script.parts)
@@ -202,6 +205,9 @@ def _shell(part: Part) -> Iterator[Part]:
         yield from _string(part, (string,))
     if taken.has("c"):
         yield from _string(part, taken.rest[:1], taken.sure and bool(taken.rest))
+        if taken.rest and "$" in taken.rest[0].text:  # its arguments may be what it runs: '"$@"'
+            for at in (1, 2):
+                yield from _run(part, taken.rest[at:])
     elif taken.rest and not taken.has("s"):
         yield from _run(part, taken.rest, taken.sure)  # a file of commands: what it holds is another question
     elif not taken.has("help", "version", "command"):
@@ -438,6 +444,30 @@ def _git(part: Part) -> Iterator[Part]:
                 yield from _string(part, given)
 
 
+def _switched(part: Part) -> Iterator[Part]:
+    """Yield what the value of an option would have run: `tar -I 'rm x'`."""
+    switches = _SWITCHES[PurePosixPath(part.words[0].text).name]
+    for at, word in enumerate(part.words):
+        found = switches.match(word.text)
+        if found:
+            value = word.text[found.end() :].removeprefix("=").removeprefix("exec=")
+            yield from _string(part, (Word(value, word.literal),) if value else part.words[at + 1 : at + 2])
+
+
+_SWITCHES: Mapping[str, re.Pattern[str]] = MappingProxyType(
+    {
+        "tar": re.compile(
+            r"--(?:to-c[a-z]*|use-c[a-z-]*|checkpoint-a[a-z]*=exec|info-[a-z]*|new-[a-z-]*|rsh-[a-z]*)|-[A-Za-z]*[IF]"
+        ),
+        "rsync": re.compile(r"--(?:rsh|rsync-path)|-[A-Za-z]*e"),
+        "nix-shell": re.compile(r"--(?:run|command)(?![a-z-])"),
+        "sort": re.compile(r"--com[a-z-]*"),
+        "rg": re.compile(r"--(?:pre|hostname-bin)(?![a-z-])"),
+        "man": re.compile(r"--pager|-[A-Za-z]*P"),
+        "scp": re.compile(r"-[A-Za-z]*S"),
+        "sftp": re.compile(r"-[A-Za-z]*S"),
+    }
+)
 _READERS: Mapping[str, Callable[[Part], Iterator[Part]]] = MappingProxyType(
     {
         **dict.fromkeys(_SHELLS, _shell),
@@ -454,6 +484,7 @@ _READERS: Mapping[str, Callable[[Part], Iterator[Part]]] = MappingProxyType(
         **dict.fromkeys(
             ("gdb", "start-stop-daemon", "capsh", "firejail", "proot", "apptainer", "singularity", "nix", "direnv"), _behind
         ),
+        **dict.fromkeys(_SWITCHES, _switched),
         "sudo": _sudo,
         "eval": _eval,
         "trap": _trap,
