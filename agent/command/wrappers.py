@@ -8,7 +8,8 @@ from pathlib import PurePosixPath
 from types import MappingProxyType
 
 from agent.command import launchers
-from agent.command.launchers import LAUNCHERS, RUNNERS, Options, Taken, single, take
+from agent.command.launchers import LAUNCHERS, RUNNERS
+from agent.command.options import Options, Taken, single, take
 from agent.command.parts import Part, Word
 from agent.command.script import read
 
