@@ -554,3 +554,10 @@ def test_hostile_texts_are_read_in_time(text: str) -> None:
     began = time.process_time()
     assert read(text).fault
     assert time.process_time() - began < 5
+
+
+@pytest.mark.parametrize("text", ["{," * 3000, "{," * 50_000, "{}" * 4000 + ",}", "a{b..c" * 1300])
+def test_many_braces_are_read_at_once(text: str) -> None:
+    began = time.monotonic()
+    read(text)
+    assert time.monotonic() - began < 3

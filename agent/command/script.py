@@ -19,6 +19,8 @@ _PARSED = 32 << 10  # beyond this a hostile text costs the parser seconds
 _RUNNABLE = 128 << 10  # no system starts a program with a longer argument
 _MOST = 64
 _NEAR = 1024  # how far a command is read in a text that no parser understands
+_NEAREST = 32  # the same in one with so many beginnings that it would take seconds
+_READ = 1_000_000  # characters that are read of such a text, beginning after beginning
 _DEEPEST = 8
 _INVISIBLE = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 _COMMANDS = {"command", "declaration_command", "unset_command", "test_command", "variable_assignment", "variable_assignments"}
@@ -342,17 +344,18 @@ def _unticked(inner: str, quoted: bool) -> str:
 
 def _loose(flat: str) -> Iterator[Part]:
     """Yield whatever could be a simple command in a text that no parser understands: rules that deny must see it."""
-    near = _NEAR if len(flat) <= _LONGEST else _NEAR // 4
-    for start in sorted({0, *(match.end() for match in _BEGINS.finditer(flat))}):
-        first = _FIRST.match(flat, start)
+    starts = sorted({0, *(match.end() for match in _BEGINS.finditer(flat))})
+    near = min(_NEAR, max(_NEAREST, _READ // len(starts)))
+    for start in starts:
+        first = _FIRST.match(flat, start, start + near)
         if first and first[1] in RESERVED:
             continue  # what follows it is looked at by itself
-        close = _ENDS.search(flat, start)
         piece = flat[start : start + near]
         try:
             one = Reading(piece).simple(0)
         except Unclear:
-            written = flat[start : close.start() if close else len(flat)][:near]
+            close = _ENDS.search(flat, start, start + near)
+            written = flat[start : close.start() if close else start + near]
             texts = [re.sub(r"[\\'\"]", "", word) for word in written.split()]
             words = tuple(Word(decoded(word), not re.search(r"[$*?\[{~<>]", word)) for word in texts)
             part = Part(decoded(written.strip()), words)

@@ -13,7 +13,6 @@ _HERE = re.compile(r"(?<!<)<<-?$")
 _GAP = re.compile(r"(?:[ \t]|\\\n)*")
 _NAMED = re.compile(r"\$(?:[A-Za-z_][A-Za-z0-9_]*|[0-9@*#?$!_-]|\{(?:[A-Za-z_][A-Za-z0-9_]*|[0-9]+|[@*#?$!_-])\})")
 _ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?:\[[^\x00]*\])?\+?=")
-_BRACES = re.compile(r"\{.*(?:,|\.\.).*\}", re.DOTALL)
 _DESCRIPTOR = re.compile(r"[0-9]+|\{[A-Za-z_][A-Za-z0-9_]*\}")
 _ESCAPE = re.compile(r"\\(?:([abeEfnrtv\\'\"?])|([0-7]{1,3})|x([0-9a-fA-F]{1,2})|([uU])|(c)|(.)|$)|[^\\]+", re.DOTALL)
 _PREFIX = re.compile(r"(!|time|-p|--)(?=[ \t])")
@@ -176,7 +175,7 @@ class Reading:
         unquoted = "".join(shadow)
         text_of = "".join(out)
         fixed &= not (bracket and "]" in text_of[text_of.find("[") :])
-        known &= not _BRACES.search(unquoted)
+        known &= not _has_braces(unquoted)
         literal = known and fixed
         written = text_of if literal else text[start:at]
         return Piece(Word(decoded(written), literal, known and not fixed), start, at, unquoted)
@@ -312,3 +311,9 @@ class Reading:
 def decoded(text: str) -> str:
     """Return a text, read a character a byte, as the characters that it means."""
     return text if text.isascii() else text.encode("latin-1").decode("utf-8", "surrogateescape")
+
+
+def _has_braces(text: str) -> bool:
+    """Whether bash could expand braces in it."""
+    inside = text[text.find("{") + 1 : text.rfind("}")] if "{" in text else ""
+    return "," in inside or ".." in inside
