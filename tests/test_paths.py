@@ -1,6 +1,7 @@
 """Where paths lie."""
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -78,3 +79,50 @@ def test_paths_are_told_from_the_current_folder(paths: Paths, tmp_path: Path) ->
     assert paths.locate("a.py").shown == "a.py"
     assert paths.locate("/etc/hosts").shown == os.path.realpath("/etc/hosts")
     assert paths.locate("a\nb\x1b.py").shown == "a\u240ab\u241b.py"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(".env", "../.ENV", ".env.local", "deep/down/prod.env", ".envrc", ".env.bak", ".env~", ".e\u200cnv", ".env."),
+        *("id_rsa", "id_ed25519_work", "server.pem", "tls/server.key", "a.p12", "a.PFX", "a.jks", "a.keystore", "v.kdbx"),
+        *("credentials", "credentials.json", "my-service-account.json", "secrets.yaml", "app.secrets.toml", "token"),
+        *(".netrc", ".npmrc", ".pypirc", ".git-credentials", ".htpasswd", "terraform.tfstate", "prod.tfvars"),
+        *("k8s/secrets/db.txt", ".aws/config", ".docker/config.json", "../disguised.txt", "{}/ws-evil/id_rsa"),
+        *("../names-a-secret.env", ".aws", "a/.ssh"),
+    ],
+)
+def test_a_file_that_is_called_as_secrets_are_is_one(paths: Paths, tmp_path: Path, path: str) -> None:
+    (tmp_path / "ws/.env").write_text("KEY=1\n")
+    (tmp_path / "ws/disguised.txt").symlink_to(".env")
+    (tmp_path / "ws/names-a-secret.env").symlink_to("src/plain.txt")
+    assert paths.locate(path.replace("{}", str(tmp_path))).secret
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(".env.example", ".env.sample", ".env.template", "example.env", "id_rsa.pub", ".ssh/known_hosts", "cacert.pem"),
+        *("public.pem", "jwt.pub.pem", "secrets.py", "secrets/client.go", "token.ts", "tokenizer.json", "credentials.md"),
+        *("calc.py", "keys", "keyboard.json", "monkey", "environment.yml", "secrets", "venv/.env/lib/x.py", "..", "."),
+        *("{}/home/.local/state/jumar/s1/token.txt",),
+    ],
+)
+def test_what_only_speaks_of_secrets_or_shows_their_shape_is_none(paths: Paths, tmp_path: Path, path: str) -> None:
+    (tmp_path / "ws/src/secrets").mkdir()
+    assert not paths.locate(path.replace("{}", str(tmp_path))).secret
+
+
+def test_a_workspace_that_lies_in_a_folder_of_secrets_is_not_all_secret(tmp_path: Path) -> None:
+    root = tmp_path / "secrets" / "project"
+    root.mkdir(parents=True)
+    paths = Paths(root, root, spill=tmp_path / "spill", add_dirs=[], hidden=[], person=None)
+    assert not paths.locate("notes.txt").secret
+    assert paths.locate("../notes.txt").secret
+
+
+def test_a_name_made_to_take_long_does_not(paths: Paths) -> None:
+    began = time.perf_counter()
+    for name in ("._-" * 80 + "pem", "-secrets" * 30, "~.bak" * 50, "id_rsa" + "-" * 240, "service-account" * 16):
+        paths.locate(name)
+    assert time.perf_counter() - began < 0.5

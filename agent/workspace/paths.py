@@ -1,4 +1,4 @@
-"""Owns where paths lie: inside the workspace, protected, outside, or hidden; component by component, links followed."""
+"""Owns where paths lie: inside the workspace, protected, outside, hidden or secret; component by component, links followed."""
 
 import os
 import unicodedata
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from agent.safe import safe_line
 from agent.workspace.contract import Located, Place
+from agent.workspace.secrets import are_of_secret, is_folder_of_secrets
 
 # What other programs act on when they find it, so that writing it is more than writing a file.
 _PROTECTED = """
@@ -48,7 +49,8 @@ class Paths:
             name = f"{self._person}{name[1:]}"
         lexical = Path(os.path.normpath(self.cwd / name))
         real = _real(self.cwd / name)
-        return Located(path, real, self._place(lexical, real), self.shown(real), self.shown(lexical))
+        secret = any(self._is_secret(one) for one in {lexical, real})
+        return Located(path, real, self._place(lexical, real), self.shown(real), self.shown(lexical), secret)
 
     def shown(self, real: Path) -> str:
         """Return a path as it is told: relative to the current folder where it is in the workspace."""
@@ -64,6 +66,15 @@ class Paths:
         """Return how the paths begin, in a folder, that are hidden, each with a slash after its name."""
         below = [path for path in self._hidden if _within(path, folder) and not _within(folder, path)]
         return tuple(f"{path}/" for path in below)
+
+    def _is_secret(self, path: Path) -> bool:
+        if _within(path, self.spill):
+            return False
+        folder = next((folder for folder in self._inside if _within(path, folder)), Path("/"))
+        names = [_folded(part) for part in path.relative_to(folder).parts]
+        if not are_of_secret(names):
+            return bool(names) and is_folder_of_secrets(names[-1])
+        return is_folder_of_secrets(names[-1]) or not path.is_dir()
 
     def _place(self, lexical: Path, real: Path) -> Place:
         if _within(real, self.spill):
