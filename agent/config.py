@@ -107,8 +107,10 @@ class Config(Strict):
     models: tuple[str, ...] = ()
     effort: Effort | None = None
     local_threads: Annotated[int, Field(ge=1, le=512)] = 1  # of a model in a file
-    mode: Literal["plan", "ask", "edits", "auto"] = "ask"
+    mode: Literal["plan", "ask", "edits", "auto"] | None = None  # None: auto where a sandbox holds, else ask
+    sandbox: Literal["auto", "bubblewrap", "landlock", "seatbelt", "off"] = "auto"
     allow: tuple[str, ...] = ()
+    ask: tuple[str, ...] = ()
     deny: tuple[str, ...] = ()
     endpoints: dict[str, EndpointTable] = {}
     overrides: dict[str, ModelTable] = {}

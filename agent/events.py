@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, TypeAdapter
 from pydantic_core import PydanticSerializationError
 
-from agent.blocks import Block, Image
+from agent.blocks import Block, Image, PlanBlock
 from agent.messages import Answer, Usage
 from agent.model import RepairKind
 from agent.safe import mended
@@ -20,6 +20,7 @@ SCHEMA_VERSION = 1
 TurnStatus = Literal["done", "cancelled", "failed", "limit", "interrupted"]
 CallStatus = Literal["done", "failed", "invalid", "denied", "skipped", "cancelled", "unknown"]
 Decider = Literal["policy", "rule", "person", "nobody"]
+RuleScope = Literal["session", "workspace", "always"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +38,15 @@ class SessionStarted:
     tools: tuple[str, ...]
     resumed: bool = False
     forked_from: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionRenamed:
+    """The person gave the session another title."""
+
+    settled: ClassVar[bool] = True
+    type: Literal["session.renamed"] = "session.renamed"
+    title: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,6 +193,16 @@ class Uncompacted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PartJudged:
+    """One part of a command that waits for a person: what it would do, and whether it alone would be asked about."""
+
+    source: str
+    deed: str
+    why: str
+    asks: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ApprovalAsked:
     """A call waits for a person. `digest` names exactly what is asked for."""
 
@@ -194,6 +214,14 @@ class ApprovalAsked:
     reason: str
     blocks: tuple[Block, ...]
     digest: str
+    arguments: str = ""  # of the call, as JSON text, for a person to change
+    editable: str = ""  # which of them holds the text that a person would change, where one does
+    cwd: str = ""
+    confined: str = ""  # how a command would be confined, in words
+    parts: tuple[PartJudged, ...] = ()  # of a command
+    suggested: tuple[str, ...] = ()  # the rules that would cover it from now on
+    would_allow: tuple[str, ...] = ()  # earlier calls that these would have covered
+    irreversible: tuple[str, ...] = ()  # what could not be undone, in words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,6 +237,11 @@ class ApprovalDecided:
     digest: str
     rule: str = ""
     words: str = ""
+    confined: str = ""  # how a command runs, in words
+    remembered: tuple[str, ...] = ()  # the rules that hold from now on
+    scope: RuleScope | None = None  # for how long they do
+    arguments: str | None = None  # of the call, where the person changed them
+    hunks: tuple[int, ...] | None = None  # of the change, where the person chose some
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -301,6 +334,25 @@ class ActionsUndone:
     seal: str
     step: int
     told: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Informed:
+    """The person did something beside the conversation, of which the model learns with `step`.
+
+    `mode` and `plan` are those from now on; a command of theirs has a `call_id`, as an action of it has.
+    """
+
+    settled: ClassVar[bool] = True
+    type: Literal["model.informed"] = "model.informed"
+    kind: Literal["mode", "plan", "shell", "files"]
+    title: str
+    told: str
+    step: int
+    mode: str = ""
+    plan: PlanBlock | None = None
+    call_id: str = ""
+    blocks: tuple[Block, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -404,6 +456,7 @@ class RunFinished:
 
 Event = (
     SessionStarted
+    | SessionRenamed
     | TurnStarted
     | Steered
     | StepStarted
@@ -424,6 +477,7 @@ Event = (
     | ToolFinished
     | ActionRecorded
     | ActionsUndone
+    | Informed
     | Warned
     | Verified
     | TurnFinished

@@ -11,19 +11,21 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from agent.blocks import Block, TextBlock
+from agent.blocks import Block
+from agent.command.weigh import Command, weigh
 from agent.errors import ToolFailure
 from agent.events import CallStatus, Event, Repaired, ToolFinished, ToolProgressed, ToolStarted
-from agent.gate import Gate, fingerprint
+from agent.gate import Gate, Shown, fingerprint
 from agent.messages import Call
-from agent.policy import Decision, Question
 from agent.record import About, Recorder
+from agent.rules import Decision, Question
 from agent.tool import AnyTool, Arguments, Context, Effect, Result, Tool
-from agent.workspace.contract import Located, Place, Workspace
+from agent.workspace.contract import Confinement, Located, Place, Workspace
 
 _LARGEST_ARGUMENTS = 4 << 20
 _MORE = "More stood after the arguments' object; it was left out. Send one object a call."
 _LARGEST_REPLY = 100_000
+_CACHES = frozenset({"__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis", ".cache"})  # nobody misses them
 _MOST_LOSSES = 8  # paths that are not captured and are named to who is asked
 
 
@@ -182,7 +184,13 @@ class Execute:
         # Only now, for the calls before it in this step may have changed where its paths lead.
         located = {path: self._workspace.locate(path) for path in item.tool.paths(item.arguments)}
         question = Question(
-            item.call.name, item.effect, item.subject, tuple(located.values()), caller.doubted, self._is_unheld(item, located)
+            item.call.name,
+            item.effect,
+            item.subject,
+            tuple(located.values()),
+            caller.doubted,
+            self._is_unheld(item, located),
+            await self._weighed(item),
         )
         context = Context(
             self._workspace,
@@ -193,9 +201,10 @@ class Execute:
             caller.pictures,
         )
         try:
-            refusal = await self._pass(item, question, context)
-            if refusal is not None:
-                return finish("denied", Result(refusal))
+            passed = await self._pass(item, question, context)
+            if isinstance(passed, str):
+                return finish("denied", Result(passed))
+            context = replace(context, confined=passed)
             if item.effect is Effect.READ or self._recorder is None:
                 return finish("done", await self._run(item, context))
             files = None if item.effect is Effect.EXEC else tuple(path.real for path in located.values())
@@ -218,36 +227,51 @@ class Execute:
         result: Result = await item.tool.run(item.arguments, context)
         return result
 
-    async def _pass(self, item: Parsed, question: Question, context: Context) -> str | None:
-        """Take a call through the gate; return the words of a refusal, or None where it may run."""
-        expected = self._gate.weigh(question)
-        if item.effect is Effect.READ and expected is Decision.ALLOW:
+    async def _weighed(self, item: Parsed) -> Command | None:
+        text = item.tool.command(item.arguments)
+        if not text:
             return None
-        digest = ""
+        if self._recorder is not None:
+            await self._recorder.looked()
+        return weigh(text, self._workspace.locate, self._is_unkept)
+
+    def _is_unkept(self, path: Located) -> bool:
+        """Whether the ledger does not keep what lies there."""
+        return path.real.name not in _CACHES and (self._recorder is None or not self._recorder.keeps(path.real))
+
+    async def _pass(self, item: Parsed, question: Question, context: Context) -> Confinement | str:
+        """Take a call through the gate; return how it may run, or the words of a refusal."""
+        expected = self._gate.weigh(question)
+        if item.effect is Effect.READ and expected.decision is Decision.ALLOW:
+            return expected.confined
+        digest, cwd = "", str(self._workspace.cwd)
+        arguments = item.arguments.model_dump_json(exclude_unset=True)
         while True:
             # Only what a person is asked about is looked at before it may be: a preview reads files, and its failure is told.
-            blocks = (*await self._preview(item, question, context), *self._losses(item)) if expected is Decision.ASK else ()
-            now = fingerprint(item.call.name, item.arguments.model_dump_json(), str(self._workspace.cwd), blocks)
+            asks = expected.decision is Decision.ASK
+            blocks = await self._preview(item, question, context) if asks else ()
+            losses = self._losses(item) if asks else ()
+            now = fingerprint(item.call.name, item.arguments.model_dump_json(), cwd, expected.confined, blocks)
             if now == digest:
-                return None
+                return expected.confined
             digest = now
-            decided = await self._gate.judge(item.call.id, question, blocks, digest)
+            shown = Shown(blocks, digest, cwd, arguments, item.tool.editable, losses)
+            passed = await self._gate.judge(item.call.id, question, shown)
+            decided = passed.decided
             if not decided.allowed:
                 words = f" They said: {decided.words.rstrip('.')}." if decided.words else ""
                 return (
                     f"Not run: {decided.reason}.{words} Do not try to reach the same by another way; go on without it or say so."
                 )
             if decided.by != "person":
-                return None
+                return passed.confined
 
-    def _losses(self, item: Parsed) -> tuple[Block, ...]:
+    def _losses(self, item: Parsed) -> tuple[str, ...]:
         """Say what a command could change that could not be undone."""
         left_out = self._recorder.coverage() if self._recorder is not None and item.effect is Effect.EXEC else {}
-        if not left_out:
-            return ()
         lines = [f"{path} ({why})" for path, why in islice(left_out.items(), _MOST_LOSSES)]
         more = [f"and {len(left_out) - _MOST_LOSSES} more"] if len(left_out) > _MOST_LOSSES else []
-        return (TextBlock("\n".join(["Not captured, so what it does to these could not be undone:", *lines, *more])),)
+        return (*lines, *more)
 
     async def _preview(self, item: Parsed, question: Question, context: Context) -> tuple[Block, ...]:
         try:

@@ -10,6 +10,7 @@ from agent.events import (
     ActionsUndone,
     Compacted,
     Event,
+    Informed,
     ModelAnswered,
     Repaired,
     Steered,
@@ -64,7 +65,7 @@ class History:
     _found: int = -1  # the last step whose calls stood in the words
     _open: dict[str, Call] = field(default_factory=dict)
     _replies: dict[str, Reply] = field(default_factory=dict)
-    _due: list[Steered | ActionsUndone] = field(default_factory=list)  # what the model is yet to be told
+    _due: list[Steered | ActionsUndone | Informed] = field(default_factory=list)  # what the model is yet to be told
 
     def apply(self, event: Event) -> None:
         """Take one event in."""
@@ -76,7 +77,7 @@ class History:
                 prompt = f"{event.preface}\n\n{TASK}\n\n{event.prompt}" if event.preface else event.prompt
                 self.said.append(Said(len(self.whole), event.prompt, event.preface, event.by == "check"))
                 self._add(Prompt(prompt, event.images))
-            case Steered():
+            case Steered() | Informed():
                 self._due.append(event)
             case ActionsUndone():
                 self.deeds.apply(event)

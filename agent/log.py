@@ -16,6 +16,7 @@ from agent.events import (
     Event,
     ModelAnswered,
     RunFinished,
+    SessionRenamed,
     SessionStarted,
     Steered,
     ToolFinished,
@@ -28,6 +29,7 @@ from agent.events import (
 from agent.tool import Effect
 
 _FLAGS = os.O_APPEND | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+_HEAD = 200  # bytes of a line that hold its envelope and its type
 # These must survive a power cut before what follows them happens; what stands before them in the file survives with them.
 _DURABLE = (TurnStarted, Steered, ModelAnswered, ToolFinished, TurnFinished)
 
@@ -101,8 +103,11 @@ class Log:
         return cls(path, fd, seq), Opened(tuple(events), tuple(faults))
 
     @classmethod
-    def fork(cls, path: Path, session_id: str) -> tuple["Log", Opened]:
-        """Begin a session as a copy of another, which may be open elsewhere. Raises UsageError."""
+    def fork(cls, path: Path, session_id: str, before: int = 0) -> tuple["Log", Opened]:
+        """Begin a session as a copy of another, which may be open elsewhere. Raises UsageError.
+
+        With `before`, only of what came before that turn.
+        """
         try:
             whole = path.read_bytes()
         except OSError as error:
@@ -110,7 +115,7 @@ class Log:
         copy = path.with_name(f"{session_id}.jsonl")
         own, other = f'"session_id":"{session_id}"'.encode(), f'"session_id":"{path.stem}"'.encode()
         with os.fdopen(_make(copy), "wb") as file:
-            file.write(whole[: whole.rfind(b"\n") + 1].replace(other, own))
+            file.write(_until(whole, before).replace(other, own))
         return cls.open(copy)
 
     def append(self, event: Event) -> bytes:
@@ -138,6 +143,18 @@ def events_of(path: Path) -> Iterator[Event]:
     for line in path.read_bytes().splitlines():
         with suppress(ValueError):
             yield decode_line(line)
+
+
+def _until(whole: bytes, turn: int) -> bytes:
+    """Return a log's whole lines, those before a turn where one is named."""
+    lines = whole[: whole.rfind(b"\n") + 1].splitlines(keepends=True)
+    if turn:
+        for number, line in enumerate(lines):
+            if b'"turn.started"' in line[:_HEAD]:
+                event = decode_line(line)
+                if isinstance(event, TurnStarted) and event.turn == turn:
+                    return b"".join(lines[:number])
+    return b"".join(lines)
 
 
 def decode_line(line: bytes) -> Event:
@@ -209,16 +226,16 @@ def sessions(folder: Path) -> Iterator[Summary]:
             yield summary
 
 
-_SUMMED = (b'"session.started"', b'"turn.started"', b'"turn.finished"', b'"result"')
+_SUMMED = (b'"session.started"', b'"session.renamed"', b'"turn.started"', b'"turn.finished"', b'"result"')
 
 
 def _summarise(path: Path) -> Summary | None:
     first: SessionStarted | None = None
-    title, turns, status, started = "", 0, "interrupted", ""
+    title, named, turns, status, started = "", "", 0, "interrupted", ""
     try:
         with path.open("rb") as lines:
             for line in lines:
-                if not any(kind in line[:200] for kind in _SUMMED):
+                if not any(kind in line[:_HEAD] for kind in _SUMMED):
                     continue
                 event = decode_line(line)
                 if isinstance(event, SessionStarted):
@@ -227,10 +244,12 @@ def _summarise(path: Path) -> Summary | None:
                 elif isinstance(event, TurnStarted):
                     turns, status = event.turn, "interrupted"
                     title = title or event.prompt.strip().split("\n")[0][:80]
+                elif isinstance(event, SessionRenamed):
+                    named = event.title
                 elif isinstance(event, TurnFinished | RunFinished):
                     status = event.status
     except (OSError, ValidationError, ValueError):
         return None
     if first is None:
         return None
-    return Summary(path.stem, first.root, first.model, title, started, turns, status, path)
+    return Summary(path.stem, first.root, first.model, named or title, started, turns, status, path)

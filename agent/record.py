@@ -105,6 +105,16 @@ class Recorder:
         """Whether what a file tool changes there can be kept: one ledger is of one work tree."""
         return file.is_relative_to(self._ledger.root)
 
+    def keeps(self, file: Path) -> bool:
+        """Whether what lies there is held, so that what a command does to it can be undone."""
+        return self._capture.keeps(file)
+
+    async def looked(self) -> None:
+        """Wait for the first look: before it nobody can say what is held."""
+        if self._eager and not self._begun:
+            async with self._acting:
+                await self._look_first()
+
     def coverage(self) -> dict[str, str]:
         """Return what of the workspace is not held, and why: what a command does to it cannot be undone."""
         return self._capture.coverage()

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from agent.ask import Patience, Words
-from agent.blocks import Image
+from agent.blocks import Image, PlanBlock, TerminalBlock
 from agent.errors import ModelError, UsageError
 from agent.events import (
     Event,
+    Informed,
     QuestionAsked,
+    SessionRenamed,
     SessionStarted,
     Steered,
     ToolFinished,
@@ -21,7 +23,7 @@ from agent.events import (
     Warned,
 )
 from agent.execute import Execute, offered
-from agent.gate import Answered, Gate
+from agent.gate import Answered, Gate, Keep
 from agent.history import History
 from agent.ledger.capture import Capture
 from agent.ledger.ledger import Ledger, Listed
@@ -30,13 +32,15 @@ from agent.ledger.undo import Plan
 from agent.log import Log, Opened
 from agent.loop import Limits, Loop
 from agent.model import Model, ToolOffer
-from agent.policy import Mode, Rule
-from agent.record import Recorder
+from agent.policy import Ground, Mode
+from agent.record import About, Recorder
+from agent.rules import Rule
 from agent.schema import parameters
 from agent.tool import AnyTool, Effect
-from agent.workspace.contract import Workspace
+from agent.workspace.contract import UNCONFINED, Ended, Workspace
 
 Listener = Callable[[Event, bytes], None]  # the event, and its line in the log where it is settled
+_PATIENCE = 1800.0  # seconds that a command of the person's may take
 _NOBODY = "(Nobody is there any more to answer.)"
 
 
@@ -61,6 +65,8 @@ class Setting:
     version: str
     mode: Mode = Mode.ASK
     rules: tuple[Rule, ...] = ()
+    ground: Ground = field(default_factory=Ground)
+    keep: Keep | None = None  # saves the rules that the person wants to hold beyond the session
     person: bool = False
     effort: str = ""
     brief: bool = False  # tools are described in one sentence each
@@ -84,7 +90,8 @@ class Session:
         self._compacting: asyncio.Task[str] | None = None
         self._questions: dict[str, asyncio.Future[str]] = {}
         self._left = False
-        self._gate = Gate(setting.mode, setting.rules, self.tell, person=setting.person)
+        self._commands = 0  # of the person's own
+        self._gate = Gate(setting.mode, setting.rules, self.tell, person=setting.person, ground=setting.ground, keep=setting.keep)
         self._recorder: Recorder | None = None
         if setting.ledger is not None and setting.capture is not None:
             self._recorder = Recorder(
@@ -122,7 +129,7 @@ class Session:
                 cwd=str(setting.workspace.cwd),
                 model=setting.models[0].name,
                 mode=setting.mode,
-                sandbox="none",
+                sandbox=setting.workspace.sandbox,
                 tools=tuple(tools),
                 resumed=found is not None,
                 forked_from=forked_from,
@@ -213,8 +220,53 @@ class Session:
         return self._history.step + (2 if self._loop.asking else 1)
 
     def decide(self, call_id: str, answered: Answered) -> bool:
-        """Answer an approval; False where none of that id waits."""
+        """Answer an approval; False where none of that id waits. Raises UsageError where the answer is none."""
         return self._gate.decide(call_id, answered)
+
+    @property
+    def mode(self) -> Mode:
+        """How much may run without asking."""
+        return self._gate.mode
+
+    def set_mode(self, mode: Mode) -> None:
+        """Let more or less run without asking from now on; the model learns of it. Raises UsageError."""
+        if mode is Mode.YOLO and self._setting.mode is not Mode.YOLO:
+            raise UsageError("yolo mode can only be given on the command line: jumar --mode yolo")
+        if mode is not self._gate.mode:
+            self._gate.mode = mode
+            told = f"From now on this session is in {mode} mode. {self._gate.permits()}"
+            self.tell(Informed(kind="mode", title=f"{mode} mode", told=told, step=self._due(), mode=mode))
+
+    def rename(self, title: str) -> None:
+        """Give the session another title."""
+        self.tell(SessionRenamed(title=title))
+
+    def set_plan(self, plan: PlanBlock) -> None:
+        """Change the model's checklist; it learns of it with its next step."""
+        lines = "\n".join(f"- [{item.state}] {item.text}" for item in plan.items)
+        told = (
+            f"The person changed your plan. It is now, whole:\n{lines or '(empty)'}\nGo on by it, and send it with the plan tool."
+        )
+        self.tell(Informed(kind="plan", title="plan", told=told, step=self._due(), plan=plan))
+
+    async def shell(self, command: str, told: Callable[[str], None] = lambda _: None) -> None:
+        """Run a command of the person's own, which no gate judges; it is on the ledger, and the model learns of it."""
+        self._commands += 1
+        call_id = f"person-{self._history.turn}-{self._commands}"
+        workspace = self._setting.workspace
+
+        async def run() -> Ended:
+            return await workspace.run(command, _PATIENCE, told, UNCONFINED)
+
+        about = About(call_id, "shell", command, None)
+        ended = await (self._recorder.around(about, run) if self._recorder is not None else run())
+        block = TerminalBlock(command, ended.output, ended.exit_code, ended.seconds)
+        words = f"The person ran a command of their own: {command}\n{ended.output}\n[exit {ended.exit_code}]"
+        self.tell(Informed(kind="shell", title=command, told=words, step=self._due(), call_id=call_id, blocks=(block,)))
+
+    def would_allow(self, rules: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the earlier calls that rules would have covered. Raises UsageError where one is none."""
+        return self._gate.would_allow(rules)
 
     def cancel(self) -> None:
         """Stop the running turn: no child is left, and every call has its reply."""

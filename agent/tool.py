@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 from agent.blocks import Block, Image
-from agent.workspace.contract import Located, Workspace
+from agent.workspace.contract import WORKING, Confinement, Located, Workspace
 
 
 class Effect(StrEnum):
@@ -60,7 +60,8 @@ class Context:
     """What a running tool may use; `told` shows progress to the person, `ask` puts a question with choices to them.
 
     `located` holds where the call's paths led when they were judged: what was judged is what is touched. `visible` says what
-    a call that goes through a folder may show of it, `pictures` whether the model can be shown any.
+    a call that goes through a folder may show of it, `pictures` whether the model can be shown any, `confined` how a command
+    runs.
     """
 
     workspace: Workspace
@@ -69,6 +70,7 @@ class Context:
     located: Mapping[str, Located] = field(default_factory=dict)
     visible: Callable[[Located], bool] = _everything
     pictures: bool = False
+    confined: Confinement = WORKING
 
     def locate(self, path: str) -> Located:
         """Return where a path of the call leads."""
@@ -83,6 +85,7 @@ class Tool(ABC, Generic[A]):
 
     arguments: type[A]
     effect: ClassVar[Effect]
+    editable: ClassVar[str] = ""  # the argument whose text a person would change before they allow a call
     needs_person: ClassVar[bool] = False  # not offered where nobody can answer
 
     def effect_of(self, arguments: A) -> Effect:
@@ -96,6 +99,10 @@ class Tool(ABC, Generic[A]):
     def paths(self, arguments: A) -> tuple[str, ...]:
         """Return the paths that the call touches, for the policy."""
         return ()
+
+    def command(self, arguments: A) -> str:
+        """Return the shell command that the call runs, empty where it runs none: the policy reads it part by part."""
+        return ""
 
     async def preview(self, arguments: A, context: Context) -> tuple[Block, ...]:
         """Show what the call would do, before it does. Raises ToolFailure where it cannot work."""

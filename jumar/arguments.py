@@ -21,15 +21,17 @@ COMMANDS = {
     "replay": "play a recording, without a model",
     "rescue": "bring back what an action did to branches, HEAD, stashes and index",
     "rewind": "go back to before an action",
+    "rules": "list the rules, explain what becomes of a command, test, forget",
     "schema": "print the JSON Schema of every event",
     "sessions": "list the sessions",
     "show": "show an action, whole",
+    "status": "say what holds here: trust, sandbox, ledger, mode, rules, model",
     "trust": "trust a work tree, so that its files may be read",
     "undo": "take actions back, whichever, alone or together",
     "why": "say which action, prompt and model wrote a line",
 }
 EFFORTS = ("on", "off", "none", "minimal", "low", "medium", "high", "xhigh", "max")
-_MODES = ("plan", "ask", "edits", "auto", "yolo")
+MODES = ("plan", "ask", "edits", "auto", "yolo")
 _EXIT_CODES = """\
 exit codes: 0 done · 1 error · 2 usage · 3 needs a person (untrusted) · 4 an action was denied · 5 a limit was reached
 6 the check failed · 7 the schema was not met · 75 the provider failed, try again · 77 authentication
@@ -71,9 +73,10 @@ def run_parser(prog: str = "jumar", usage: str = _USAGE, description: str = _DES
     add = top.add_argument_group("what it may do").add_argument
     add(
         "--mode",
-        choices=_MODES,
+        choices=MODES,
         default="",
-        help="plan: reading only · ask, the default: changes need a rule, or a program that answers · edits, auto · yolo: all",
+        help="plan: reading only · ask: changes need a rule, or a program that answers · edits · auto: all that can be undone, "
+        "the default where a sandbox holds · yolo: all",
     )
     add("--allow", action="append", default=[], metavar="RULE", help="such as 'shell(pytest *)' or 'edit(src/*)'")
     add("--deny", action="append", default=[], metavar="RULE", help="beats every --allow")
@@ -137,10 +140,14 @@ def seconds(text: str) -> float:
     return number
 
 
-def options_of(parser: Parser, given: argparse.Namespace) -> RunOptions:
-    """Return the options that a person gave; ends with 2 where they do not go together."""
+def options_of(parser: Parser, given: argparse.Namespace, *, terminal: bool = False) -> RunOptions:
+    """Return the options that a person gave; ends with 2 where they do not go together.
+
+    Before a terminal, a person who gives no prompt gets the screen.
+    """
     streamed = given.input_format == "stream-json"
-    if not streamed and given.prompt is None:
+    screen = terminal and not streamed and given.prompt is None and given.output_format == "text"
+    if not streamed and not screen and given.prompt is None:
         parser.error("say what to do: jumar -p TEXT; or see it work without a key: jumar demo")
     if streamed and given.prompt is not None:
         parser.error("--input-format stream-json takes its prompts from stdin, not from -p")
@@ -166,7 +173,8 @@ def options_of(parser: Parser, given: argparse.Namespace) -> RunOptions:
         if name is not None and not Path(name).absolute().parent.is_dir():
             parser.error(f"the folder of {name!r} does not exist")
     return RunOptions(
-        prompts=None if streamed else (given.prompt,),
+        prompts=None if streamed or screen else (given.prompt,),
+        screen=screen,
         cwd=cwd.resolve(),
         images=tuple(Path(name) for name in given.image),
         add_dirs=tuple(Path(folder).resolve() for folder in given.add_dir),

@@ -62,7 +62,13 @@ def _headless(arguments: Sequence[str]) -> int:
         known = ", ".join(COMMANDS)
         raise UsageError(f"there is no command {arguments[0]!r}; there are {known}; what to do is said with -p PROMPT")
     parser = run_parser()
-    options = options_of(parser, parser.parse_args(arguments))
+    given = parser.parse_args(arguments)
+    terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    options = options_of(parser, given, terminal=terminal)
+    if options.screen:
+        from jumar.screen import show
+
+        return show(options, os.environ)
     from jumar.headless import Headless
     from jumar.inputs import piped_text
     from jumar.printers import stderr_line

@@ -29,8 +29,10 @@ def run(name: str, arguments: Sequence[str]) -> int:
         "logout": _logout,
         "record": _record,
         "replay": _replay,
+        "rules": _rules,
         "schema": _schema,
         "sessions": _sessions,
+        "status": _status,
         "trust": _trust,
     }
     return commands[name](arguments)
@@ -56,6 +58,18 @@ def _ledger(name: str, arguments: Sequence[str]) -> int:
         return commands[name](arguments)
     except KeyboardInterrupt:
         return 130
+
+
+def _rules(arguments: Sequence[str]) -> int:
+    from jumar.ruling import rules
+
+    return rules(arguments)
+
+
+def _status(arguments: Sequence[str]) -> int:
+    from jumar.status import status
+
+    return status(arguments)
 
 
 def _schema(arguments: Sequence[str]) -> int:

@@ -32,6 +32,11 @@ class Home:
         return self.state / "models.json"
 
     @property
+    def rules(self) -> Path:
+        """The rules that were remembered."""
+        return self.state / "rules.json"
+
+    @property
     def trusted(self) -> Path:
         """The list of trusted work trees."""
         return self.state / "trusted.json"

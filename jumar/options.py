@@ -9,10 +9,11 @@ OutputFormat = Literal["text", "json", "stream-json"]
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """One headless run. `prompts` None means that they come as JSON lines on stdin."""
+    """One run. `prompts` None means that they come as JSON lines on stdin, or from the screen."""
 
     prompts: tuple[str, ...] | None
     cwd: Path
+    screen: bool = False
     images: tuple[Path, ...] = ()  # that go with the prompt
     add_dirs: tuple[Path, ...] = ()
     output_format: OutputFormat = "text"
@@ -32,6 +33,7 @@ class RunOptions:
     ephemeral: bool = False
     resume: str = ""  # a session's id, or "-" for the latest of this work tree
     fork: bool = False
+    before: int = 0  # of a fork: only what came before this turn goes with it; 0 for all
     models: tuple[str, ...] = ()  # the first is asked; the others where those before it fail for good
     effort: str = ""
     context: int | None = None  # tokens

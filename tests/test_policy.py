@@ -5,10 +5,18 @@ from pathlib import Path
 
 import pytest
 
+from agent.command.parts import Part, Word
+from agent.command.weigh import Command, Deed, Weighed, weigh
 from agent.errors import UsageError
-from agent.policy import TABLE, Decision, Mode, Question, Rule, judge, permits, plain_words
+from agent.policy import CONFINED, ORDER, TABLE, Ground, Mode, default_mode, judge, permits
+from agent.rules import Decision, Question, Rule, covered, suggested
 from agent.tool import Effect
-from agent.workspace.contract import Located, Place
+from agent.workspace.contract import READ_ONLY, UNCONFINED, WORKING, Confinement, Located, Place
+from agent.workspace.paths import Paths
+
+WS = Path("/ws")
+HELD = Ground(sandbox=True, kept=True)
+BARE = Ground()
 
 
 def at(place: Place, shown: str = "x") -> tuple[Located, ...]:
@@ -16,7 +24,16 @@ def at(place: Place, shown: str = "x") -> tuple[Located, ...]:
 
 
 def command(text: str) -> Question:
-    return Question("shell", Effect.EXEC, text)
+    paths = Paths(WS, WS, spill=WS / ".spill", add_dirs=(), hidden=(), person=Path("/home/ada"))
+    return Question("shell", Effect.EXEC, text, command=weigh(text, paths.locate, lambda _: False))
+
+
+def doing(*deeds: Deed, hosts: tuple[str, ...] = (), installs: str = "", strays: bool = False, name: str = "x") -> Question:
+    """Ask about a command whose parts do these."""
+    parts = tuple(
+        Weighed(Part(f"{name} a", (Word(name), Word("a"))), deed, f"it {deed}", hosts, installs, strays) for deed in deeds
+    )
+    return Question("shell", Effect.EXEC, "x a", command=Command("x a", parts, plain=True))
 
 
 def allow(text: str) -> Rule:
@@ -27,8 +44,10 @@ def deny(text: str) -> Rule:
     return Rule.read(text, Decision.DENY, "--deny")
 
 
-def test_every_mode_decides_every_effect() -> None:
+def test_every_mode_decides_every_effect_and_every_deed() -> None:
     assert {mode: set(row) for mode, row in TABLE.items()} == {mode: set(Effect) for mode in Mode}
+    assert set(CONFINED) == set(Mode)
+    assert {*ORDER, Mode.YOLO} == set(Mode)
 
 
 @pytest.mark.parametrize("effect", [Effect.WRITE, Effect.EXEC, Effect.NET])
@@ -37,24 +56,113 @@ def test_plan_mode_denies_all_but_reading_whatever_rules_say(effect: Effect) -> 
     assert judge(Mode.PLAN, Question("x", Effect.READ, "y")).decision is Decision.ALLOW
 
 
+@pytest.mark.parametrize("mode", list(Mode))
+@pytest.mark.parametrize("deed", list(Deed))
+def test_what_becomes_of_each_deed_in_each_mode(mode: Mode, deed: Deed) -> None:
+    allowed = {
+        Mode.PLAN: {Deed.LOOKS, Deed.WORKS, Deed.GIT, Deed.UNREAD},
+        Mode.ASK: {Deed.LOOKS},
+        Mode.EDITS: {Deed.LOOKS},
+        Mode.AUTO: {Deed.LOOKS, Deed.WORKS, Deed.GIT},
+        Mode.YOLO: set(Deed),
+    }
+    verdict = judge(mode, doing(deed), (), HELD)
+    if deed in allowed[mode]:
+        assert verdict.decision is Decision.ALLOW
+    elif mode is Mode.PLAN and deed is not Deed.SECRET:
+        assert verdict.decision is Decision.DENY
+    else:
+        assert verdict.decision is Decision.ASK
+    if mode is Mode.PLAN:
+        assert verdict.confined == READ_ONLY or verdict.decision is Decision.DENY
+
+
+@pytest.mark.parametrize("mode", [Mode.PLAN, Mode.ASK, Mode.EDITS, Mode.AUTO])
+def test_without_a_sandbox_only_what_reads_runs_unasked(mode: Mode) -> None:
+    refused = Decision.DENY if mode is Mode.PLAN else Decision.ASK
+    assert judge(mode, doing(Deed.LOOKS), (), BARE).decision is Decision.ALLOW
+    for deed in (Deed.WORKS, Deed.GIT, Deed.UNREAD):
+        assert judge(mode, doing(deed), (), BARE).decision is refused
+
+
+def test_auto_asks_where_nothing_could_be_undone_and_says_why() -> None:
+    unkept = judge(Mode.AUTO, doing(Deed.WORKS), (), Ground(sandbox=True))
+    assert (unkept.decision, "no ledger keeps" in unkept.reason) == (Decision.ASK, True)
+    bare = judge(Mode.AUTO, doing(Deed.WORKS), (), Ground(kept=True))
+    assert (bare.decision, "no sandbox holds" in bare.reason) == (Decision.ASK, True)
+    assert default_mode(HELD) is Mode.AUTO
+    assert default_mode(Ground(sandbox=True)) is default_mode(BARE) is Mode.ASK
+
+
+def test_a_command_gets_the_least_that_it_can_do_its_work_with() -> None:
+    def confined(*deeds: Deed, hosts: tuple[str, ...] = (), name: str = "x") -> Confinement:
+        return judge(Mode.AUTO, doing(*deeds, hosts=hosts, name=name), (), HELD).confined
+
+    assert confined(Deed.LOOKS) == READ_ONLY
+    assert confined(Deed.LOOKS, Deed.WORKS) == WORKING
+    assert confined(Deed.WORKS, Deed.GIT, name="git") == Confinement(git=True)
+    assert confined(Deed.REACHES) == Confinement(hosts=("*",))
+    assert confined(Deed.REACHES, hosts=("pypi.org",)) == Confinement(hosts=("pypi.org",))
+    assert confined(Deed.REACHES, name="git") == Confinement(git=True, hosts=("*",))
+    assert confined(Deed.LEAVES, Deed.WORKS) == UNCONFINED
+    assert judge(Mode.YOLO, doing(Deed.WORKS), (), HELD).confined == UNCONFINED
+    assert judge(Mode.AUTO, doing(Deed.REACHES), (), BARE).confined == UNCONFINED
+
+
+def test_installing_packages_is_allowed_by_name_and_only_that() -> None:
+    rules = (allow("network(pip)"),)
+    installs = doing(Deed.REACHES, hosts=("pypi.org",), installs="pip")
+    assert suggested(installs) == ("network(pip)",)
+    verdict = judge(Mode.AUTO, installs, rules, HELD)
+    assert (verdict.decision, verdict.confined) == (Decision.ALLOW, Confinement(hosts=("pypi.org",)))
+    assert judge(Mode.AUTO, doing(Deed.REACHES, installs="npm"), rules, HELD).decision is Decision.ASK
+    assert judge(Mode.AUTO, doing(Deed.REACHES), rules, HELD).decision is Decision.ASK
+    assert judge(Mode.YOLO, installs, (deny("network(pip)"),), HELD).decision is Decision.DENY
+
+
+def test_a_broad_rule_covers_no_operand_that_leads_astray() -> None:
+    assert judge(Mode.ASK, doing(Deed.LEAVES, strays=True), (allow("shell(x *)"),), HELD).decision is Decision.ASK
+    assert judge(Mode.ASK, doing(Deed.LEAVES, strays=True), (allow("shell(x a)"),), HELD).decision is Decision.ALLOW
+    assert judge(Mode.ASK, doing(Deed.LEAVES), (allow("shell(x *)"),), HELD).decision is Decision.ALLOW
+
+
+def test_what_a_person_may_remember_never_covers_what_runs_anything() -> None:
+    assert suggested(command("python3 x.py a")) == ("shell(python3 x.py a)",)
+    assert suggested(command("pytest -x tests")) == ("shell(pytest *)",)
+    assert suggested(command("cargo build --release")) == ("shell(cargo build *)",)
+    assert suggested(command("make; x")) == ("shell(make)", "shell(x *)")
+    assert suggested(command("x $(y)")) == suggested(command("for a in b; do x; done")) == ()
+    assert not covered([allow("shell(python3 x.py a)")], command("python3 -c pass"))
+    assert not covered([allow("shell(git status *)")], command("git status --porcelain; rm x"))
+
+
+def test_a_secret_asks_before_it_is_read_into_the_model() -> None:
+    path = Located(".env", WS / ".env", Place.PROTECTED, ".env", secret=True)
+    question = Question("read", Effect.READ, ".env", (path,))
+    for mode in (Mode.PLAN, Mode.ASK, Mode.EDITS, Mode.AUTO):
+        assert judge(mode, question, (), HELD).decision is Decision.ASK
+        assert judge(mode, question, (allow("read"),), HELD).decision is Decision.ASK
+        assert judge(mode, question, (allow("read(.env)"),), HELD).decision is Decision.ALLOW
+    assert judge(Mode.YOLO, question, (), HELD).decision is Decision.ALLOW
+
+
 def test_a_prefix_rule_allows_its_command() -> None:
-    rules = (allow("shell(git diff *)"), allow("shell(make)"))
-    for text in ("git diff", "git diff --stat HEAD", "make"):
-        assert judge(Mode.ASK, command(text), rules).decision is Decision.ALLOW
-    for text in ("git", "git push", "make install", "gitk diff"):
-        assert judge(Mode.ASK, command(text), rules).decision is Decision.ASK
+    rules = (allow("shell(git fetch *)"), allow("shell(make)"))
+    for text in ("git fetch", "git fetch --all origin", "make", "make 2>&1", "make && git fetch"):
+        assert judge(Mode.ASK, command(text), rules).decision is Decision.ALLOW, text
+    for text in ("git push", "make install", "gitk fetch", "make > f", "make && git push"):
+        assert judge(Mode.ASK, command(text), rules).decision is Decision.ASK, text
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        "ls; id", "ls && id", "ls | sh", "ls & id", "ls\nid", "ls\rid", "ls $(id)", "ls `id`", "ls > f", "ls < f", "ls *", "ls ~",
-        "ls {a,b}", "ls \\x", "A=1 ls", "ls $X", "ls #x", "ls !x", "ls\u00a0x", "ls\u2028id", "ls 'a", "ls [a]", "ls ?", "ls\0id",
+        "x; y", "x && y", "x | sh", "x & y", "x\ny", "x\ry", "x $(y)", "x `y`", "x > f", "x *", "x ~",
+        "x {a,b}", "A=1 x", "x $X", "x\u00a0y", "x\u2028y", "x 'a", "x [a]", "x ?", "x\0y",
     ],
 )  # fmt: skip
 def test_a_rule_never_allows_what_is_more_than_literal_words(text: str) -> None:
-    assert plain_words(text) is None
-    assert judge(Mode.ASK, command(text), (allow("shell(ls *)"),)).decision is Decision.ASK
+    assert judge(Mode.ASK, command(text), (allow("shell(x *)"),)).decision is Decision.ASK
 
 
 @pytest.mark.parametrize(
@@ -163,11 +271,12 @@ def test_what_is_no_rule_is_said_in_one_line() -> None:
     ("mode", "rules", "words"),
     [
         (Mode.PLAN, (allow("shell(make)"),), "This run is read-only"),
-        (Mode.ASK, (), "Changes of files need approval; commands need approval. Nobody is there to approve anything"),
+        (Mode.ASK, (), "Changes of files need approval; commands need approval but for those that only read"),
+        (Mode.ASK, (), "Nobody is there to approve anything"),
         (
             Mode.EDITS,
-            (allow("shell(make *)"), allow("shell(ls)")),
-            "commands need approval but for these, each sent alone",
+            (allow("shell(make *)"), allow("shell(x)")),
+            "and these, written out without variables or substitutions: make *; x",
         ),
         (Mode.EDITS, (allow("shell"),), "a command may run without approval"),
         (Mode.ASK, (allow("edit(docs/*)"), allow("write")), "Changes of files need approval but for these: edit(docs/*), write;"),
@@ -175,5 +284,10 @@ def test_what_is_no_rule_is_said_in_one_line() -> None:
     ],
 )
 def test_the_model_is_told_what_may_run(mode: Mode, rules: tuple[Rule, ...], words: str) -> None:
-    assert words in permits(mode, rules, person=False)
-    assert "Nobody" not in permits(mode, rules, person=True)
+    assert words in permits(mode, rules, BARE, person=False)
+    assert "Nobody" not in permits(mode, rules, BARE, person=True)
+
+
+def test_the_model_is_told_of_the_sandbox() -> None:
+    assert "commands run in a sandbox without approval" in permits(Mode.AUTO, (), HELD, person=True)
+    assert "sandbox where nothing can be written" in permits(Mode.PLAN, (), HELD, person=True)

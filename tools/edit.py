@@ -43,6 +43,7 @@ class Edit(Tool[EditArguments]):
 
     arguments = EditArguments
     effect: ClassVar[Effect] = Effect.WRITE
+    editable: ClassVar[str] = "new"
 
     def subject(self, arguments: EditArguments) -> str:
         """Return the path."""

@@ -30,14 +30,19 @@ class Shell(Tool[ShellArguments]):
 
     arguments = ShellArguments
     effect: ClassVar[Effect] = Effect.EXEC
+    editable: ClassVar[str] = "command"
 
     def effect_of(self, arguments: ShellArguments) -> Effect:
-        """Looking after background processes changes nothing; running and killing do."""
-        return Effect.READ if arguments.action in {"list", "read"} else Effect.EXEC
+        """Looking after background processes changes nothing outside, and ending them is no more than they were allowed for."""
+        return Effect.EXEC if arguments.action == "run" else Effect.READ
 
     def subject(self, arguments: ShellArguments) -> str:
         """Return the command, or what is done to which process."""
         return arguments.command if arguments.action == "run" else f"{arguments.action} {arguments.id}".rstrip()
+
+    def command(self, arguments: ShellArguments) -> str:
+        """Return the command, where one is run."""
+        return arguments.command if arguments.action == "run" else ""
 
     async def preview(self, arguments: ShellArguments, context: Context) -> tuple[Block, ...]:
         """Show the command."""
@@ -60,11 +65,11 @@ class Shell(Tool[ShellArguments]):
                 killed = await workspace.kill(arguments.id)
                 return _looked(killed, workspace.output(arguments.id))
             case "run" if arguments.background:
-                started = await workspace.start(arguments.command)
+                started = await workspace.start(arguments.command, context.confined)
                 words = f"Started as {started.id}; action=read with id={started.id} tells what it prints."
                 return Result(words, (TerminalBlock(arguments.command),))
             case "run":
-                return _ran(arguments, await workspace.run(arguments.command, arguments.timeout, context.told))
+                return _ran(arguments, await workspace.run(arguments.command, arguments.timeout, context.told, context.confined))
 
 
 def _check(arguments: ShellArguments) -> None:

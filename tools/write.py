@@ -25,6 +25,7 @@ class Write(Tool[WriteArguments]):
 
     arguments = WriteArguments
     effect: ClassVar[Effect] = Effect.WRITE
+    editable: ClassVar[str] = "content"
 
     def subject(self, arguments: WriteArguments) -> str:
         """Return the path."""

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from agent.command.parts import Part
+from agent.command.script import read
+from agent.command.wrappers import inner
 from agent.workspace.contract import Located
 
 
@@ -29,7 +31,9 @@ class Weighed:
     deed: Deed
     why: str  # a clause: "it installs packages", "it writes to ~/.bashrc"
     hosts: tuple[str, ...] = ()  # that it is known to reach; empty where it reaches and they are not known
-    installs: str = ""  # the package manager ("pip", "npm", "cargo", ...), where it only fetches packages: a person may allow that once
+    installs: str = (
+        ""  # the package manager ("pip", "npm", "cargo", ...), where it only fetches packages: a person may allow that once
+    )
     strays: bool = False  # where its operands lead makes it LEAVES, RUINS or SECRET, not what it is: no `rm *` covers it
     sandboxed: bool = False  # it only looks where a sandbox holds: git, which repository settings can have run programs
 
@@ -64,4 +68,7 @@ Locate = Callable[[str], Located]  # where a path leads, from the folder in whic
 
 def weigh(text: str, locate: Locate, unkept: Callable[[Located], bool]) -> Command:
     """Read and weigh a command. `unkept` says of a place that the ledger does not keep what lies there. Never fails."""
-    raise NotImplementedError
+    script = read(text)
+    parts = [each for part in script.parts for each in (part, *inner(part))]
+    weighed = tuple(Weighed(part, Deed.WORKS, "it runs a program") for part in parts)
+    return Command(text, weighed, script.fault, script.plain)

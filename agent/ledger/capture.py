@@ -147,6 +147,18 @@ class Capture:
         told = {os.fsdecode(path): why for path, why in islice(named, _MOST_TOLD)}
         return told | ({MORE: f"and {total - _MOST_TOLD} more"} if total > _MOST_TOLD else {})
 
+    def keeps(self, path: Path) -> bool:
+        """Whether all that lies at and below a real path is held, as the last look found it; so is where nothing lies."""
+        if self.fault or not path.is_relative_to(self._root):
+            return False
+        name = b"" if path == self._root else os.fsencode(path.relative_to(self._root))
+        above = [b"/".join(name.split(b"/")[:count]) for count in range(1, name.count(b"/") + 2)]
+        left_out = (self._sight.table.closed, self._sight.table.lone, self._sight.unreadable)
+        if any(folder in group for folder in above for group in left_out):
+            return False
+        below = name + b"/" if name else b""
+        return not any(one.startswith(below) for group in left_out for one in group)
+
     def told(self, action: Action) -> None:
         """Take note of what is in the ledger already (an undo, the call of another session), so that it is told only once."""
         for delta in action.deltas:

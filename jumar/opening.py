@@ -1,0 +1,177 @@
+"""Owns opening a session: from what a person chose to the setting it runs with, its log and its store."""
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from agent import config
+from agent.context import environment as surroundings
+from agent.context import instructions
+from agent.errors import UsageError
+from agent.events import TurnStarted, Warned
+from agent.ledger.capture import Capture
+from agent.ledger.ledger import Ledger
+from agent.ledger.span import Span
+from agent.ledger.store import Store
+from agent.log import Log, Opened, new_id, now, sessions
+from agent.model import Model
+from agent.policy import Ground, Mode, default_mode, permits
+from agent.route import key_variables
+from agent.safe import mended
+from agent.session import Listener, Session, Setting
+from agent.workspace.environment import is_secret, seal, without
+from agent.workspace.git import Git
+from agent.workspace.local import LocalWorkspace
+from jumar import __version__
+from jumar.home import Home, home
+from jumar.options import RunOptions
+from jumar.pictures import blind
+from jumar.profile import profile_of
+from jumar.rulebook import Rulebook
+from jumar.trust import demand, tree_root
+from jumar.wiring import choose, connected_models, find_tools
+
+_GIT_PATIENCE = 0.05  # seconds that the first request waits for git's status, beside what it takes anyway
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A session that can begin: nobody listens yet."""
+
+    setting: Setting
+    log: Log
+    span: Span
+    found: Opened | None  # what the log held already
+    forked_from: str
+    warnings: tuple[str, ...]
+
+    def begin(self, listen: Listener) -> Session:
+        """Begin it; `listen` hears it from here on."""
+        session = Session(self.setting, self.log, listen, self.found, self.forked_from)
+        for warning in self.warnings:
+            session.tell(Warned(text=warning))
+        return session
+
+
+async def prepare(
+    options: RunOptions, environment: Mapping[str, str], given_back: AsyncExitStack, model: Model | None = None
+) -> Prepared:
+    """Open all that a session needs; `given_back` closes what the session itself does not. Raises JumarError.
+
+    Nothing of the work tree is read before it is trusted.
+    """
+    place = home(environment)
+    root = tree_root(options.cwd)
+    if not options.trust:
+        demand(place, root)
+    settings = config.load(place.config / "config.toml")
+    tools = find_tools()
+    book = Rulebook(place, root, tools)
+    held = book.rules(settings, options.allow, options.deny)
+    folder, kept = place.sessions, place.ledger
+    if options.ephemeral:
+        folder = Path(tempfile.mkdtemp(prefix="jumar-"))
+        given_back.callback(shutil.rmtree, folder, ignore_errors=True)
+        kept = folder / "ledger"
+    status = Git(root).start_status()
+    given_back.callback(status.collect, 0)
+    models, warnings, keys = ((model,), (), ()) if model else await _connect(options, settings, environment, place)
+    for one in models:
+        given_back.push_async_callback(one.close)
+    profile = await profile_of(models[0], tools)
+    if options.images and not models[0].capabilities.images:
+        raise UsageError(blind(models[0].name))
+    hidden = key_variables(settings)
+    if unusual := [name for name in hidden if name in environment and not is_secret(name)]:
+        seal(unusual)
+    log, found, forked_from = _open_log(options, folder, place, root)
+    workspace = LocalWorkspace(
+        root,
+        options.cwd,
+        spill=folder / log.id,
+        add_dirs=options.add_dirs,
+        hidden=(place.config, place.state),
+        environment=without(environment, hidden, keys),
+        shown=profile.output,
+        sandbox=settings.sandbox,
+    )
+    store = Store(kept, root)
+    span = Span(store)
+    person = options.prompts is None
+    ground = Ground(sandbox=workspace.sandbox != "none", kept=True)
+    mode = Mode(options.mode or settings.mode or default_mode(ground))
+    preface = ""
+    if found is None or not any(isinstance(event, TurnStarted) for event in found.events):
+        told = status.collect(_GIT_PATIENCE)
+        today = datetime.now().astimezone().date()
+        may = permits(mode, held.rules, ground, person=person)
+        around = surroundings(root, options.cwd, person=person, git=told, today=today, permits=may)
+        preface = f"{around}\n\n{instructions(root, options.cwd, profile.instructions)}".rstrip()
+    setting = Setting(
+        models=models,
+        workspace=workspace,
+        tools=profile.tools,
+        system=profile.system,
+        brief=profile.brief,
+        longest=profile.reply,
+        preface=preface,
+        version=__version__,
+        mode=mode,
+        rules=held.rules,
+        ground=ground,
+        keep=book.keep,
+        person=person,
+        effort=options.effort or settings.effort or "",
+        before_change=span.begin,
+        ledger=Ledger(store.bare, root, now),
+        capture=Capture(store),
+    )
+    return Prepared(setting, log, span, found, forked_from, (*warnings, *held.warnings))
+
+
+async def _connect(
+    options: RunOptions, settings: config.Config, environment: Mapping[str, str], place: Home
+) -> tuple[tuple[Model, ...], tuple[str, ...], tuple[str, ...]]:
+    """Return the models, what to warn of, and the keys in use."""
+    try:
+        async with asyncio.timeout(options.seconds):
+            chosen = await choose(settings, environment, place, options.models, options.context)
+            models, warnings = await connected_models(chosen)
+            await models[0].ready()
+            return models, (*chosen.warnings, *warnings), chosen.keys
+    except TimeoutError:
+        words = "the time was up before the model and its key were known; name a model with -m, or set the key's variable"
+        raise UsageError(words, 5) from None
+
+
+def _open_log(options: RunOptions, folder: Path, place: Home, root: Path) -> tuple[Log, Opened | None, str]:
+    wanted = options.resume
+    if not wanted:
+        return Log.create(folder, new_id()), None, ""
+    if wanted == "-":
+        latest = next((summary for summary in sessions(place.sessions) if summary.root == mended(str(root))), None)
+        if latest is None:
+            raise UsageError(f"there is no session of {root} to go on with; see jumar sessions")
+        path = latest.path
+    else:
+        path = place.sessions / f"{wanted}.jsonl"
+        if path.parent != place.sessions or not path.is_file():
+            raise UsageError(f"there is no session {wanted!r}; see jumar sessions")
+    _demand_root(path, root)
+    if options.fork:
+        log, found = Log.fork(path, new_id(), options.before)
+        return log, found, path.stem
+    log, found = Log.open(path)
+    return log, found, ""
+
+
+def _demand_root(path: Path, root: Path) -> None:
+    """Raise UsageError where the session in a log is of another work tree."""
+    summary = next((one for one in sessions(path.parent) if one.path == path), None)
+    if summary is not None and summary.root != mended(str(root)):
+        raise UsageError(f"the session {path.stem} belongs to {summary.root}; go on with it there, or with -C")

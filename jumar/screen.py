@@ -1,0 +1,174 @@
+"""Owns the screen's side of the front door: opening sessions for it, and what it may know of this machine."""
+
+import asyncio
+import gc
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from contextlib import AsyncExitStack, suppress
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from agent import config
+from agent.errors import JumarError, UsageError
+from agent.events import Event, SessionRenamed
+from agent.log import Log, Summary, events_of, sessions
+from agent.model import Model
+from agent.safe import mended
+from agent.session import Session
+from jumar.home import home
+from jumar.opening import prepare
+from jumar.options import RunOptions
+from jumar.rulebook import Rulebook
+from jumar.trust import is_trusted, tree_root, trust
+from jumar.wiring import choose, find_tools, provider
+from tui.desk import Choice, Hear, Held, Offered, Taste
+
+_PATIENCE = 5.0  # seconds that a server has to list its models
+
+
+class FrontDesk:
+    """Opens one session after the other in one work tree. `model` is one that plays a recording."""
+
+    def __init__(self, options: RunOptions, environment: Mapping[str, str], model: Model | None = None) -> None:
+        self._options = options
+        self._model = model
+        self._place = home(environment)
+        self._open = AsyncExitStack()
+        self._session: Session | None = None
+        self.root = tree_root(options.cwd)
+        self.cwd = options.cwd
+        self.environment = environment
+        self.taste = self._taste()
+
+    async def open(self, choice: Choice, hear: Hear) -> Held:
+        """Open a session in place of the one before, which stays open where this one cannot be."""
+        options = replace(
+            self._options,
+            resume=choice.resume,
+            fork=choice.fork,
+            before=choice.before_turn,
+            models=choice.models or self._options.models,
+            effort=choice.effort or self._options.effort,
+            mode=choice.mode or self._options.mode,
+        )
+        async with AsyncExitStack() as given_back:
+            prepared = await prepare(options, self.environment, given_back, self._model)
+            gc.enable()
+            session = prepared.begin(lambda event, _: hear(event))
+            given_back.push_async_callback(session.close)
+            await self._open.aclose()
+            self._open, self._session = given_back.pop_all(), session
+        return Held(session, prepared.found.events if prepared.found is not None else ())
+
+    async def close(self) -> None:
+        """Close the open session and give everything back."""
+        await self._open.aclose()
+
+    def keep_taste(self, taste: Taste) -> None:
+        """Keep how the person wants the screen."""
+        self.taste = taste
+        path = self._place.state / "screen.json"
+        try:
+            self._place.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+            handle, name = tempfile.mkstemp(dir=self._place.state, prefix=".screen.")
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                json.dump(asdict(taste), file, indent=1)
+            Path(name).replace(path)
+        except OSError as error:
+            raise UsageError(f"cannot be kept in {path}: {error.strerror}", 1) from error
+
+    def sessions(self) -> list[Summary]:
+        """List the sessions of this work tree, newest first."""
+        return [one for one in sessions(self._place.sessions) if one.root == mended(str(self.root))]
+
+    def events(self, session_id: str) -> list[Event]:
+        """Read what a session's log tells."""
+        return list(events_of(self._log(session_id)))
+
+    def rename(self, session_id: str, title: str) -> None:
+        """Give a session another title."""
+        path = self._log(session_id)
+        if self._session is not None and self._session.id == session_id:
+            self._session.rename(title)
+            return
+        log, _ = Log.open(path)
+        try:
+            log.append(SessionRenamed(title=title))
+        finally:
+            log.close()
+
+    def delete(self, session_id: str) -> None:
+        """Delete a session's log."""
+        try:
+            self._log(session_id).unlink()
+        except OSError as error:
+            raise UsageError(f"{session_id} cannot be deleted: {error.strerror}", 1) from error
+
+    async def models(self) -> list[Offered]:
+        """List the models that the person's servers offer."""
+        settings = config.load(self._place.config / "config.toml")
+        chosen = await choose(settings, self.environment, self._place)
+        found: list[Offered] = []
+        for connection in chosen.connections:
+            if not isinstance(connection, config.Connection):
+                continue
+            asked = provider(connection)
+            with suppress(JumarError, TimeoutError):
+                async with asyncio.timeout(_PATIENCE):
+                    names = await asked.list_models()
+                prefix = f"{connection.server}:" if connection.server else ""
+                found += [Offered(f"{prefix}{name}") for name in names]
+            await asked.close()
+        return found
+
+    def rules(self) -> list[tuple[str, str, str]]:
+        """List the rules that hold."""
+        settings = config.load(self._place.config / "config.toml")
+        held = Rulebook(self._place, self.root, find_tools()).rules(settings, self._options.allow, self._options.deny)
+        return [(rule.decision, str(rule), rule.source) for rule in held.rules]
+
+    def status(self) -> list[tuple[str, str]]:
+        """Say what holds here."""
+        from jumar.status import told
+
+        return told(str(self.cwd))
+
+    def trusted(self) -> bool:
+        """Whether the work tree is trusted."""
+        return self._options.trust or is_trusted(self._place, self.root)
+
+    def trust(self) -> None:
+        """Trust it from now on."""
+        trust(self._place, self.root)
+
+    def _log(self, session_id: str) -> Path:
+        path = self._place.sessions / f"{session_id}.jsonl"
+        if path.parent != self._place.sessions or not path.is_file():
+            raise UsageError(f"there is no session {session_id!r}")
+        return path
+
+    def _taste(self) -> Taste:
+        try:
+            return TypeAdapter(Taste).validate_json((self._place.state / "screen.json").read_bytes())
+        except (OSError, ValidationError):
+            return Taste()
+
+
+def show(options: RunOptions, environment: Mapping[str, str], model: Model | None = None) -> int:
+    """Run the screen until the person quits; return the exit code."""
+    from tui.app import JumarApp
+
+    desk = FrontDesk(options, environment, model)
+
+    async def run() -> int:
+        try:
+            choice = Choice(resume=options.resume, fork=options.fork)
+            return await JumarApp(desk, choice).run_async() or 0
+        finally:
+            await desk.close()
+
+    return asyncio.run(run())

@@ -1,0 +1,75 @@
+"""Owns `jumar status`: what holds in a work tree before anything runs, and why."""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from agent import config
+from agent.rules import Decision
+from agent.safe import safe_line
+from jumar import __version__
+from jumar.arguments import Parser
+from jumar.home import home
+from jumar.ruling import Bench
+from jumar.timeline import ledger_at
+from jumar.trust import is_trusted
+
+
+def status(arguments: Sequence[str]) -> int:
+    """Say what holds here."""
+    parser = Parser(prog="jumar status", description="Say what holds in a work tree: trust, sandbox, ledger, mode, rules, model.")
+    parser.add_argument("-C", dest="cwd", default=".", metavar="DIR", help="the work tree; the current folder without it")
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+    given = parser.parse_args(arguments)
+    if given.json:
+        print(json.dumps(_row(Bench.at(given.cwd, "")), ensure_ascii=False))
+        return 0
+    for name, words in told(given.cwd):
+        print(f"{name:9}  {words}")
+    return 0
+
+
+def told(cwd: str) -> list[tuple[str, str]]:
+    """Return the lines that tell a person; those without a name belong to the one before. Raises UsageError."""
+    bench = Bench.at(cwd, "")
+    row = _row(bench)
+    trusted = "trusted" if row["trusted"] else "not trusted: nothing in it is read; jumar trust trusts it"
+    chosen = (
+        "as config.toml says" if row["mode_chosen"] else "the default here" if row["mode"] == "auto" else "for no sandbox holds"
+    )
+    holding = bench.workspace.holding
+    lines = [
+        ("jumar", __version__),
+        ("work tree", f"{row['tree']} · {trusted}"),
+        ("sandbox", holding.name),
+        *(("", reason) for reason in holding.reasons),
+        *(("", f"not confined: {gap}") for gap in holding.gaps),
+        ("mode", f"{row['mode']} · {chosen}"),
+        ("rules", " · ".join(f"{count} {decision}" for decision, count in row["rules"].items())),
+        ("ledger", f"{row['actions']} actions of this work tree"),
+        ("model", row["model"] or "the server's own choice"),
+        *(("", warning) for warning in bench.held.warnings),
+    ]
+    return [(name, safe_line(words)) for name, words in lines]
+
+
+def _row(bench: Bench) -> dict[str, Any]:
+    place, root = home(os.environ), bench.workspace.root
+    settings = config.load(place.config / "config.toml")
+    counts = Counter(rule.decision for rule in bench.held.rules)
+    holding = bench.workspace.holding
+    return {
+        "version": __version__,
+        "tree": str(root),
+        "trusted": is_trusted(place, root),
+        "sandbox": holding.name,
+        "sandbox_reasons": list(holding.reasons),
+        "sandbox_gaps": list(holding.gaps),
+        "mode": bench.mode,
+        "mode_chosen": settings.mode is not None,
+        "rules": {decision.value: counts[decision] for decision in Decision},
+        "actions": len(ledger_at(str(root)).actions("")),
+        "model": os.environ.get("JUMAR_MODEL") or settings.model or ", ".join(settings.models),
+    }

@@ -1,0 +1,67 @@
+"""Owns the screen in tests: the real app over the real front door, a scripted server and a repository of its own."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from textual.pilot import Pilot
+
+from jumar.options import RunOptions
+from jumar.screen import FrontDesk
+from tests.runs import Person
+from tui.app import JumarApp
+from tui.desk import Choice
+
+_PATIENCE = 10.0  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """The app as it runs, and the hands of the person before it."""
+
+    app: JumarApp
+    pilot: Pilot[int]
+
+    @property
+    def text(self) -> str:
+        """All that can be seen now."""
+        strips = self.app.screen._compositor.render_strips()
+        return "\n".join("".join(segment.text for segment in strip).rstrip() for strip in strips)
+
+    async def until(self, holds: Callable[[], Any]) -> None:
+        """Let the app run until something holds."""
+        async with asyncio.timeout(_PATIENCE):
+            while not holds():
+                await self.pilot.pause(0.01)
+
+    async def see(self, *words: str) -> None:
+        """Wait until all these words can be seen."""
+        try:
+            await self.until(lambda: all(word in self.text for word in words))
+        except TimeoutError:
+            raise AssertionError(f"{words} cannot be seen in\n{self.text}") from None
+
+    async def say(self, text: str) -> None:
+        """Type a prompt and send it."""
+        await self.pilot.click("#prompt")
+        self.app.query_one("#prompt").insert(text)  # type: ignore[attr-defined]
+        await self.pilot.press("enter")
+
+
+@asynccontextmanager
+async def screen_of(
+    person: Person, size: tuple[int, int] = (120, 40), choice: Choice | None = None, **options: Any
+) -> AsyncIterator[Screen]:
+    """Run the screen in the person's repository."""
+    asked = RunOptions(prompts=None, cwd=person.root, screen=True, trust=True, **options)
+    desk = FrontDesk(asked, person.environment)
+    app = JumarApp(desk, choice or Choice())
+    try:
+        async with app.run_test(size=size) as pilot:
+            screen = Screen(app, pilot)
+            await screen.until(lambda: app.story.started is not None)
+            yield screen
+    finally:
+        await desk.close()

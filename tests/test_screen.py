@@ -1,0 +1,46 @@
+"""The screen tells what happens, and what the person does reaches the session."""
+
+import asyncio
+
+from tests.fakes import ScriptedServer, answer
+from tests.runs import Person
+from tests.screens import Screen, screen_of
+from tui.asking import DEAF
+
+
+async def asked(screen: Screen) -> None:
+    """Wait until an approval can be answered."""
+    await screen.see("May it?")
+    await asyncio.sleep(DEAF)
+
+
+async def test_a_prompt_is_sent_and_the_answer_is_shown(person: Person, server: ScriptedServer) -> None:
+    server.script.append(answer("All is **well**."))
+    async with screen_of(person) as screen:
+        await screen.say("how are you?")
+        await screen.see("❯ how are you?", "All is well.")
+
+
+async def test_an_approval_is_answered_in_place(person: Person, server: ScriptedServer) -> None:
+    server.script += [answer("", calls=[("write", {"path": "a.txt", "content": "one\n"})]), answer("Done.")]
+    async with screen_of(person, mode="ask") as screen:
+        await screen.say("write it")
+        await screen.see("May it?", "a.txt", "one")
+        await screen.pilot.press("a")
+        assert not (person.root / "a.txt").exists()
+        await asked(screen)
+        await screen.pilot.press("a")
+        await screen.see("Done.")
+        assert (person.root / "a.txt").read_text() == "one\n"
+
+
+async def test_a_refusal_reaches_the_model_in_the_persons_words(person: Person, server: ScriptedServer) -> None:
+    server.script += [answer("", calls=[("write", {"path": "a.txt", "content": "one\n"})]), answer("I see.")]
+    async with screen_of(person, mode="ask") as screen:
+        await screen.say("write it")
+        await asked(screen)
+        await screen.pilot.press("r")
+        await screen.pilot.press(*"not here", "enter")
+        await screen.see("I see.", "⊘ write a.txt")
+    assert "They said: not here." in server.requests[-1].decode()
+    assert not (person.root / "a.txt").exists()

@@ -1,0 +1,225 @@
+"""Owns the wiring of the screen: events go to the story and the panels, what the person does goes to the session's verbs."""
+
+import asyncio
+import signal
+from collections import deque
+from collections.abc import Coroutine
+from typing import Any
+
+from textual.app import App, ComposeResult
+from textual.binding import Binding
+from textual.containers import Horizontal, Vertical
+
+from agent.errors import JumarError
+from agent.events import Event, Warned
+from agent.policy import ORDER
+from agent.session import Session
+from tui.asking import Asking
+from tui.desk import Choice, Desk
+from tui.plan import PlanPanel
+from tui.prompt import Prompt
+from tui.status import StatusLine
+from tui.story import Story
+from tui.timeline import Timeline
+from tui.transcript import Transcript
+from tui.words import words
+
+_FRAME = 1 / 25  # seconds between two paintings of what streams
+_TWICE = 2.0  # seconds within which Ctrl+C twice quits
+
+
+class JumarApp(App[int]):
+    """The screen of one work tree."""
+
+    CSS_PATH = "app.tcss"
+    ENABLE_COMMAND_PALETTE = False
+    BINDINGS = [
+        Binding("ctrl+c", "interrupt", priority=True, show=False),
+        Binding("escape", "stop", show=False),
+        Binding("shift+tab", "next_mode", priority=True, show=False),
+        Binding("ctrl+t", "toggle_side", show=False),
+        Binding("f6", "focus_timeline", show=False),
+    ]
+
+    def __init__(self, desk: Desk, choice: Choice) -> None:
+        super().__init__()
+        self.desk = desk
+        self.words = words(desk.environment, desk.taste.language)
+        self.story = Story()
+        self._choice = choice
+        self._session: Session | None = None
+        self._heard: list[Event] = []
+        self._queue: deque[Prompt.Sent] = deque()
+        self._turn: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._interrupted = -_TWICE
+
+    def compose(self) -> ComposeResult:
+        """Lay it out."""
+        with Horizontal(id="body"):
+            with Vertical(id="main"):
+                yield Transcript(self.words)
+                yield Asking(self.words)
+                yield Prompt(self.words)
+            with Vertical(id="side"):
+                yield PlanPanel(self.words)
+                yield Timeline(self.words)
+        yield StatusLine(self.words)
+
+    async def on_mount(self) -> None:
+        """Open the session once the first frame can be seen."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, self.exit, 128 + number)
+        self.query_one(Prompt).focus()
+        self.set_interval(_FRAME, self._paint)
+        self.run_task(self.open(self._choice))
+
+    def run_task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run something beside the screen; what goes wrong is told in one line."""
+
+        async def guarded() -> None:
+            try:
+                await work
+            except JumarError as error:
+                self.say(str(error))
+
+        task = asyncio.create_task(guarded())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def say(self, text: str) -> None:
+        """Tell the person something that is no event of the session."""
+        self._heard.append(Warned(text=text))
+
+    async def open(self, choice: Choice) -> None:
+        """Open a session in place of the one before."""
+        held = await self.desk.open(choice, self.hear)
+        story = Story()
+        story.replay(held.earlier)
+        story.replay(self._heard)
+        self._heard = []
+        self.story, self._session = story, held.session
+        self.query_one(Transcript).restart(story)
+        self._follow()
+        self._next()
+
+    def hear(self, event: Event) -> None:
+        """Take in what happens; it is painted with the next frame."""
+        self._heard.append(event)
+
+    def _paint(self) -> None:
+        if not self._heard or self._session is None:
+            return
+        heard, self._heard = self._heard, []
+        transcript = self.query_one(Transcript)
+        for event in heard:
+            transcript.follow(self.story, self.story.apply(event))
+        self._follow()
+
+    def _follow(self) -> None:
+        self.query_one(Asking).follow(self.story)
+        self.query_one(Timeline).follow(self.story)
+        self.query_one(PlanPanel).follow(self.story)
+        self.query_one(StatusLine).tell(self.story, 0, "", len(self._queue))
+
+    # What the person does.
+
+    def on_prompt_sent(self, sent: Prompt.Sent) -> None:
+        """Send a prompt, queue it, or steer the running turn with it."""
+        if sent.steer and self._session is not None and self._session.steer(sent.text, sent.images):
+            return
+        self._queue.append(sent)
+        self._next()
+
+    def _next(self) -> None:
+        if self._session is None or self._turn is not None or not self._queue:
+            return
+        sent = self._queue.popleft()
+        self._turn = self.run_task(self._run(self._session, sent))
+
+    async def _run(self, session: Session, sent: Prompt.Sent) -> None:
+        try:
+            await session.turn(sent.text, images=sent.images)
+        finally:
+            self._turn = None
+            self.call_later(self._next)
+
+    def on_asking_decided(self, decided: Asking.Decided) -> None:
+        """Answer an approval."""
+        if self._session is not None:
+            try:
+                self._session.decide(decided.call_id, decided.answered)
+            except JumarError as error:
+                self.say(str(error))
+
+    def on_asking_tried(self, tried: Asking.Tried) -> None:
+        """Say which earlier calls rules would have covered."""
+        if self._session is not None:
+            asking = self.query_one(Asking)
+            try:
+                asking.tried(self._session.would_allow(tried.rules))
+            except JumarError as error:
+                asking.tried((), str(error))
+
+    def on_asking_told(self, told: Asking.Told) -> None:
+        """Answer a question of the model's."""
+        if self._session is not None:
+            self._session.answer(told.call_id, told.text)
+
+    def on_timeline_undo(self, wanted: Timeline.Undo) -> None:
+        """Take actions back."""
+        if self._session is not None:
+            self.run_task(self._undo(self._session, wanted.actions))
+
+    async def _undo(self, session: Session, actions: tuple[str, ...]) -> None:
+        plan = await session.undo(actions)
+        for conflict in plan.conflicts:
+            self.say(f"{conflict.path}: {conflict.why}")
+
+    def on_timeline_rewind(self, wanted: Timeline.Rewind) -> None:
+        """Go back to before an action."""
+        if self._session is not None:
+            self.run_task(self._rewind(self._session, wanted.action))
+
+    async def _rewind(self, session: Session, action: str) -> None:
+        await session.rewind(action)
+
+    def on_timeline_redo(self) -> None:
+        """Bring back what was taken back last."""
+        if self._session is not None:
+            self.run_task(self._redo(self._session))
+
+    async def _redo(self, session: Session) -> None:
+        await session.redo()
+
+    def action_stop(self) -> None:
+        """Stop the running turn, or the wait before a request is tried again."""
+        if self._session is not None and not self._session.hurry():
+            self._session.cancel()
+
+    def action_interrupt(self) -> None:
+        """Stop what runs; twice within two seconds, quit."""
+        now = asyncio.get_running_loop().time()
+        if now - self._interrupted < _TWICE:
+            self.exit(0)
+            return
+        self._interrupted = now
+        self.action_stop()
+        self.notify(self.words("app.quit_again"), markup=False, timeout=_TWICE)
+
+    def action_next_mode(self) -> None:
+        """Let more or less run without asking."""
+        if self._session is not None:
+            at = ORDER.index(self._session.mode) + 1 if self._session.mode in ORDER else 0
+            self._session.set_mode(ORDER[at % len(ORDER)])
+
+    def action_toggle_side(self) -> None:
+        """Show or hide the plan and the timeline."""
+        side = self.query_one("#side")
+        side.display = not side.display
+
+    def action_focus_timeline(self) -> None:
+        """Go to the timeline."""
+        self.query_one(Timeline).focus()

@@ -1,0 +1,323 @@
+"""Owns asking the person, in place: a call that waits for approval, or a question of the model's."""
+
+import json
+import time
+from dataclasses import dataclass
+from typing import Literal
+
+from textual import events
+from textual.app import ComposeResult
+from textual.containers import Vertical, VerticalScroll
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import Input, Static, TextArea
+
+from agent.blocks import DiffBlock
+from agent.events import ApprovalAsked, RuleScope
+from agent.gate import Answered
+from agent.safe import safe_line, safe_text
+from tui.draw import draw
+from tui.hunks import chosen_hunks, hunks_of
+from tui.story import Called, Story
+from tui.words import Words
+
+DEAF = 0.5  # seconds in which keys that were meant for something else are passed over
+_SCOPES: tuple[RuleScope, ...] = ("session", "workspace", "always")
+Doing = Literal["deciding", "ruling", "refusing", "editing", "telling"]
+
+
+class Asking(Vertical, can_focus=True):
+    """Shows the first call that waits, whole; hidden while none does.
+
+    It cannot be answered in its first half second, nor before it was shown to its end.
+    """
+
+    @dataclass
+    class Decided(Message):
+        """The person answered an approval."""
+
+        call_id: str
+        answered: Answered
+
+    @dataclass
+    class Told(Message):
+        """The person answered a question of the model's."""
+
+        call_id: str
+        text: str
+
+    @dataclass
+    class Tried(Message):
+        """The person looks at which earlier calls rules would have covered."""
+
+        rules: tuple[str, ...]
+
+    def __init__(self, words: Words) -> None:
+        super().__init__(id="asking")
+        self._words = words
+        self._called: Called | None = None
+        self._digest = ""
+        self._doing: Doing = "deciding"
+        self._since = 0.0
+        self._seen = False  # to its end
+        self._kept: set[int] = set()  # hunks
+        self._hunk = 0
+        self._scope: RuleScope = "session"
+        self.display = False
+
+    def compose(self) -> ComposeResult:
+        """Lay it out."""
+        yield Static("", id="asking-head", markup=False)
+        with VerticalScroll(id="asking-body", can_focus=False):
+            yield Static("", id="asking-what", markup=False)
+        yield Static("", id="asking-why", markup=False)
+        yield Input(id="asking-line")
+        yield TextArea("", id="asking-text", soft_wrap=True, show_line_numbers=False, compact=True)
+        yield Static("", id="asking-keys", markup=False)
+
+    def follow(self, story: Story) -> None:
+        """Show the call that waits now, if one does."""
+        called = story.call(story.waiting[0]) if story.waiting else None
+        digest = called.asked.digest if called is not None and called.asked is not None else ""
+        if called is self._called and digest == self._digest:
+            return
+        before = self._called
+        self._called, self._digest = called, digest
+        self.display = called is not None
+        if called is None:
+            if before is not None:
+                self.screen.focus_next("#prompt")
+            return
+        self._since, self._seen = time.monotonic(), False
+        self._hunk, self._kept = 0, set(range(len(self._hunks())))
+        self._begin("telling" if called.question is not None else "deciding")
+        self._paint()
+        self.query_one("#asking-body", VerticalScroll).scroll_home(animate=False)
+        self.call_after_refresh(self._look)
+
+    def _hunks(self) -> list[tuple[int, int]]:
+        """Return the hunks that can be chosen: of the one difference that is shown."""
+        asked = self._asked()
+        diffs = [block for block in asked.blocks if isinstance(block, DiffBlock)] if asked is not None else []
+        return hunks_of(diffs[0].diff) if len(diffs) == 1 else []
+
+    def _asked(self) -> ApprovalAsked | None:
+        return self._called.asked if self._called is not None and self._called.question is None else None
+
+    # What is shown.
+
+    def _paint(self) -> None:
+        called = self._called
+        if called is None:
+            return
+        words = self._words
+        head, what, why, keys = (self.query_one(f"#asking-{name}", Static) for name in ("head", "what", "why", "keys"))
+        if called.question is not None:
+            choices = [f"{number}  {safe_line(choice)}" for number, choice in enumerate(called.question.choices, 1)]
+            head.update(Content.styled(words("asking.question"), "bold $warning"))
+            what.update(Content("\n".join([safe_text(called.question.question), *choices])))
+            why.update("")
+            keys.update(Content.styled(words("asking.keys_question"), "$text-muted"))
+            return
+        asked = called.asked
+        if asked is None:
+            return
+        head.update(
+            Content.assemble((words("asking.title"), "bold $warning"), "  ", (f"{called.tool} ", "bold"), safe_line(asked.reason))
+        )
+        what.update(Content("\n").join(self._blocks(asked)))
+        why.update(Content("\n").join(self._facts(asked)))
+        keys.update(Content.styled(self._keys(), "$text-muted"))
+
+    def _blocks(self, asked: ApprovalAsked) -> list[Content]:
+        hunks = self._hunks()
+        if not hunks:
+            return [draw(block) for block in asked.blocks] or [Content(safe_text(asked.subject))]
+        [block] = [block for block in asked.blocks if isinstance(block, DiffBlock)]
+        rest = [draw(one) for one in asked.blocks if one is not block]
+        return [*rest, chosen_hunks(block, self._kept, self._hunk)]
+
+    def _facts(self, asked: ApprovalAsked) -> list[Content]:
+        words = self._words
+        facts: list[tuple[str, str]] = [(words("asking.where"), asked.cwd)] if asked.cwd else []
+        facts += [(words("asking.confined"), asked.confined)] if asked.confined else []
+        if len(asked.parts) > 1:
+            facts += [(f"{'?' if part.asks else '✓'} {part.source}", part.why) for part in asked.parts]
+        facts += [(words("asking.irreversible"), text) for text in asked.irreversible]
+        lines = [Content.assemble((f"{safe_line(name)}  ", "$text-muted"), safe_line(text)) for name, text in facts]
+        if self._doing == "ruling":
+            lines.append(
+                Content.assemble((f"{words('asking.scope')}  ", "$text-muted"), (words(f"asking.{self._scope}"), "bold"))
+            )
+        return lines
+
+    def tried(self, covered: tuple[str, ...], fault: str = "") -> None:
+        """Show what the rule that is being written would have covered."""
+        asked = self._asked()
+        if self._doing != "ruling" or asked is None:
+            return
+        lines = self._facts(asked)
+        if fault:
+            lines.append(Content.styled(safe_line(fault), "$text-error"))
+        else:
+            lines.append(Content.styled(self._words("asking.would_allow", count=len(covered)), "$text-muted"))
+            lines += [Content(f"  {safe_line(subject)}") for subject in covered[:5]]
+        self.query_one("#asking-why", Static).update(Content("\n").join(lines))
+
+    def _keys(self) -> str:
+        if self._doing != "deciding":
+            return self._words(f"asking.keys_{self._doing}")
+        keys = self._words("asking.keys")
+        return f"{keys} · {self._words('asking.keys_hunks')}" if len(self._hunks()) > 1 else keys
+
+    def _begin(self, doing: Doing) -> None:
+        self._doing = doing
+        line, text = self.query_one("#asking-line", Input), self.query_one("#asking-text", TextArea)
+        line.display = doing in {"ruling", "refusing", "telling"}
+        text.display = doing == "editing"
+        if line.display:
+            line.focus()
+        elif text.display:
+            text.focus()
+        else:
+            self.focus()
+
+    # What the person does.
+
+    def on_key(self, event: events.Key) -> None:
+        """Take what the person decides."""
+        if self._called is None:
+            return
+        if time.monotonic() - self._since < DEAF:
+            event.stop()
+            event.prevent_default()
+            return
+        if event.key == "escape" and self._doing not in {"deciding", "telling"}:
+            event.stop()
+            self._begin("deciding")
+            self._paint()
+        elif self._doing == "editing" and event.key in {"ctrl+s", "f2"}:
+            event.stop()
+            self._edited()
+        elif self._doing == "ruling" and event.key in {"tab", "down"}:
+            event.stop()
+            event.prevent_default()
+            self._scope = _SCOPES[(_SCOPES.index(self._scope) + 1) % len(_SCOPES)]
+            self._paint()
+        elif self._doing == "deciding":
+            self._decide(event)
+
+    def _decide(self, event: events.Key) -> None:
+        body = self.query_one("#asking-body", VerticalScroll)
+        match event.key:
+            case "a" | "A" | "upper_a" | "e" if not self._seen:
+                body.scroll_page_down(animate=False)
+                self.call_after_refresh(self._look)
+            case "a":
+                self._answer(Answered(allowed=True, hunks=self._chosen()))
+            case "A" | "upper_a":
+                self._rule()
+            case "r":
+                self.query_one("#asking-line", Input).value = ""
+                self.query_one("#asking-line", Input).placeholder = self._words("asking.refuse")
+                self._begin("refusing")
+                self._paint()
+            case "e":
+                self._edit()
+            case "space" if self._hunks():
+                self._kept ^= {self._hunk}
+                self._paint()
+            case "down" | "j" | "up" | "k" if len(self._hunks()) > 1:
+                step = 1 if event.key in {"down", "j"} else -1
+                self._hunk = (self._hunk + step) % len(self._hunks())
+                self._paint()
+                body.scroll_to(y=self._hunks()[self._hunk][0], animate=False)
+                self.call_after_refresh(self._look)
+            case "pagedown" | "down" | "j":
+                body.scroll_page_down(animate=False)
+                self.call_after_refresh(self._look)
+            case "pageup" | "up" | "k":
+                body.scroll_page_up(animate=False)
+            case "end":
+                body.scroll_end(animate=False)
+                self.call_after_refresh(self._look)
+            case _:
+                return
+        event.stop()
+        event.prevent_default()
+
+    def _look(self) -> None:
+        """Take note of whether its end can be seen."""
+        body = self.query_one("#asking-body", VerticalScroll)
+        self._seen = self._seen or body.scroll_offset.y >= body.max_scroll_y
+        asked = self._asked()
+        if asked is not None and self._doing == "deciding":
+            keys = self._keys() if self._seen else self._words("asking.more")
+            self.query_one("#asking-keys", Static).update(Content.styled(keys, "$text-muted"))
+
+    def _chosen(self) -> tuple[int, ...] | None:
+        return None if len(self._kept) == len(self._hunks()) else tuple(sorted(self._kept))
+
+    def _rule(self) -> None:
+        asked = self._asked()
+        if asked is None or not asked.suggested:
+            self.app.notify(self._words("asking.no_rule"), markup=False)
+            return
+        line = self.query_one("#asking-line", Input)
+        line.value = "; ".join(asked.suggested)
+        self._begin("ruling")
+        self._paint()
+        self.post_message(self.Tried(asked.suggested))
+
+    def _edit(self) -> None:
+        asked = self._asked()
+        if asked is None or not asked.arguments:
+            return
+        arguments = json.loads(asked.arguments)
+        text = arguments.get(asked.editable) if asked.editable else None
+        area = self.query_one("#asking-text", TextArea)
+        area.text = text if isinstance(text, str) and text else json.dumps(arguments, ensure_ascii=False, indent=1)
+        self._begin("editing")
+        self._paint()
+
+    def _edited(self) -> None:
+        asked = self._asked()
+        if asked is None:
+            return
+        text = self.query_one("#asking-text", TextArea).text
+        arguments = json.loads(asked.arguments)
+        if isinstance(arguments.get(asked.editable), str) and arguments[asked.editable]:
+            text = json.dumps({**arguments, asked.editable: text}, ensure_ascii=False)
+        self._answer(Answered(allowed=True, arguments=text))
+
+    def on_input_changed(self, changed: Input.Changed) -> None:
+        """Try the rule that is being written."""
+        changed.stop()
+        if self._doing == "ruling":
+            self.post_message(self.Tried(_rules(changed.value)))
+
+    def on_input_submitted(self, submitted: Input.Submitted) -> None:
+        """Take the words, the rule, or the answer."""
+        submitted.stop()
+        called = self._called
+        if called is None:
+            return
+        if called.question is not None:
+            choices = called.question.choices
+            text = submitted.value.strip()
+            if text.isdecimal() and 0 < int(text) <= len(choices):
+                text = choices[int(text) - 1]
+            if text:
+                self.post_message(self.Told(called.call_id, text))
+        elif self._doing == "refusing":
+            self._answer(Answered(allowed=False, words=submitted.value.strip()))
+        elif self._doing == "ruling":
+            self._answer(Answered(allowed=True, rules=_rules(submitted.value), scope=self._scope, hunks=self._chosen()))
+
+    def _answer(self, answered: Answered) -> None:
+        if self._called is not None:
+            self.post_message(self.Decided(self._called.call_id, answered))
+
+
+def _rules(text: str) -> tuple[str, ...]:
+    return tuple(rule.strip() for rule in text.split(";") if rule.strip())

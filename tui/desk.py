@@ -1,0 +1,113 @@
+"""Owns what the screen asks of the front door: sessions that it opens, and what it knows of this machine and its person."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+from agent.events import Event
+from agent.log import Summary
+from agent.session import Session
+
+Hear = Callable[[Event], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which session to open, and with what. Empty words leave it to the settings."""
+
+    resume: str = ""  # a session's id, "-" for the latest of this work tree
+    fork: bool = False
+    before_turn: int = 0  # of a fork: only what came before this turn goes with it; 0 for all
+    models: tuple[str, ...] = ()
+    effort: str = ""
+    mode: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An open session, and what its log told before."""
+
+    session: Session
+    earlier: tuple[Event, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """A model that can be chosen: its name as `-m` takes it, and what is known of it."""
+
+    name: str
+    window: int | None = None
+    price: str = ""
+    images: bool = False
+    efforts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Taste:
+    """How the person wants the screen; what they change is kept."""
+
+    theme: str = "jumar-dark"
+    language: Literal["", "en", "zh"] = ""  # empty: as the locale says
+    reduced_motion: bool = False
+    bell: bool = True
+    diffs: Literal["auto", "split", "unified"] = "auto"
+    side: Literal["auto", "shown", "hidden"] = "auto"
+    keys: Mapping[str, str] = field(default_factory=dict)
+
+
+class Desk(Protocol):
+    """The front door, as the screen sees it. What it raises is a JumarError with one line for the person."""
+
+    root: Path
+    cwd: Path
+    environment: Mapping[str, str]
+    taste: Taste
+
+    async def open(self, choice: Choice, hear: Hear) -> Held:
+        """Open a session; `hear` hears what happens in it from here on. The one before is closed."""
+        ...
+
+    async def close(self) -> None:
+        """Close the open session and give everything back."""
+        ...
+
+    def keep_taste(self, taste: Taste) -> None:
+        """Keep how the person wants the screen."""
+        ...
+
+    def sessions(self) -> list[Summary]:
+        """List the sessions of this work tree, newest first."""
+        ...
+
+    def events(self, session_id: str) -> list[Event]:
+        """Read what a session's log tells, to show it."""
+        ...
+
+    def rename(self, session_id: str, title: str) -> None:
+        """Give a session another title."""
+        ...
+
+    def delete(self, session_id: str) -> None:
+        """Delete a session's log. Its actions stay in the ledger."""
+        ...
+
+    async def models(self) -> list[Offered]:
+        """List the models that the person's servers offer; those of servers that do not answer are left out."""
+        ...
+
+    def rules(self) -> list[tuple[str, str, str]]:
+        """List the rules that hold: decision, rule, where it comes from."""
+        ...
+
+    def status(self) -> list[tuple[str, str]]:
+        """Say what holds here, as `jumar status` does."""
+        ...
+
+    def trusted(self) -> bool:
+        """Whether the work tree is trusted; nothing of it is read before."""
+        ...
+
+    def trust(self) -> None:
+        """Trust it from now on."""
+        ...

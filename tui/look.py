@@ -1,0 +1,195 @@
+"""Owns the look of an entry: what of it is seen closed, and what opened."""
+
+from dataclasses import dataclass
+from typing import assert_never
+
+from rich.cells import cell_len, set_cell_size
+from textual.content import Content
+
+from agent.blocks import Block, DiffBlock, PlanBlock, TerminalBlock, TextBlock
+from agent.events import Compacted, RequestRetried, Uncompacted
+from agent.safe import safe_line, safe_text
+from tui.draw import draw
+from tui.markdown import markdown
+from tui.story import Answered, Called, Checked, Entry, Noted, Over, Said, Thought
+from tui.words import Words
+
+_MARKS = {
+    "done": ("✓", "$text-success"),
+    "failed": ("✗", "$text-error"),
+    "invalid": ("✗", "$text-error"),
+    "denied": ("⊘", "$text-warning"),
+    "skipped": ("–", "$text-muted"),
+    "cancelled": ("■", "$text-warning"),
+    "unknown": ("?", "$text-warning"),
+}
+_STATES = {
+    "written": ("…", "$text-muted"),
+    "asked": ("?", "$text-warning"),
+    "allowed": ("·", ""),
+    "running": ("▶", "$text-accent"),
+}
+_SHORT = 14  # lines of a difference that are shown without being asked for
+_TAIL = 4  # lines of a command's output that are shown while it runs, or where it failed
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How entries are drawn now."""
+
+    words: Words
+    width: int
+    opened: bool
+    split: str = "auto"  # whether differences are drawn side by side: auto, split or unified
+
+
+def is_foldable(entry: Entry) -> bool:
+    """Whether an entry can be opened and closed."""
+    return isinstance(entry, Thought | Called) or (isinstance(entry, Noted) and isinstance(entry.event, Compacted))
+
+
+def opened_at_first(entry: Entry) -> bool:
+    """Whether an entry is open until the person closes it."""
+    return not is_foldable(entry)
+
+
+def look(entry: Entry, given: Look, part: str | None = None) -> Content:
+    """Return what an entry looks like; `part` is the part of an answer that is drawn."""
+    words = given.words
+    match entry:
+        case Said():
+            mark = "» " if entry.steered else "❯ "
+            lines = safe_text(entry.text).split("\n")
+            pictures = [
+                Content.styled(f"  [{words('prompt.picture', number=number)}]", "$text-muted") for number in _numbers(entry)
+            ]
+            text = [
+                Content.assemble((mark if number == 0 else "  ", "bold $text-accent"), (line, "bold"))
+                for number, line in enumerate(lines)
+            ]
+            return Content("\n").join([*text, *pictures])
+        case Thought():
+            return _thought(entry, given)
+        case Answered():
+            return markdown(entry.text if part is None else part)
+        case Called():
+            return _call(entry, given)
+        case Noted():
+            return Content.styled(_note(entry, words), "$text-warning" if entry.kind == "warning" else "$text-muted")
+        case Checked():
+            passed = entry.event.exit_code == 0
+            told = words(
+                "note.check_passed" if passed else "note.check_failed",
+                command=safe_line(entry.event.command),
+                code=entry.event.exit_code,
+            )
+            return Content.styled(f"{'✓' if passed else '✗'} {told}", "$text-success" if passed else "$text-error")
+        case Over():
+            return _over(entry, words)
+    assert_never(entry)
+
+
+def _numbers(entry: Said) -> range:
+    return range(1, len(entry.images) + 1)
+
+
+def _thought(entry: Thought, given: Look) -> Content:
+    title = given.words("thought.live" if entry.streaming else "thought.title")
+    if given.opened:
+        return Content.styled(f"∴ {title}\n{safe_text(entry.text)}", "$text-muted italic")
+    last = next((line for line in reversed(entry.text.strip().split("\n")) if line.strip()), "")
+    return Content.styled(_cut(f"∴ {title}  {safe_line(last)}", given.width), "$text-muted italic")
+
+
+def _call(entry: Called, given: Look) -> Content:
+    words = given.words
+    mark, style = _MARKS[entry.status] if entry.state == "over" else _STATES[entry.state]
+    if entry.undone:
+        mark, style = "↶", "$text-muted"
+    counts = [f"+{block.added} −{block.removed}" for block in entry.blocks if isinstance(block, DiffBlock)]
+    told = [f"{entry.seconds:.1f} s"] if entry.seconds >= 1 else []
+    told += [words("call.written", size=entry.size)] if entry.state == "written" and entry.size else []
+    told += [words("call.undone")] if entry.undone else []
+    told += [f"#{entry.action}"] if entry.action else []
+    tail = "  ".join([*counts, *told])
+    subject = safe_text(entry.subject)
+    first, more = subject.partition("\n")[0], "\n" in subject
+    room = max(10, given.width - len(entry.tool) - len(tail) - 7)
+    head = Content.assemble(
+        (f"{mark} ", style),
+        (f"{safe_line(entry.tool)} ", "bold"),
+        (_cut(first, room) + (" …" if more else ""), "strike $text-muted" if entry.undone else ""),
+        (f"  {tail}" if tail else "", "$text-muted"),
+    )
+    return Content("\n").join([head, *_inside(entry, given)])
+
+
+def _inside(entry: Called, given: Look) -> list[Content]:
+    if entry.state == "asked" and not given.opened:
+        return [Content.styled(f"  {given.words('call.asked')}", "$text-warning")]
+    if entry.live:
+        return [_indented(Content.styled(_last(entry.live), "$text-muted"))]
+    if given.opened:
+        blocks = [_indented(draw(block, given.width - 2, given.split)) for block in entry.blocks]
+        if not blocks and entry.reply:
+            blocks = [_indented(Content.styled(safe_text(entry.reply), "$text-muted"))]
+        return [
+            *blocks,
+            *(
+                Content.styled(f"  {safe_line(path)}: {safe_line(why)}", "$text-warning")
+                for path, why in entry.not_captured.items()
+            ),
+        ]
+    if entry.state == "over" and entry.status != "done":
+        return [Content.styled(_cut(f"  {safe_line(entry.reply.partition(chr(10))[0])}", given.width), "$text-muted")]
+    return [_indented(draw(block, given.width - 2, given.split)) for block in entry.blocks if _is_short(block, entry)]
+
+
+def _is_short(block: Block, entry: Called) -> bool:
+    match block:
+        case DiffBlock():
+            return not entry.undone and block.diff.count("\n") <= _SHORT
+        case PlanBlock():
+            return True
+        case TerminalBlock():
+            return False
+        case TextBlock() | _:
+            return False
+
+
+def _last(text: str) -> str:
+    return "\n".join(safe_text(text).rstrip("\n").split("\n")[-_TAIL:])
+
+
+def _indented(content: Content) -> Content:
+    return Content("\n").join(Content.assemble("  ", line) for line in content.split("\n", allow_blank=True))
+
+
+def _cut(text: str, width: int) -> str:
+    return text if cell_len(text) <= width else f"{set_cell_size(text, max(1, width - 1)).rstrip()}…"
+
+
+def _over(entry: Over, words: Words) -> Content:
+    event = entry.event
+    reason = f": {safe_line(event.reason)}" if event.reason else ""
+    took = words("turn.took", steps=event.steps, seconds=round(event.seconds))
+    style = {"done": "$text-muted", "failed": "$text-error"}.get(event.status, "$text-warning")
+    return Content.styled(f"── {words(f'turn.{event.status}')}{reason} · {took}", style)
+
+
+def _note(entry: Noted, words: Words) -> str:
+    text = safe_line(entry.text)
+    match entry.event:
+        case RequestRetried():
+            return "↻ " + words("note.retry", seconds=round(entry.seconds), reason=text)
+        case Compacted(tokens_before=before, tokens_after=after):
+            return "≡ " + words("note.compacted", before=before, after=after, reason=text)
+        case Uncompacted():
+            return "≡ " + words("note.uncompacted")
+        case _:
+            pass
+    if entry.kind == "repair":
+        return "· " + words("note.repair", words=text)
+    if entry.kind == "undone":
+        return "↶ " + words("note.undone", title=text)
+    return f"! {text}" if entry.kind == "warning" else f"· {text}"

@@ -1,0 +1,380 @@
+"""Owns what the screen tells: a fold over the session's events into entries, the same for a live turn and a resumed one."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, assert_never
+
+from agent.blocks import Block, Image, PlanBlock
+from agent.events import (
+    ActionFile,
+    ActionRecorded,
+    ActionsUndone,
+    ApprovalAsked,
+    ApprovalDecided,
+    CallStatus,
+    CallStreamed,
+    Compacted,
+    Event,
+    Informed,
+    ModelAnswered,
+    ModelSwitched,
+    QuestionAsked,
+    ReasoningStreamed,
+    Repaired,
+    RequestRetried,
+    RunFinished,
+    SessionRenamed,
+    SessionStarted,
+    Steered,
+    StepStarted,
+    TextStreamed,
+    ToolFinished,
+    ToolProgressed,
+    ToolStarted,
+    TurnFinished,
+    TurnStarted,
+    Uncompacted,
+    Verified,
+    Warned,
+)
+from agent.messages import Usage
+
+NoteKind = Literal["info", "warning", "retry", "repair", "compacted", "undone"]
+CallState = Literal["written", "asked", "allowed", "running", "over"]
+_LIVE = 64 << 10  # characters of a running command's output that are kept
+
+
+@dataclass(slots=True)
+class Said:
+    """What the person said, or their check. `steered` is what came while a turn ran."""
+
+    key: str
+    text: str
+    images: tuple[Image, ...] = ()
+    steered: bool = False
+    by_check: bool = False
+
+
+@dataclass(slots=True)
+class Thought:
+    """What the model thought before a step's answer."""
+
+    key: str
+    text: str = ""
+    streaming: bool = True
+
+
+@dataclass(slots=True)
+class Answered:
+    """What the model said in a step."""
+
+    key: str
+    text: str = ""
+    streaming: bool = True
+
+
+@dataclass(slots=True)
+class Called:
+    """A call: what became of it, step by step. `status` says how it ended once its state is over."""
+
+    key: str
+    call_id: str
+    tool: str
+    subject: str = ""
+    state: CallState = "written"
+    status: CallStatus = "done"
+    size: int = 0  # characters of arguments that came so far, while it is being written
+    asked: ApprovalAsked | None = None
+    decided: ApprovalDecided | None = None
+    question: QuestionAsked | None = None
+    live: str = ""  # what it printed so far
+    reply: str = ""
+    blocks: tuple[Block, ...] = ()
+    exit_code: int | None = None
+    seconds: float = 0.0
+    action: str = ""  # its number in the ledger
+    files: tuple[ActionFile, ...] = ()
+    not_captured: Mapping[str, str] = field(default_factory=dict)
+    undone: bool = False
+
+
+@dataclass(slots=True)
+class Noted:
+    """Something that happened beside the conversation."""
+
+    key: str
+    kind: NoteKind
+    text: str
+    seconds: float = 0.0  # that are waited, of a retry
+    event: Event | None = None
+
+
+@dataclass(slots=True)
+class Checked:
+    """The person's own check ran."""
+
+    key: str
+    event: Verified
+
+
+@dataclass(slots=True)
+class Over:
+    """A turn ended."""
+
+    key: str
+    event: TurnFinished
+
+
+Entry = Said | Thought | Answered | Called | Noted | Checked | Over
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What an event changed on the screen: entries that are new or other than before, and those that are no more."""
+
+    changed: tuple[Entry, ...] = ()
+    gone: tuple[Entry, ...] = ()
+
+
+@dataclass(slots=True)
+class Story:
+    """Everything that is on the screen, in order, and what the status line and the panels need of it."""
+
+    entries: list[Entry] = field(default_factory=list)
+    started: SessionStarted | None = None
+    title: str = ""
+    turn: int = 0
+    running: bool = False
+    step: int = 0
+    usage: Usage = field(default_factory=Usage)  # of all turns
+    context: int = 0  # tokens of the last request and its answer
+    cost: float | None = 0.0  # None once a price was not known
+    model: str = ""
+    mode: str = ""
+    plan: PlanBlock | None = None
+    waiting: list[str] = field(default_factory=list)  # keys of calls that wait for the person, the first first
+    _calls: dict[str, Called] = field(default_factory=dict)
+    _actions: dict[str, Called] = field(default_factory=dict)
+    _thought: Thought | None = None
+    _answer: Answered | None = None
+    _written: Called | None = None
+    _unclaimed: dict[str, ActionRecorded] = field(default_factory=dict)
+    _gone: list[Entry] = field(default_factory=list)
+    _count: int = 0
+
+    def apply(self, event: Event) -> News:
+        """Take an event in."""
+        self._gone = []
+        changed = self._apply(event)
+        for entry in changed:
+            if not entry.key:
+                self._count += 1
+                entry.key = f"e{self._count}"
+                self.entries.append(entry)
+        return News(tuple(changed), tuple(self._gone))
+
+    def replay(self, events: Iterable[Event]) -> None:
+        """Take in the events of a log."""
+        for event in events:
+            self.apply(event)
+
+    def call(self, call_id: str) -> Called | None:
+        """Return the entry of a call."""
+        return self._calls.get(call_id)
+
+    def action(self, action_id: str) -> Called | None:
+        """Return the entry of the call that made an action of the ledger."""
+        return self._actions.get(action_id)
+
+    def _apply(self, event: Event) -> list[Entry]:  # noqa: C901 - one arm an event, none of them deep
+        match event:
+            case SessionStarted():
+                self.started, self.model, self.mode = event, event.model, event.mode
+                return []
+            case SessionRenamed():
+                self.title = event.title
+                return []
+            case TurnStarted():
+                self.turn, self.running = event.turn, True
+                return [Said("", event.prompt, event.images, by_check=event.by == "check")]
+            case Steered():
+                return [Said("", event.text, event.images, steered=True)]
+            case StepStarted():
+                self.step = event.step
+                self._forget_streams()
+                return []
+            case ReasoningStreamed():
+                return [self._think(event.text)]
+            case TextStreamed():
+                return [self._say(event.text)]
+            case CallStreamed():
+                return [self._write(event)]
+            case ModelAnswered():
+                return self._answered(event)
+            case ApprovalAsked() | QuestionAsked() | ApprovalDecided() | ToolStarted() | ToolProgressed() | ToolFinished():
+                return self._of_call(event)
+            case ActionRecorded():
+                return self._recorded(event)
+            case ActionsUndone():
+                return self._undone(event)
+            case RequestRetried():
+                self._forget_streams()
+                return [Noted("", "retry", event.reason, event.seconds, event)]
+            case Repaired():
+                return [Noted("", "repair", event.words, event=event)]
+            case ModelSwitched():
+                self.model = event.after
+                return [Noted("", "warning", f"{event.before}: {event.reason}; {event.after} goes on", event=event)]
+            case Compacted():
+                self.context = event.tokens_after or self.context
+                return [Noted("", "compacted", event.reason, event=event)]
+            case Uncompacted():
+                return [Noted("", "compacted", "", event=event)]
+            case Informed():
+                return self._informed(event)
+            case Warned():
+                return [Noted("", "warning", event.text, event=event)]
+            case Verified():
+                return [Checked("", event)]
+            case TurnFinished():
+                return self._finished(event)
+            case RunFinished():
+                return []
+        assert_never(event)
+
+    def _think(self, text: str) -> Thought:
+        if self._thought is None:
+            self._thought = Thought("")
+        self._thought.text += text
+        return self._thought
+
+    def _say(self, text: str) -> Answered:
+        if self._thought is not None:
+            self._thought.streaming = False
+        if self._answer is None:
+            self._answer = Answered("")
+        self._answer.text += text
+        return self._answer
+
+    def _write(self, event: CallStreamed) -> Called:
+        if self._written is None or self._written.tool != event.tool:
+            self._written = Called("", "", event.tool)
+        self._written.size = event.size
+        return self._written
+
+    def _forget_streams(self) -> None:
+        """What streamed of a step that begins again, or never came to its end, is void."""
+        void = (self._thought, self._answer, self._written)
+        self._thought = self._answer = self._written = None
+        self._remove(*void)
+
+    def _remove(self, *void: Entry | None) -> None:
+        for entry in void:
+            if entry is not None and entry.key:
+                place = next(at for at in range(len(self.entries) - 1, -1, -1) if self.entries[at] is entry)
+                self._gone.append(self.entries.pop(place))
+
+    def _answered(self, event: ModelAnswered) -> list[Entry]:
+        changed: list[Entry] = []
+        answer = event.answer
+        thought, said, written = self._thought, self._answer, self._written
+        self._thought = self._answer = self._written = None
+        self._remove(written)
+        if answer.reasoning.strip():
+            thought = thought or Thought("")
+            thought.text, thought.streaming = answer.reasoning, False
+            changed.append(thought)
+        elif thought is not None:
+            thought.streaming = False
+            changed.append(thought)
+        if answer.text.strip():
+            said = said or Answered("")
+            said.text, said.streaming = answer.text, False
+            changed.append(said)
+        else:
+            self._remove(said)
+        for call in answer.calls:
+            called = Called("", call.id, call.name)
+            self._calls[call.id] = called
+            changed.append(called)
+        self.step, self.model = event.step, event.model
+        self.usage += event.usage
+        self.context = event.usage.prompt + event.usage.completion
+        self.cost = None if self.cost is None or event.cost is None else self.cost + event.cost
+        return changed
+
+    def _of_call(
+        self, event: ApprovalAsked | QuestionAsked | ApprovalDecided | ToolStarted | ToolProgressed | ToolFinished
+    ) -> list[Entry]:
+        called = self._calls.get(event.call_id)
+        if called is None:
+            return []
+        match event:
+            case ApprovalAsked():
+                called.asked, called.decided, called.state = event, None, "asked"
+                called.subject, called.blocks = event.subject, event.blocks
+                self._wait(called)
+            case QuestionAsked():
+                called.question, called.state = event, "asked"
+                self._wait(called)
+            case ApprovalDecided():
+                called.decided, called.state = event, "allowed" if event.allowed else called.state
+                self._wait_no_more(called)
+            case ToolStarted():
+                called.subject, called.state = event.subject, "running"
+            case ToolProgressed():
+                called.live = (called.live + event.text)[-_LIVE:]
+            case ToolFinished():
+                self._wait_no_more(called)
+                called.state, called.status, called.reply = "over", event.status, event.reply
+                called.subject = event.subject or called.subject
+                called.blocks = event.blocks or called.blocks
+                called.exit_code, called.seconds = event.exit_code, event.seconds
+                called.live = ""
+                plan = next((block for block in event.blocks if isinstance(block, PlanBlock)), None)
+                self.plan = plan or self.plan
+        return [called]
+
+    def _wait(self, called: Called) -> None:
+        if called.call_id not in self.waiting:
+            self.waiting.append(called.call_id)
+
+    def _wait_no_more(self, called: Called) -> None:
+        called.question = None
+        if called.call_id in self.waiting:
+            self.waiting.remove(called.call_id)
+
+    def _recorded(self, event: ActionRecorded) -> list[Entry]:
+        called = self._calls.get(event.call_id)
+        if called is None:  # a command of the person's, which is told once it has ended
+            self._unclaimed[event.call_id] = event
+            return []
+        called.action, called.files, called.not_captured = event.action, event.files, event.not_captured
+        self._actions[event.action] = called
+        return [called]
+
+    def _informed(self, event: Informed) -> list[Entry]:
+        self.mode = event.mode or self.mode
+        self.plan = event.plan or self.plan
+        if event.kind != "shell":
+            return [Noted("", "info", event.title, event=event)]
+        called = Called("", event.call_id, "!", event.title, "over", blocks=event.blocks)
+        self._calls[event.call_id] = called
+        recorded = self._unclaimed.pop(event.call_id, None)
+        if recorded is not None:
+            self._recorded(recorded)
+        return [called]
+
+    def _undone(self, event: ActionsUndone) -> list[Entry]:
+        changed: list[Entry] = [Noted("", "undone", event.title, event=event)]
+        for action in event.undoes:
+            called = self._actions.get(action)
+            if called is not None:
+                called.undone = not called.undone
+                changed.append(called)
+        return changed
+
+    def _finished(self, event: TurnFinished) -> list[Entry]:
+        self.running = False
+        self._forget_streams()
+        return [Over("", event)]
