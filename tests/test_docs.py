@@ -12,8 +12,9 @@ from pydantic import TypeAdapter
 from agent.config import EndpointTable, ModelTable, load
 from agent.endpoints import BUILT_IN
 from agent.events import schema
-from agent.policy import TABLE, Decision, Rule
+from agent.policy import TABLE
 from agent.route import Route, routes
+from agent.rules import Decision, Rule
 from jumar import commands
 from jumar.arguments import COMMANDS, run_parser
 from jumar.inputs import AnyMessage

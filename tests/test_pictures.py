@@ -25,7 +25,8 @@ from agent.log import Log
 from agent.messages import Answer, Call, Prompt, Reply, Usage
 from agent.model import Capabilities, Chunk, Finished, Request
 from agent.pictures import Picture, Unshowable, form, given, picture
-from agent.policy import Decision, Mode, Rule
+from agent.policy import Mode
+from agent.rules import Decision, Rule
 from agent.session import Listener, Session, Setting
 from agent.tool import Context, Result
 from agent.workspace.local import LocalWorkspace

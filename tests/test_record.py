@@ -20,8 +20,9 @@ from agent.ledger.capture import Capture
 from agent.ledger.ledger import Ledger
 from agent.ledger.store import Store
 from agent.log import Log, now
-from agent.policy import Decision, Mode, Rule
+from agent.policy import Mode
 from agent.providers.openai import OpenAIModel
+from agent.rules import Decision, Rule
 from agent.session import Session, Setting
 from agent.workspace.local import LocalWorkspace
 from jumar.wiring import find_tools

@@ -26,8 +26,9 @@ from agent.history import fold, is_valid
 from agent.log import Log
 from agent.loop import Limits
 from agent.messages import Call
-from agent.policy import Decision, Mode, Rule
+from agent.policy import Mode
 from agent.providers.openai import OpenAIModel
+from agent.rules import Decision, Rule
 from agent.session import Session, Setting
 from agent.tool import Arguments, Context, Effect, Result, Tool
 from agent.workspace.local import LocalWorkspace
