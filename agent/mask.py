@@ -85,9 +85,8 @@ def _secrets_in(environment: Mapping[str, str]) -> Iterable[str]:
     for name, value in environment.items():
         if is_secret(name) and _is_worth(name, value):
             yield value.strip()
-        for found in _IN_ADDRESS.finditer(value):
-            yield found[1]
-            yield unquote(found[1])
+        words = (word for found in _IN_ADDRESS.finditer(value) for word in (found[1], unquote(found[1])))
+        yield from (word for word in words if _is_worth("PASSWORD", word))
 
 
 def _is_worth(name: str, value: str) -> bool:

@@ -11,7 +11,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.blocks import DiffBlock, TerminalBlock, TextBlock
+from agent.events import (
+    ApprovalAsked,
+    Event,
+    Informed,
+    RequestRetried,
+    ToolFinished,
+    ToolProgressed,
+    TurnFinished,
+    TurnStarted,
+    Verified,
+    Warned,
+    encode,
+)
 from agent.mask import MASKED, Mask, without_keys
+from agent.masking import Masking
 
 KEY = 'sk-canary/0123+4567=89&ab cd"ef'
 
@@ -63,6 +78,7 @@ def test_no_secret_is_left_and_a_text_without_one_stays_the_very_same(before: st
         ("DB_PASSWORD", "correct horse battery staple", True),
         ("DATABASE_URL", "postgres://app:hunter22-of-app@db/app", True),
         ("POSTGRES_PASSWORD", "postgres", False),
+        ("DATABASE_URL", "postgres://app:postgres@db/app", False),
         ("MAX_TOKENS", "1000000000000000", False),
         ("PYTHON_KEYRING_BACKEND", "keyring.backends.fail.Keyring", False),
         ("SSH_KEY_PATH", "/usr/bin/env", False),
@@ -123,3 +139,47 @@ def test_a_report_shows_nothing_that_has_the_form_of_a_key(key: str) -> None:
 @given(st.text(alphabet="abcdefghij .,:/-_", max_size=200))
 def test_ordinary_words_are_no_keys(text: str) -> None:
     assert without_keys(text) == text or "sk-" in text
+
+
+def test_what_comes_in_is_masked_and_what_runs_is_shown_as_it_is() -> None:
+    masking = Masking(Mask([KEY]))
+    command = f"curl -H 'x: {KEY}'"
+    blocks = (TerminalBlock(command, f"got {KEY}\n", 0), DiffBlock("a", f"-{KEY}\n+new", 1, 1), TextBlock(KEY))
+    finished = masking.event(
+        ToolFinished(call_id="1", tool="shell", status="done", reply=f"got {KEY}", subject=command, blocks=blocks)
+    )
+    assert isinstance(finished, ToolFinished)
+    assert finished.reply.startswith(f"got {MASKED}\n[")
+    assert finished.subject == command
+    assert finished.blocks == (
+        TerminalBlock(command, f"got {MASKED}\n", 0),
+        DiffBlock("a", f"-{MASKED}\n+new", 1, 1),
+        TextBlock(MASKED),
+    )
+    asked = ApprovalAsked(call_id="1", tool="shell", subject=command, reason="", blocks=(TerminalBlock(command),), digest="")
+    assert masking.event(asked) == asked
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        Warned(text=KEY),
+        RequestRetried(step=1, attempt=1, seconds=1, reason=KEY),
+        TurnFinished(turn=1, status="failed", text="", reason=KEY),
+        TurnStarted(turn=1, prompt="x", preface=KEY),
+        TurnStarted(turn=1, prompt=KEY, by="check"),
+        Verified(command="x", exit_code=1, output=KEY, round=1),
+        Informed(kind="shell", title="x", told=KEY, step=1, blocks=(TerminalBlock("x", KEY),)),
+        ToolProgressed(call_id="1", text=KEY),
+    ],
+)
+def test_no_event_that_tells_of_the_world_holds_a_secret(event: Event) -> None:
+    line = encode(Masking(Mask([KEY])).event(event), seq=1, ts="", session_id="")
+    assert MASKED.encode() in line
+    assert json.dumps(KEY, ensure_ascii=False)[1:-1].encode() not in line
+
+
+def test_a_secret_that_a_command_prints_in_two_goes_is_not_told_in_halves() -> None:
+    masking = Masking(Mask([KEY]))
+    told = [masking.event(ToolProgressed(call_id="1", text=text)) for text in (f"x {KEY[:9]}", f"{KEY[9:]} y")]
+    assert "".join(event.text for event in told if isinstance(event, ToolProgressed)) == f"x {MASKED} y"
