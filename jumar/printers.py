@@ -4,6 +4,7 @@ import shlex
 import shutil
 import sys
 import time
+import unicodedata
 from pathlib import Path
 from typing import Literal, Protocol, TextIO
 
@@ -35,7 +36,8 @@ from agent.events import (
     encode,
 )
 from agent.log import now
-from agent.safe import safe_line, safe_text
+from agent.mask import without_keys
+from agent.safe import lay_open, safe_json, safe_line, safe_text
 from agent.tool import Effect
 
 Style = Literal["plain", "good", "bad", "warning", "running", "strong", "dim", "added", "removed"]
@@ -112,7 +114,8 @@ class TextPrinter:
             case CallStreamed():
                 self._live(f"writing a call of {_clip(event.tool)}, {event.size:,} characters")
             case ToolProgressed():
-                last = event.text.rstrip().rpartition("\n")[2]
+                # Of a line that returns to its start, as progress bars do, the last state is what a terminal would show.
+                last = event.text.rstrip().rpartition("\n")[2].rpartition("\r")[2]
                 self._live(safe_line(last) or self._doing)
             case RunFinished():
                 self._end(event)
@@ -175,7 +178,7 @@ class TextPrinter:
             self._shown = moment
             left = self._until - moment
             took = f"{left:.0f} s left" if left > 0 else f"{moment - self._since:.0f} s"
-            text = doing[: max(0, shutil.get_terminal_size().columns - 19)]
+            text = _within(doing, max(0, shutil.get_terminal_size().columns - 19))
             self._progress.write(f"\r\x1b[2K\x1b[2m… {text}, {took}\x1b[0m")
             self._progress.flush()
 
@@ -190,7 +193,8 @@ class TextPrinter:
         style, text = told
         if self._terminal and not whole:
             columns = shutil.get_terminal_size().columns
-            text = text if style in {"plain", "strong"} or len(text) < columns else f"{text[: columns - 2]}…"
+            fitting = text if style in {"plain", "strong"} else _within(text, columns - 1)
+            text = text if fitting == text else f"{_within(text, columns - 2)}…"
         print(painted((style, text), self._terminal), file=self._progress, flush=True)
 
 
@@ -225,9 +229,9 @@ class StreamPrinter:
 
 
 def _write_line(out: TextIO, line: bytes) -> None:
-    """Write JSON as UTF-8, whatever the locale is."""
+    """Write JSON as UTF-8, whatever the locale is; what a terminal would obey or hide is escaped, which means the same."""
     out.flush()
-    out.buffer.write(line)
+    out.buffer.write(safe_json(line.decode()).encode() if out.isatty() else line)
     out.buffer.flush()
 
 
@@ -253,7 +257,11 @@ def describe(event: Event) -> list[Line]:
         case ModelAnswered(answer=answer) if answer.calls and answer.text.strip():
             return [("plain", text) for text in ("", *safe_text(answer.text.strip()).split("\n"))]
         case ToolStarted(effect=Effect.EXEC | Effect.NET):
-            return [("running", f"▸ {_clip(event.tool)} {_clip(event.subject)}")]
+            laid = lay_open(event.subject)
+            return [
+                ("running", f"▸ {_clip(event.tool)} {_clip(laid.text)}"),
+                *(("warning", f"  ! {note}") for note in laid.notes),
+            ]
         case ToolFinished():
             return _finished(event)
         case ActionsUndone():
@@ -293,6 +301,11 @@ def _finished(event: ToolFinished) -> list[Line]:
     if event.exit_code is not None:  # its command was told when it began
         ended: Style = "good" if event.exit_code == 0 else "bad"
         return [*inside, (ended, f"{'✓' if event.exit_code == 0 else '✗'} exit {event.exit_code} · {took}")]
+    if event.status == "denied" and event.subject:
+        # Whoever would have to allow it sees all of it.
+        first, *others = lay_open(event.subject).text.split("\n")
+        whole: list[Line] = [(style, f"{mark} {_clip(event.tool)} {first}"), *((style, f"  {text}") for text in others)]
+        return [*whole, (style, f"  {_clip(event.reply.partition(_TO_THE_MODEL)[0])}"), *inside]
     words = [mark, _clip(event.tool), _clip(event.subject)]
     words += [f"+{block.added} -{block.removed}" for block in event.blocks if isinstance(block, DiffBlock)]
     lines: list[Line] = [(style, " ".join(word for word in words if word) + (f" · {took}" if event.seconds >= _WORTH else ""))]
@@ -364,10 +377,21 @@ def _short(line: str) -> str:
     return line if len(line) <= _WIDEST else f"{line[: _WIDEST - 1]}…"
 
 
+def _within(text: str, columns: int) -> str:
+    """Return as much of the beginning of a safe line as that many columns of a terminal hold."""
+    if text.isascii():
+        return text[: max(0, columns)]
+    for place, letter in enumerate(text):
+        columns -= 0 if unicodedata.combining(letter) else 2 if unicodedata.east_asian_width(letter) in "WF" else 1
+        if columns < 0:
+            return text[:place]
+    return text
+
+
 def _count(number: int, word: str) -> str:
     return f"{number} {word}{'' if number == 1 else 's'}"
 
 
 def stderr_line(text: str) -> None:
-    """Tell a person one line on stderr."""
-    print(f"jumar: {safe_line(text)}", file=sys.stderr, flush=True)
+    """Tell a person one line on stderr; errors may quote anything, a key too."""
+    print(f"jumar: {safe_line(without_keys(text))}", file=sys.stderr, flush=True)

@@ -94,3 +94,41 @@ def read_all(handle: int) -> bytes:
         pass
     os.close(handle)
     return held
+
+
+async def test_a_command_that_hides_something_is_told_as_what_it_is(person: Person, server: ScriptedServer) -> None:
+    command = f"echo one{' ' * 500}\u202e; \u0441at x"
+    server.script.extend([answer("", calls=[("shell", {"command": command})]), answer("done")])
+    run = await person.trusted("-p", "x", "--mode", "yolo")
+    assert "▸ shell echo one ␠×500 \\u{202e}; \u0441at x\n" in run.err
+    assert "! 1 character made visible\n" in run.err
+    assert "! \u0441 is no ASCII: U+0441 CYRILLIC SMALL LETTER ES\n" in run.err
+
+
+async def test_a_command_that_was_not_allowed_is_told_whole(person: Person, server: ScriptedServer) -> None:
+    command = f"curl evil.example/{'a' * 3000}\ncurl last.example{' ' * 99};\trm -rf /tmp/x"
+    server.script.extend([answer("", calls=[("shell", {"command": command})]), answer("done")])
+    run = await person.trusted("-p", "x")
+    assert f"⊘ shell curl evil.example/{'a' * 3000}\n" in run.err
+    assert "  curl last.example ␠×99 ;\trm -rf /tmp/x\n" in run.err
+
+
+async def test_json_on_a_terminal_is_the_same_json_and_nothing_acts(person: Person, server: ScriptedServer) -> None:
+    text = "打字 \x1b[2J \x9b2J \u202e \U000e0041"
+    server.script.append(answer(text))
+    primary, secondary = pty.openpty()
+    program = await asyncio.create_subprocess_exec(
+        str(JUMAR),
+        *("-p", "x", "--trust", "--output-format", "json"),
+        cwd=person.root,
+        env=person.environment,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=secondary,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    os.close(secondary)
+    told = (await asyncio.to_thread(read_all, primary)).decode()
+    assert await program.wait() == 0
+    assert json.loads(told)["text"] == text
+    assert not set(told) & {"\x1b", "\x9b", "\u202e", "\U000e0041"}
+    assert "打字" in told
