@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from agent.config import Connection
 from agent.endpoints import server_at
 from agent.errors import Fault, ModelError
+from agent.mask import MASKED, Mask, without_keys
 from agent.providers.dialects import MOONSHOT
 
 _LONGEST = 300  # characters of a server's own words
@@ -64,6 +65,7 @@ class Faults:
     def __init__(self, connection: Connection, where: str) -> None:
         self._connection = connection
         self._where = where
+        self._mask = Mask((connection.key,))
 
     def of_response(self, path: str, status: int, headers: Mapping[str, str], body: bytes) -> ModelError:
         """Return the fault of an answer that is no success; `path` is what was asked for."""
@@ -193,10 +195,9 @@ class Faults:
         return _Told(self._line(words or reasons), f"{reasons} {words}", _code(error))
 
     def _line(self, text: str) -> str:
-        if self._connection.key:
-            text = text.replace(self._connection.key, "…")
+        text = without_keys(self._mask.text(text))
         line = " ".join("".join(character if character.isprintable() else " " for character in text[: 4 * _LONGEST]).split())
-        line = _KEY.sub("…", line)
+        line = _KEY.sub(MASKED, line)
         return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…"
 
 
