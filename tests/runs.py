@@ -53,7 +53,7 @@ class Ended:
 class Person:
     """Somebody with a home folder, a repository and, maybe, a model server."""
 
-    def __init__(self, folder: Path, base_url: str = "") -> None:
+    def __init__(self, folder: Path, base_url: str = "", sandbox: str = "off") -> None:
         self.home = folder / "home"
         self.root = folder / "repository"
         self.home.mkdir()
@@ -62,15 +62,22 @@ class Person:
         self.environment = {**kept, "HOME": str(self.home)}
         if base_url:
             self.environment |= {"JUMAR_BASE_URL": base_url, "JUMAR_API_KEY": "sk-of-the-test", "JUMAR_MODEL": "test-model"}
+        # What holds on a machine shall not decide what a test sees: those of the sandbox ask for it.
+        self.sandbox = sandbox
+        self.configure("")
 
     def settle(self, settings: str) -> None:
         """Write the person's settings, which then alone say where requests go; there is no keyring."""
-        file = self.home / ".config" / "jumar" / "config.toml"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(settings)
+        self.configure(settings)
         for name in ("JUMAR_BASE_URL", "JUMAR_API_KEY", "JUMAR_MODEL"):
             self.environment.pop(name, None)
         self.environment["PYTHON_KEYRING_BACKEND"] = "keyring.backends.fail.Keyring"
+
+    def configure(self, settings: str) -> None:
+        """Write the person's settings beside what the surroundings say."""
+        file = self.home / ".config" / "jumar" / "config.toml"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f'sandbox = "{self.sandbox}"\n{settings}')
 
     async def start(self, *arguments: str, environment: Mapping[str, str] | None = None) -> asyncio.subprocess.Process:
         """Start jumar in the repository."""

@@ -190,8 +190,7 @@ async def examined(
     async with ScriptedServer(answering=answering, models=models) as server:
         person = Person(folder, server.base_url)
         if config:
-            (person.home / ".config" / "jumar").mkdir(parents=True)
-            (person.home / ".config" / "jumar" / "config.toml").write_text(config)
+            person.configure(config)
             person.environment["JUMAR_HOME"] = str(person.home / ".config" / "jumar")
         run = await person.run("doctor", *arguments)
         assert not list(person.root.iterdir())

@@ -520,9 +520,7 @@ async def test_a_model_that_the_person_says_can_see_is_shown_pictures_over_the_w
     person: Person, server: ScriptedServer
 ) -> None:
     (person.root / "shot.png").write_bytes(drawn())
-    settings = person.home / ".config" / "jumar"
-    settings.mkdir(parents=True)
-    (settings / "config.toml").write_text("[overrides.'test-.*']\nimages = true\n")
+    person.configure("[overrides.'test-.*']\nimages = true\n")
     server.script.extend([answer("", calls=[("read", {"path": "shot.png"})]), answer("done")])
     ended = await person.trusted("-p", "what is this?", "--image", "shot.png")
     assert (ended.code, ended.out) == (0, "done\n")
