@@ -2,13 +2,14 @@
 
 import asyncio
 import re
+import shlex
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeVar
 
 from agent.ask import Patience, Words
 from agent.blocks import Image, PlanBlock, TerminalBlock
-from agent.errors import ModelError, UsageError
+from agent.errors import Fault, ModelError, UsageError
 from agent.events import (
     Event,
     Informed,
@@ -25,13 +26,17 @@ from agent.events import (
 from agent.execute import Execute, offered
 from agent.gate import Answered, Gate, Keep
 from agent.history import History
+from agent.ledger import partly
 from agent.ledger.capture import Capture
+from agent.ledger.commit import Committed, Committing
 from agent.ledger.ledger import Ledger, Listed
-from agent.ledger.merge import Preference
-from agent.ledger.undo import Plan
+from agent.ledger.merge import Merging, Preference
+from agent.ledger.partly import Part
+from agent.ledger.undo import Conflict, Plan
 from agent.log import Log, Opened
 from agent.loop import Limits, Loop
-from agent.model import Model, ToolOffer
+from agent.messages import Prompt
+from agent.model import Failed, Finished, Model, Request, ToolOffer
 from agent.policy import Ground, Mode
 from agent.record import About, Recorder
 from agent.rules import Rule
@@ -41,6 +46,12 @@ from agent.workspace.contract import UNCONFINED, Ended, Workspace
 
 Listener = Callable[[Event, bytes], None]  # the event, and its line in the log where it is settled
 _PATIENCE = 1800.0  # seconds that a command of the person's may take
+_PROPOSAL = 60.0  # seconds that a model has for a proposal
+_PROPOSING = "You help a person at their terminal. Answer with exactly what is asked for, and nothing around it."
+_OWN = "person-"  # what the ids of calls begin with that are no model's
+_PARTLY = "undo"  # what parts of actions that were taken back are called on the ledger
+_TAKERS = ("undo", "rewind", "revert")
+T = TypeVar("T")
 _NOBODY = "(Nobody is there any more to answer.)"
 
 
@@ -251,15 +262,14 @@ class Session:
 
     async def shell(self, command: str, told: Callable[[str], None] = lambda _: None) -> None:
         """Run a command of the person's own, which no gate judges; it is on the ledger, and the model learns of it."""
-        self._commands += 1
-        call_id = f"person-{self._history.turn}-{self._commands}"
+        call_id = self._next_own()
         workspace = self._setting.workspace
 
         async def run() -> Ended:
             return await workspace.run(command, _PATIENCE, told, UNCONFINED)
 
         about = About(call_id, "shell", command, None)
-        ended = await (self._recorder.around(about, run) if self._recorder is not None else run())
+        ended = await self._around(about, run)
         block = TerminalBlock(command, ended.output, ended.exit_code, ended.seconds)
         words = f"The person ran a command of their own: {command}\n{ended.output}\n[exit {ended.exit_code}]"
         self.tell(Informed(kind="shell", title=command, told=words, step=self._due(), call_id=call_id, blocks=(block,)))
@@ -293,8 +303,17 @@ class Session:
         return await self._take_back(lambda ledger: ledger.rewind(action_id, preference=preference), interrupt)
 
     async def redo(self, *, preference: Preference = "", interrupt: bool = False) -> Plan:
-        """Bring back what was taken back last."""
-        return await self._take_back(lambda ledger: ledger.redo(preference=preference), interrupt)
+        """Bring back what was taken back last, parts of an action too."""
+
+        def work(ledger: Ledger) -> Awaitable[tuple[Plan, Listed | None]]:
+            for one in reversed(ledger.actions()):
+                if one.action.tool == _PARTLY and not one.undone:
+                    return ledger.take_back([one.action.id], "redo", preference=preference)
+                if one.action.kind in _TAKERS and not one.undone:
+                    break
+            return ledger.redo(preference=preference)
+
+        return await self._take_back(work, interrupt)
 
     async def revert(self, ids: Sequence[str]) -> Plan:
         """Take actions back as well as can be: where somebody changed the same lines since, theirs stay."""
@@ -305,12 +324,115 @@ class Session:
 
         return await self._take_back(work, interrupt=True)
 
+    def actions(self, after: str = "") -> tuple[Listed, ...]:
+        """Return the actions of the workspace, of all sessions, the oldest first.
+
+        Given a seal, only those after it, and whether they are taken back is not looked up: that costs as much as there are.
+        """
+        ledger = self._setting.ledger
+        if ledger is None:
+            return ()
+        if after:
+            return tuple(Listed(link.action, link.seal, undone=False) for link in ledger.since(after))
+        return ledger.actions()
+
+    async def plan_undo(self, ids: Sequence[str], *, only: Collection[str] = (), preference: Preference = "") -> Plan:
+        """Say what taking actions back would change, without waiting for a call that acts. Raises JumarError."""
+        return await self._ledger.plan(ids, only=only, preference=preference)
+
+    def later(self, action_id: str) -> list[str]:
+        """Return the actions that a rewind to before this one takes back."""
+        return self._ledger.later(action_id)
+
+    async def contents(self, action_id: str) -> list[Part]:
+        """Return what an action changed, file by file, as far as its bytes are held. Raises JumarError."""
+        ledger = self._ledger
+        found = await ledger.contents(ledger.find(action_id).action)
+        return [Part(delta.path, before, after) for delta, before, after in found]
+
+    async def changes(self, turn: int = 0) -> tuple[list[Part], tuple[Conflict, ...]]:
+        """Return what the session, or a turn of it, has changed, from what would be there without it to what is there now."""
+        mine = [one for one in self._ledger.actions(self.id) if one.undoable and turn in {0, one.action.turn}]
+        ids = [one.action.id for one in mine if one.action.kind == "call" and not one.action.call_id.startswith(_OWN)]
+        return await partly.changes(self._ledger, ids)
+
+    async def plan_undo_parts(self, parts: Sequence[Part], *, preference: Preference = "") -> Plan:
+        """Say what taking back parts would change."""
+        return await partly.plan(self._ledger, parts, preference)
+
+    async def undo_parts(
+        self, parts: Sequence[Part], title: str, *, preference: Preference = "", interrupt: bool = False
+    ) -> Plan:
+        """Take back parts of changes, all or, where there is a conflict, none; it is an action of its own. Raises JumarError.
+
+        It waits for a call that acts, or interrupts the turn. The model learns of it with its next step.
+        """
+        ledger = self._ledger
+        if interrupt:
+            await self._interrupt()
+
+        async def work() -> Plan:
+            planned = await partly.plan(ledger, parts, preference)
+            if not planned.conflicts:
+                partly.carry_out(ledger, planned)
+            return planned
+
+        call_id, files = self._next_own(), tuple(ledger.root / part.path for part in parts)
+        planned = await self._around(About(call_id, _PARTLY, title, files), work)
+        if planned.steps and not planned.conflicts:
+            told, blocks = partly.told(planned)
+            self.tell(Informed(kind="files", title=title, told=told, step=self._due(), call_id=call_id, blocks=blocks))
+        return planned
+
+    async def commit(self, parts: Sequence[Part], message: str, environment: Mapping[str, str]) -> Committed:
+        """Commit parts into the person's repository, with their settings and hooks. Raises JumarError."""
+        ledger = self._ledger
+        merging = Merging(ledger.bare.git, ledger.bare.folder)
+        committing = Committing(ledger.root, environment, merging)
+        call_id, subject = self._next_own(), message.strip().partition("\n")[0]
+        command = f"git commit -m {shlex.quote(subject)}"
+        done = await self._around(About(call_id, "commit", subject, None), lambda: committing.commit(parts, message))
+        block = TerminalBlock(command, done.printed, 0)
+        words = f"The person committed changes, reviewed by them: {subject}\n{done.printed}"
+        self.tell(Informed(kind="shell", title=command, told=words, step=self._due(), call_id=call_id, blocks=(block,)))
+        return done
+
+    async def propose(self, words: str) -> str:
+        """Ask the model once, beside the conversation and without tools, and return what it answers. Raises ModelError."""
+        model = self._setting.models[0]
+        await model.ready()
+        request = Request(_PROPOSING, (Prompt(words),), (), f"{self.id}-beside")
+        async with asyncio.timeout(_PROPOSAL):
+            async for chunk in model.stream(request):
+                if isinstance(chunk, Finished):
+                    return chunk.answer.text.strip()
+                if isinstance(chunk, Failed):
+                    raise chunk.error
+        raise ModelError(f"{model.name} answered nothing", Fault.CUT)
+
+    @property
+    def _ledger(self) -> Ledger:
+        if self._setting.ledger is None:
+            raise UsageError("nothing is recorded in this session, so nothing can be undone")
+        return self._setting.ledger
+
+    def _next_own(self) -> str:
+        self._commands += 1
+        return f"{_OWN}{self._history.turn}-{self._commands}"
+
+    async def _around(self, about: About, run: Callable[[], Awaitable[T]]) -> T:
+        return await (self._recorder.around(about, run) if self._recorder is not None else run())
+
+    async def _interrupt(self) -> None:
+        if self._running is not None:
+            self._running.cancel()
+            await asyncio.wait({self._running})
+
     async def _take_back(self, work: Callable[[Ledger], Awaitable[tuple[Plan, Listed | None]]], interrupt: bool) -> Plan:
         if self._recorder is None:
             raise UsageError("nothing is recorded in this session, so nothing can be undone")
-        if interrupt and self._running is not None:
-            self._running.cancel()
-            await asyncio.wait({self._running})
+        if interrupt:
+            await self._interrupt()
         plan, _ = await self._recorder.take_back(work)
         return plan
 

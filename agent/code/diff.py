@@ -20,7 +20,7 @@ def diff(path: str, before: str | None, after: str | None) -> DiffBlock:
     old, new = _lines(before or ""), _lines(after or "")
     found = changes(old, new)
     told: list[str] = []
-    for hunk in _hunks(found):
+    for hunk in hunks(found):
         a1, b1 = max(0, hunk[0][0] - _CONTEXT), max(0, hunk[0][2] - _CONTEXT)
         a2, b2 = min(len(old), hunk[-1][1] + _CONTEXT), min(len(new), hunk[-1][3] + _CONTEXT)
         told.append(f"@@ -{_span(a1, a2)} +{_span(b1, b2)} @@")
@@ -88,15 +88,15 @@ def _walked(before: list[dict[int, int]], x: int, y: int) -> list[tuple[int, int
     return steps[::-1]
 
 
-def _hunks(changes: list[Change]) -> list[list[Change]]:
-    """Put together what is so near that the lines around it would meet."""
-    hunks: list[list[Change]] = []
+def hunks(changes: list[Change]) -> list[list[Change]]:
+    """Put together what is so near that the lines around it would meet: the hunks, as `diff` tells them."""
+    found: list[list[Change]] = []
     for change in changes:
-        if hunks and change[0] - hunks[-1][-1][1] <= 2 * _CONTEXT:
-            hunks[-1].append(change)
+        if found and change[0] - found[-1][-1][1] <= 2 * _CONTEXT:
+            found[-1].append(change)
         else:
-            hunks.append([change])
-    return hunks
+            found.append([change])
+    return found
 
 
 def _lines(text: str) -> list[str]:
