@@ -323,7 +323,10 @@ class ActionRecorded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionsUndone:
-    """Actions were taken back or brought back, by whatever process. `told` is what the model learns of it, with `step`."""
+    """Actions were taken back or brought back, by whatever process; of them only these paths, where it names any.
+
+    `told` is what the model learns of it, with `step`.
+    """
 
     settled: ClassVar[bool] = True
     type: Literal["actions.undone"] = "actions.undone"
@@ -334,6 +337,7 @@ class ActionsUndone:
     seal: str
     step: int
     told: str
+    only: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

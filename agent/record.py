@@ -321,6 +321,7 @@ def _undone(action: Action, seal: str, step: int, taken: Sequence[Action], diffs
         seal=seal,
         step=step,
         told="\n".join([told, *lines, *diffs]),
+        only=tuple(map(mended, action.only)),
     )
 
 

@@ -53,6 +53,7 @@ class Said:
     images: tuple[Image, ...] = ()
     steered: bool = False
     by_check: bool = False
+    turn: int = 0  # that it began; 0 for what came while one ran
 
 
 @dataclass(slots=True)
@@ -96,6 +97,10 @@ class Called:
     files: tuple[ActionFile, ...] = ()
     not_captured: Mapping[str, str] = field(default_factory=dict)
     undone: bool = False
+    redone: bool = False  # it was undone, and brought back
+    effect: str = ""
+    turn: int = 0
+    item: str = ""  # of the plan, that was being done when it came
 
 
 @dataclass(slots=True)
@@ -158,6 +163,7 @@ class Story:
     _thought: Thought | None = None
     _answer: Answered | None = None
     _written: Called | None = None
+    _takers: dict[str, ActionsUndone] = field(default_factory=dict)
     _unclaimed: dict[str, ActionRecorded] = field(default_factory=dict)
     _gone: list[Entry] = field(default_factory=list)
     _count: int = 0
@@ -196,7 +202,7 @@ class Story:
                 return []
             case TurnStarted():
                 self.turn, self.running = event.turn, True
-                return [Said("", event.prompt, event.images, by_check=event.by == "check")]
+                return [Said("", event.prompt, event.images, by_check=event.by == "check", turn=event.turn)]
             case Steered():
                 return [Said("", event.text, event.images, steered=True)]
             case StepStarted():
@@ -294,7 +300,7 @@ class Story:
         else:
             self._remove(said)
         for call in answer.calls:
-            called = Called("", call.id, call.name)
+            called = Called("", call.id, call.name, turn=self.turn, item=self._doing)
             self._calls[call.id] = called
             changed.append(called)
         self.step, self.model = event.step, event.model
@@ -321,7 +327,8 @@ class Story:
                 called.decided, called.state = event, "allowed" if event.allowed else called.state
                 self._wait_no_more(called)
             case ToolStarted():
-                called.subject, called.state = event.subject, "running"
+                called.subject, called.state, called.effect = event.subject, "running", event.effect
+                called.item = self._doing
             case ToolProgressed():
                 called.live = (called.live + event.text)[-_LIVE:]
             case ToolFinished():
@@ -356,23 +363,36 @@ class Story:
     def _informed(self, event: Informed) -> list[Entry]:
         self.mode = event.mode or self.mode
         self.plan = event.plan or self.plan
-        if event.kind != "shell":
+        if not event.call_id:
             return [Noted("", "info", event.title, event=event)]
-        called = Called("", event.call_id, "!", event.title, "over", blocks=event.blocks)
-        self._calls[event.call_id] = called
         recorded = self._unclaimed.pop(event.call_id, None)
+        tool = recorded.tool if recorded is not None and event.kind != "shell" else "!"
+        called = Called("", event.call_id, tool, event.title, "over", blocks=event.blocks, effect="exec", turn=self.turn)
+        self._calls[event.call_id] = called
         if recorded is not None:
             self._recorded(recorded)
         return [called]
 
     def _undone(self, event: ActionsUndone) -> list[Entry]:
-        changed: list[Entry] = [Noted("", "undone", event.title, event=event)]
+        self._takers[event.action] = event
+        return [Noted("", "undone", event.title, event=event), *self._turned(event)]
+
+    def _turned(self, event: ActionsUndone) -> list[Called]:
+        """Return the calls that an undoing takes back; that of an undoing brings back."""
+        changed: list[Called] = []
         for action in event.undoes:
             called = self._actions.get(action)
-            if called is not None:
-                called.undone = not called.undone
+            if called is not None and (not event.only or {file.path for file in called.files} <= set(event.only)):
+                called.undone, called.redone = not called.undone, called.undone
                 changed.append(called)
+            elif action in self._takers:
+                changed += self._turned(self._takers[action])
         return changed
+
+    @property
+    def _doing(self) -> str:
+        """What of the plan is being done."""
+        return next((item.text for item in self.plan.items if item.state == "doing"), "") if self.plan is not None else ""
 
     def _finished(self, event: TurnFinished) -> list[Entry]:
         self.running = False
