@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import NoReturn, cast
 
+from agent.safe import safe_line
 from jumar import __version__
 from jumar.options import OutputFormat, RunOptions
 
@@ -48,7 +49,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong, and where help is."""
-        self.exit(2, f"jumar: {message}; see {self.prog} --help\n")
+        self.exit(2, f"jumar: {safe_line(message)}; see {self.prog} --help\n")
 
 
 def run_parser(prog: str = "jumar", usage: str = _USAGE, description: str = _DESCRIPTION) -> Parser:

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from agent.errors import UsageError
-from agent.safe import safe_line
+from agent.safe import safe_json, safe_line
 from jumar.arguments import Parser, seconds, window
 from jumar.home import home
 from jumar.trust import distrust, tree_root, trust, trusted_roots
@@ -91,7 +91,7 @@ def _sessions(arguments: Sequence[str]) -> int:
     for summary in sessions(home(os.environ).sessions):
         if given.json:
             row = {**asdict(summary), "path": str(summary.path)}
-            print(json.dumps(row, ensure_ascii=False))
+            print(safe_json(json.dumps(row, ensure_ascii=False)))
         else:
             turns = f"{summary.turns:3} turn{' ' if summary.turns == 1 else 's'}"
             print(f"{summary.id}  {summary.status:11}  {turns}  {safe_line(summary.root)}  {safe_line(summary.title)}")
@@ -167,7 +167,7 @@ def _list_endpoints(*, as_json: bool) -> int:
     listed = rows(load(place.config / "config.toml"), os.environ, Stored(place.state))
     if as_json:
         for row in listed:
-            print(json.dumps(row, ensure_ascii=False))
+            print(safe_json(json.dumps(row, ensure_ascii=False)))
     else:
         print_rows(listed, sys.stdout)
     return 0

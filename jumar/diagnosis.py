@@ -10,7 +10,7 @@ from unicodedata import combining, east_asian_width
 
 from agent.messages import Usage
 from agent.model import Price
-from agent.safe import safe_line
+from agent.safe import safe_json, safe_line
 from jumar.advice import ENGINES, flags, launch, parser_is_unknown, remedy
 from jumar.findings import Finding, Grade, Status
 from jumar.printers import Line, Style, painted
@@ -106,7 +106,7 @@ class Diagnosis:
             "checks": [self._check(finding) for finding in self.findings],
             "launch": launch(self.kinds, detected.model, detected.server),
         }
-        return json.dumps(whole, ensure_ascii=False)
+        return safe_json(json.dumps(whole, ensure_ascii=False))
 
     def _check(self, finding: Finding) -> dict[str, Any]:
         detected = self.detected

@@ -11,6 +11,7 @@ from agent.errors import UsageError
 from agent.events import Event, ModelAnswered, ToolFinished, TurnFinished, TurnStarted
 from agent.log import Log
 from agent.providers.replay import Outcome, Recording, ReplayModel, Step, dump, load
+from agent.safe import safe_json
 from jumar.arguments import options_of, run_parser
 from jumar.headless import Headless
 from jumar.run import Expected
@@ -29,7 +30,7 @@ def record(sessions: Path, session: str, title: str, file: Path | None) -> None:
     log.close()
     written = dump(recording_of(found.events, title or session))
     if file is None:
-        sys.stdout.buffer.write(written)
+        sys.stdout.buffer.write(safe_json(written.decode()).encode())
     else:
         try:
             with file.open("xb") as opened:

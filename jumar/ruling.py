@@ -12,7 +12,7 @@ from agent.command.weigh import Command, weigh
 from agent.errors import UsageError
 from agent.policy import Ground, Mode, Verdict, default_mode, judge
 from agent.rules import Decision, Question, Rule
-from agent.safe import safe_line, safe_text
+from agent.safe import safe_json, safe_line, safe_text
 from agent.tool import Effect
 from agent.workspace.contract import Located
 from agent.workspace.local import LocalWorkspace
@@ -53,6 +53,7 @@ class Bench:
             hidden=(place.config, place.state),
             environment=os.environ,
             sandbox=settings.sandbox,
+            known=place.state / "sandbox.json",
         )
         ground = Ground(workspace.sandbox != "none", kept=True)
         return cls(workspace, book, held, Mode(mode or settings.mode or default_mode(ground)), ground)
@@ -88,7 +89,7 @@ def rules(arguments: Sequence[str]) -> int:
         parser.error(f"{given.what} needs {missing[given.what]}")
     bench = Bench.at(given.cwd, given.mode)
     for warning in bench.held.warnings:
-        print(f"jumar: {warning}", file=sys.stderr)
+        print(f"jumar: {safe_line(warning)}", file=sys.stderr)
     match given.what:
         case "explain":
             return _explain(bench, given.argument, as_json=given.json)
@@ -103,7 +104,8 @@ def rules(arguments: Sequence[str]) -> int:
 def _list(held: tuple[Rule, ...], *, as_json: bool) -> int:
     for rule in held:
         if as_json:
-            print(json.dumps({"decision": rule.decision, "rule": str(rule), "source": rule.source}, ensure_ascii=False))
+            row = {"decision": rule.decision, "rule": str(rule), "source": rule.source}
+            print(safe_json(json.dumps(row, ensure_ascii=False)))
         else:
             print(f"{rule.decision:5}  {safe_line(str(rule))}  ({safe_line(rule.source)})")
     if not (held or as_json):
@@ -136,7 +138,7 @@ def _explain(bench: Bench, text: str, *, as_json: bool) -> int:
             "suggested": verdict.suggested,
             "parts": parts,
         }
-        print(json.dumps(whole, ensure_ascii=False))
+        print(safe_json(json.dumps(whole, ensure_ascii=False)))
         return 0
     coloured = sys.stdout.isatty() and not (os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb")
     for one, each in zip(command.parts, alone, strict=True):
@@ -171,7 +173,7 @@ def _test(bench: Bench, file: str, *, as_json: bool) -> int:
             wrong += 1
             row = {"line": number, "command": expected.strip(), "expected": word.strip(), "decision": verdict.decision}
             told = f"{file}:{number}: {safe_line(expected.strip())}: {verdict.decision}, not {word.strip()}: {verdict.reason}"
-            print(json.dumps({**row, "reason": verdict.reason}, ensure_ascii=False) if as_json else told)
+            print(safe_json(json.dumps({**row, "reason": verdict.reason}, ensure_ascii=False)) if as_json else safe_line(told))
     if not as_json:
         print(f"{count - wrong} of {count} as expected")
     return 1 if wrong else 0

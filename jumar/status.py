@@ -8,7 +8,7 @@ from typing import Any
 
 from agent import config
 from agent.rules import Decision
-from agent.safe import safe_line
+from agent.safe import safe_json, safe_line
 from jumar import __version__
 from jumar.arguments import Parser
 from jumar.home import home
@@ -24,7 +24,7 @@ def status(arguments: Sequence[str]) -> int:
     parser.add_argument("--json", action="store_true", help="one JSON object")
     given = parser.parse_args(arguments)
     if given.json:
-        print(json.dumps(_row(Bench.at(given.cwd, "")), ensure_ascii=False))
+        print(safe_json(json.dumps(_row(Bench.at(given.cwd, "")), ensure_ascii=False)))
         return 0
     for name, words in told(given.cwd):
         print(f"{name:9}  {words}")

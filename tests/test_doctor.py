@@ -20,8 +20,8 @@ from agent.model import Finished
 from jumar.findings import CHECKS, Outcome
 from jumar.probes import PROBES, Probe
 from tests.fakes import Response, ScriptedServer, answer, anthropic, event, failure
+from tests.pty import read_all
 from tests.runs import JUMAR, Ended, Person
-from tests.test_terminal import read_all
 
 Answering = Callable[[dict[str, Any]], Response]
 

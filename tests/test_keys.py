@@ -23,8 +23,8 @@ from jumar.home import Home
 from jumar.login import log_in
 from jumar.wiring import choose, connected_models
 from tests.fakes import Response, ScriptedServer, answer, failure
+from tests.pty import read_all
 from tests.runs import JUMAR, Person
-from tests.test_terminal import read_all
 
 KEY = "sk-secret-0123456789"
 LAB = Endpoint("lab", "http://lab:8000/v1", variables=(Variable("LAB"),))

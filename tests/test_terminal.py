@@ -5,11 +5,13 @@ import json
 import os
 import pty
 import re
+import subprocess
 
 import pytest
 
 from agent.messages import Call
 from tests.fakes import ScriptedServer, answer, failure
+from tests.pty import HOSTILE, SCREEN, hostile_bytes, on_terminal, read_all
 from tests.runs import JUMAR, Person
 
 
@@ -84,18 +86,6 @@ async def test_a_wait_is_shown_with_its_reason_and_what_is_left_of_it(person: Pe
     )
 
 
-def read_all(handle: int) -> bytes:
-    """Read a terminal until nobody writes to it any more."""
-    held = b""
-    try:
-        while more := os.read(handle, 1 << 16):
-            held += more
-    except OSError:  # so Linux tells the end
-        pass
-    os.close(handle)
-    return held
-
-
 async def test_a_command_that_hides_something_is_told_as_what_it_is(person: Person, server: ScriptedServer) -> None:
     command = f"echo one{' ' * 500}\u202e; \u0441at x"
     server.script.extend([answer("", calls=[("shell", {"command": command})]), answer("done")])
@@ -132,3 +122,114 @@ async def test_json_on_a_terminal_is_the_same_json_and_nothing_acts(person: Pers
     assert json.loads(told)["text"] == text
     assert not set(told) & {"\x1b", "\x9b", "\u202e", "\U000e0041"}
     assert "打字" in told
+
+
+ALL = " ".join(HOSTILE.values())
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_the_scan_finds_what_would_act_or_hide(text: str) -> None:
+    assert bool(hostile_bytes(f"before {text} after\r\n".encode())) is (text != HOSTILE["markup"])
+
+
+def test_the_scan_lets_pass_what_is_ours() -> None:
+    told = "\r\x1b[2K\x1b[2m… running, 1 s\x1b[0m\r\n打字 \U0001f469\u200d\U0001f4bb ␛[2K\ttab\r\n".encode()
+    assert not hostile_bytes(told)
+    assert not hostile_bytes(b"\x1b[?1049h\x1b[?25l\x1b[1;1H" + told, SCREEN)
+    assert hostile_bytes(b"\x1b[?1049h" + told)
+
+
+@pytest.fixture
+def hostile(person: Person) -> Person:
+    """A repository whose names are all hostile: its own, that of its branch and those of its files."""
+    root = person.root.rename(person.root.with_name("re\x1b]0;owned\x07\x9b2J\u202e[@click=app.quit]x"))
+    person.root = root
+    for name in ("cl\x1b[2J.py", "over\rwritten.py", "c1\x9b.py", "bidi\u202e.py", "[@click=app.quit].py", "line\nbreak.py"):
+        (root / name).write_text(f"x = 1\n# {ALL}\n")
+    (root / os.fsdecode(b"half\xff\x9b.py")).write_text("x = 1\n")
+    (root / "hostile.txt").write_bytes(ALL.encode() + b" raw \x9b2J\n")
+    subprocess.run(["git", "checkout", "-q", "-b", "branch\x9b\u202e\U000e0041"], cwd=root, check=True)
+    return person
+
+
+async def test_nothing_hostile_of_a_run_reaches_the_terminal(hostile: Person, server: ScriptedServer) -> None:
+    calls: list[Call | tuple[str, dict[str, object]]] = [
+        ("read", {"path": "cl\x1b[2J.py"}),
+        ("read", {"path": f"no-such-file {ALL}"}),
+        ("search", {"pattern": "x = "}),
+        ("find", {"glob": "**/*.py"}),
+        ("plan", {"items": [{"text": ALL, "state": "doing"}]}),
+        ("shell", {"command": f"cat hostile.txt; sleep 0.3; : '{HOSTILE['clear']}{HOSTILE['tags']}'"}),
+        ("edit", {"path": "over\rwritten.py", "old": "x = 1", "new": f"x = '{ALL}'"}),
+        ("write", {"path": "new\x1b]52;c;x\x07.py", "content": ALL}),
+        Call("last", f"tool {ALL}", "{}"),
+    ]
+    for style in ("text", "json", "stream-json"):
+        server.script.extend([answer(f"thinking {ALL}", calls=calls, reasoning=ALL), answer(f"done {ALL}")])
+        shown = await on_terminal(
+            *("-p", f"prompt {ALL}", "--trust", "--mode", "yolo", "-m", f"model {HOSTILE['title']}"),
+            *("--output-format", style),
+            cwd=hostile.root,
+            environment=hostile.environment,
+        )
+        assert shown.code == 0, shown.text
+        assert not hostile_bytes(shown.raw)
+        assert "[@click=app.quit]x[/] [/foo]" in shown.text  # to us that is text
+    server.script.append(failure(400, {"error": {"message": f"no {ALL}", "type": ALL}}))
+    shown = await on_terminal("-p", "x", "--trust", cwd=hostile.root, environment=hostile.environment)
+    assert shown.code == 1
+    assert "]52;c;" in shown.text
+    assert not hostile_bytes(shown.raw)
+
+
+async def test_nothing_hostile_of_what_was_done_reaches_the_terminal_of_a_command(
+    hostile: Person, server: ScriptedServer
+) -> None:
+    calls: list[Call | tuple[str, dict[str, object]]] = [
+        ("edit", {"path": "cl\x1b[2J.py", "old": "x = 1", "new": f"x = '{ALL}'"}),
+        ("shell", {"command": f"git stash -q; git stash pop -q; rm 'over\rwritten.py'; : '{HOSTILE['clear']}'"}),
+        ("write", {"path": "bidi\u202e/new\x1b]52;c;x\x07.py", "content": ALL}),
+    ]
+    server.script.extend([answer("", calls=calls), answer("done")])
+    run = await hostile.trusted("-p", f"prompt {ALL}", "--mode", "yolo")
+    assert run.code == 0, run.err
+    session = hostile.logs[-1].stem
+    acting = {}
+    for arguments in (
+        ("actions",),
+        ("actions", "--json"),
+        ("show", "1"),
+        ("show", "2"),
+        ("diff", "1..3"),
+        ("diff", "1..3", "--stat"),
+        ("why", "cl\x1b[2J.py:1"),
+        ("why", f"no-such {ALL}:1"),
+        ("undo", "--dry-run", "--session", session),
+        ("undo", f"no-such {ALL}"),
+        ("rescue",),
+        ("sessions",),
+        ("sessions", "--json"),
+        ("rules",),
+        ("rules", "explain", f"cat {ALL}"),
+        ("rules", "explain", ALL, "--json"),
+        ("status",),
+        ("status", "--json"),
+        ("trust", "--list"),
+        ("trust", "--remove", f"no {ALL}"),
+        ("ledger", "verify"),
+        ("ledger", "export", f"branch {HOSTILE['title']}"),
+        ("endpoints",),
+        ("endpoints", "--json"),
+        ("doctor", "-m", f"model {ALL}"),
+        ("record", session),
+        ("replay", f"no-such {ALL}"),
+        ("login", f"no-such {ALL}"),
+        ("no-such-command " + ALL,),
+        ("-p", "x", "--no-such-option " + ALL),
+        ("-p", "x", "-C", "no-such " + ALL),
+        ("-p", "x"),
+    ):
+        shown = await on_terminal(*arguments, cwd=hostile.root, environment=hostile.environment)
+        if found := hostile_bytes(shown.raw):
+            acting[arguments] = found[:3]
+    assert not acting

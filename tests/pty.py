@@ -1,0 +1,119 @@
+"""Owns a terminal for programs in tests: what they wrote to it, byte for byte, and what of that would act or hide."""
+
+import asyncio
+import os
+import pty
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.runs import JUMAR
+
+# What a headless run and the commands write of escape sequences: colours, and a line that is written over.
+OURS = (rb"\x1b\[[0-9;]*m", rb"\r\x1b\[2K", rb"\r\n")
+# What the screen writes besides: where the cursor is, what it looks like, and modes of the terminal.
+SCREEN = (
+    *OURS,
+    rb"\x1b\[\d*;?\d*H",
+    rb"\x1b\[\?(?:7|25|1000|1002|1003|1004|1006|1015|1016|1049|2004|2026|2048)[hl]",
+    rb"\x1b\[\?(?:2026|2048)\$p",
+    rb"\x1b\[[<>=]\d*u",
+    rb"\x1b\[>1;4m|\x1b\[>4m",
+)
+_DRAWN = {0x6DD, 0x70F, 0x890, 0x891, 0x8E2, 0x110BD, 0x110CD, *range(0x600, 0x606)}  # formats, and is seen all the same
+_UNSEEN = {0x34F, 0x115F, 0x1160, 0x3164, 0xFFA0, 0x17B4, 0x17B5, *range(0xFE00, 0xFE0F), *range(0xE0000, 0xE1000)}
+_AROUND = 24  # characters that are told with what is found
+
+# Each acts on a terminal or deceives who reads it, if it reaches one as it is.
+HOSTILE = {
+    "clipboard": "\x1b]52;c;aGFja2Vk\x07",
+    "link": "\x1b]8;;http://evil.example/\x1b\\click\x1b]8;;\x1b\\",
+    "title": "\x1b]0;owned\x07",
+    "clear": "\x1b[2J\x1b[H",
+    "device": "\x1bP1$r0m\x1b\\",
+    "application": "\x1b_Gi=1;AAAA\x1b\\",
+    "report": "\x1b[6n\x1b[c\x05",
+    "c1": "\x9b2J\x9d0;owned\x9c\x90q\x9c",
+    "erased": "shown\x1b[2K\rhidden",
+    "overwritten": "evil\rgood",
+    "backspace": "evil\b\b\b\bgood",
+    "bell": "\x07\x0e\x0f\x7f",
+    "bidi": "a\u202eb\u2066c\u2069\u061c\u200f",
+    "zero": "a\u200bb\u200cc\u200dd\u2060e\ufefff\u00adg",
+    "tags": "x\U000e0072\U000e006d\U000e0020\U000e007f",
+    "selectors": "a\ufe00b\ufe0fc\U000e0100d",
+    "separators": "a\u2028b\u2029c\u0085d",
+    "fillers": "a\u3164b\u115fc\uffa0d\ufff9e\ufffa",
+    "markup": "[@click=app.quit]x[/] [/foo] [bold red] \\[x]",
+}
+
+
+def hostile_bytes(raw: bytes, repertoire: Sequence[bytes] = OURS) -> list[str]:
+    """Return what in a terminal's bytes would act or hide and is not of the repertoire, each with what stands around it."""
+    text = re.sub(b"|".join(repertoire), b"", raw).decode("utf-8", "surrogateescape")
+    return [
+        repr(text[max(0, place - _AROUND) : place + _AROUND])
+        for place, letter in enumerate(text)
+        if _acts(letter) and not _joins(text, place)
+    ]
+
+
+def _acts(letter: str) -> bool:
+    if letter in "\n\t":
+        return False
+    return ord(letter) in _UNSEEN or (
+        unicodedata.category(letter) in {"Cc", "Cf", "Cs", "Zl", "Zp"} and ord(letter) not in _DRAWN
+    )
+
+
+def _joins(text: str, place: int) -> bool:
+    """Whether it joins two characters that are no ASCII, as in emoji."""
+    return text[place] in "\u200c\u200d" and not any(
+        beside.isascii() or _acts(beside) for beside in (text[place - 1 : place] or "a", text[place + 1 : place + 2] or "a")
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a program wrote to its terminal, and how it ended."""
+
+    code: int
+    raw: bytes
+
+    @property
+    def text(self) -> str:
+        """Return it as text without escape sequences of ours."""
+        return re.sub(b"|".join(OURS[:2]), b"", self.raw).decode("utf-8", "replace").replace("\r\n", "\n")
+
+
+async def on_terminal(
+    *arguments: str, cwd: Path, environment: Mapping[str, str], stdin: int = asyncio.subprocess.DEVNULL, columns: int = 100
+) -> Shown:
+    """Run jumar with its output and its errors on a terminal, to its end."""
+    primary, secondary = pty.openpty()
+    program = await asyncio.create_subprocess_exec(
+        str(JUMAR),
+        *arguments,
+        cwd=cwd,
+        env={**environment, "TERM": "xterm-256color", "COLUMNS": str(columns), "LINES": "40"},
+        stdin=stdin,
+        stdout=secondary,
+        stderr=secondary,
+    )
+    os.close(secondary)
+    raw = await asyncio.to_thread(read_all, primary)
+    return Shown(await program.wait(), raw)
+
+
+def read_all(handle: int) -> bytes:
+    """Read a terminal until nobody writes to it any more."""
+    held = b""
+    try:
+        while more := os.read(handle, 1 << 16):
+            held += more
+    except OSError:  # so Linux tells the end
+        pass
+    os.close(handle)
+    return held
