@@ -13,19 +13,23 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from agent import config
+from agent.blocks import Image
 from agent.errors import JumarError, UsageError
 from agent.events import Event, SessionRenamed
 from agent.log import Log, Summary, events_of, sessions
 from agent.model import Model
 from agent.safe import mended
 from agent.session import Session
+from jumar import recall
 from jumar.home import home
+from jumar.notes import note
 from jumar.opening import prepare
 from jumar.options import RunOptions
+from jumar.pictures import shown
 from jumar.rulebook import Rulebook
 from jumar.trust import is_trusted, tree_root, trust
 from jumar.wiring import choose, find_tools, provider
-from tui.desk import Choice, Hear, Held, Offered, Taste
+from tui.desk import Choice, Hear, Held, Offered, Recalled, Taste
 
 _PATIENCE = 5.0  # seconds that a server has to list its models
 
@@ -144,6 +148,29 @@ class FrontDesk:
     def trust(self) -> None:
         """Trust it from now on."""
         trust(self._place, self.root)
+
+    def recall(self) -> Recalled:
+        """Return what the person wrote here before."""
+        return recall.recalled(self._place, self.root)
+
+    def remember(self, text: str) -> None:
+        """Keep a prompt that was said."""
+        if not self._options.ephemeral:
+            recall.remember(self._place, self.root, text)
+
+    def keep_draft(self, draft: str, queued: tuple[str, ...]) -> None:
+        """Keep what is not sent yet."""
+        if not self._options.ephemeral:
+            recall.keep_draft(self._place, self.root, draft, queued)
+
+    async def picture(self, path: Path) -> Image:
+        """Make a picture ready to be shown to the model."""
+        [image] = await shown([path])
+        return image
+
+    def note(self, text: str) -> str:
+        """Add a line to the instructions of the work tree; return which file that is."""
+        return note(self.root, text)
 
     def _log(self, session_id: str) -> Path:
         path = self._place.sessions / f"{session_id}.jsonl"

@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-from collections import deque
 from collections.abc import Coroutine
 from typing import Any
 
@@ -11,13 +10,17 @@ from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
 
 from agent.errors import JumarError
-from agent.events import Event, Warned
+from agent.events import Event, ModelAnswered, TextStreamed, Warned
 from agent.policy import ORDER
+from agent.safe import safe_line
 from agent.session import Session
 from tui.asking import Asking
+from tui.chips import Written
+from tui.composer import Composer
 from tui.desk import Choice, Desk
 from tui.plan import PlanPanel
 from tui.prompt import Prompt
+from tui.queue import Queue
 from tui.status import StatusLine
 from tui.story import Story
 from tui.timeline import Timeline
@@ -49,7 +52,9 @@ class JumarApp(App[int]):
         self._choice = choice
         self._session: Session | None = None
         self._heard: list[Event] = []
-        self._queue: deque[Prompt.Sent] = deque()
+        self._queue = Queue()
+        self._commands: dict[str, asyncio.Task[None]] = {}  # of the person's, that run
+        self._answered = False  # whether anything came back in this turn
         self._turn: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._interrupted = -_TWICE
@@ -60,7 +65,7 @@ class JumarApp(App[int]):
             with Vertical(id="main"):
                 yield Transcript(self.words)
                 yield Asking(self.words)
-                yield Prompt(self.words)
+                yield Composer(self.words, self.desk, self._queue)
             with Vertical(id="side"):
                 yield PlanPanel(self.words)
                 yield Timeline(self.words)
@@ -107,6 +112,7 @@ class JumarApp(App[int]):
 
     def hear(self, event: Event) -> None:
         """Take in what happens; it is painted with the next frame."""
+        self._answered = self._answered or isinstance(event, ModelAnswered | TextStreamed)
         self._heard.append(event)
 
     def _paint(self) -> None:
@@ -122,29 +128,72 @@ class JumarApp(App[int]):
         self.query_one(Asking).follow(self.story)
         self.query_one(Timeline).follow(self.story)
         self.query_one(PlanPanel).follow(self.story)
+        self.query_one(Composer).follow(running=self._turn is not None, command=next(iter(self._commands), ""))
         self.query_one(StatusLine).tell(self.story, 0, "", len(self._queue))
 
     # What the person does.
 
     def on_prompt_sent(self, sent: Prompt.Sent) -> None:
         """Send a prompt, queue it, or steer the running turn with it."""
-        if sent.steer and self._session is not None and self._session.steer(sent.text, sent.images):
+        session, written = self._session, sent.written
+        if session is not None and written.images and not session.sees:
+            self.query_one(Composer).give_back(written)
+            self.notify(self.words("prompt.blind", model=safe_line(session.model)), severity="warning", markup=False)
+        elif session is not None and sent.steer and session.steer(written.text, written.images):
             return
-        self._queue.append(sent)
+        elif session is not None and self._turn is None and self._queue.paused:
+            self._begin(session, written)
+        else:
+            self._queue.add(written)
+            self._next()
+
+    def on_prompt_requeued(self) -> None:
+        """Go on with what waits, where nothing runs."""
         self._next()
 
     def _next(self) -> None:
-        if self._session is None or self._turn is not None or not self._queue:
-            return
-        sent = self._queue.popleft()
-        self._turn = self.run_task(self._run(self._session, sent))
+        if self._session is not None and self._turn is None and (written := self._queue.next()) is not None:
+            self._begin(self._session, written)
+        self._follow()
 
-    async def _run(self, session: Session, sent: Prompt.Sent) -> None:
+    def _begin(self, session: Session, written: Written) -> None:
+        self._answered = False
+        self._turn = self.run_task(self._run(session, written))
+
+    async def _run(self, session: Session, written: Written) -> None:
         try:
-            await session.turn(sent.text, images=sent.images)
+            finished = await session.turn(written.text, images=written.images)
+            if finished.status != "done":
+                self._queue.pause()
+            if finished.status == "cancelled" and not self._answered:
+                self.query_one(Composer).give_back(written)
+                self.notify(self.words("prompt.given_back"), markup=False)
         finally:
             self._turn = None
             self.call_later(self._next)
+
+    def on_prompt_shell(self, shell: Prompt.Shell) -> None:
+        """Run a command of the person's."""
+        if self._session is not None:
+            self._commands[shell.command] = self.run_task(self._shell(self._session, shell.command))
+            self._follow()
+
+    async def _shell(self, session: Session, command: str) -> None:
+        try:
+            await session.shell(command)
+        except asyncio.CancelledError:
+            self.say(self.words("prompt.stopped", command=safe_line(command)))
+            raise
+        finally:
+            self._commands.pop(command, None)
+            self.call_later(self._follow)
+
+    def on_prompt_noted(self, noted: Prompt.Noted) -> None:
+        """Keep a line in AGENTS.md."""
+        try:
+            self.notify(self.words("prompt.noted", file=self.desk.note(noted.text)), markup=False)
+        except JumarError as error:
+            self.say(str(error))
 
     def on_asking_decided(self, decided: Asking.Decided) -> None:
         """Answer an approval."""
@@ -195,7 +244,10 @@ class JumarApp(App[int]):
         await session.redo()
 
     def action_stop(self) -> None:
-        """Stop the running turn, or the wait before a request is tried again."""
+        """Stop the person's command that runs, else the wait before a request is tried again, else the turn."""
+        if self._commands:
+            self._commands[next(reversed(self._commands))].cancel()
+            return
         if self._session is not None and not self._session.hurry():
             self._session.cancel()
 

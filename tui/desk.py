@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
+from agent.blocks import Image
 from agent.events import Event
 from agent.log import Summary
 from agent.session import Session
@@ -54,6 +55,15 @@ class Taste:
     diffs: Literal["auto", "split", "unified"] = "auto"
     side: Literal["auto", "shown", "hidden"] = "auto"
     keys: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """What the person wrote in this work tree: what they said, oldest first, and what was not sent yet."""
+
+    said: tuple[str, ...] = ()
+    draft: str = ""
+    queued: tuple[str, ...] = ()
 
 
 class Desk(Protocol):
@@ -110,4 +120,24 @@ class Desk(Protocol):
 
     def trust(self) -> None:
         """Trust it from now on."""
+        ...
+
+    def recall(self) -> Recalled:
+        """Return what the person wrote here before."""
+        ...
+
+    def remember(self, text: str) -> None:
+        """Keep a prompt that was said."""
+        ...
+
+    def keep_draft(self, draft: str, queued: tuple[str, ...]) -> None:
+        """Keep what is not sent yet."""
+        ...
+
+    async def picture(self, path: Path) -> Image:
+        """Make a picture ready to be shown to the model."""
+        ...
+
+    def note(self, text: str) -> str:
+        """Add a line to the instructions of the work tree, as the person's own edit; return which file that is."""
         ...

@@ -1,0 +1,53 @@
+"""Owns writing in the person's own editor, while everything else goes on behind it."""
+
+import asyncio
+import shlex
+import signal
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from textual.app import App, SuspendNotSupported
+
+from agent.errors import UsageError
+from agent.safe import safe_text
+
+_LARGEST = 1 << 20  # bytes that are taken back
+
+
+async def edited(app: App[Any], text: str, environment: Mapping[str, str], cwd: Path) -> str:
+    """Return the text as the person left it in their editor. Raises UsageError where there is none, or it failed."""
+    words = shlex.split(environment.get("VISUAL") or environment.get("EDITOR") or "vi")
+    with tempfile.TemporaryDirectory(prefix="jumar-") as folder:
+        file = Path(folder) / "prompt.md"
+        file.touch(mode=0o600)
+        file.write_text(text, "utf-8", "replace")
+        # Nothing is painted meanwhile, but the loop runs on: a turn does not wait for the editor.
+        try:
+            with app.batch_update(), app.suspend(), _deaf():
+                editor = await asyncio.create_subprocess_exec(*words, str(file), cwd=cwd, env=dict(environment))
+                code = await editor.wait()
+        except SuspendNotSupported:
+            raise UsageError("an editor cannot be opened here") from None
+        except (OSError, ValueError, IndexError) as error:
+            raise UsageError(f"the editor {words[:1] or ''} was not started: {error}; set VISUAL or EDITOR") from error
+        if code != 0:
+            raise UsageError(f"the editor ended with {code}, so what it left was not taken")
+        with file.open("rb") as opened:
+            raw = opened.read(_LARGEST + 1)
+    if len(raw) > _LARGEST:
+        raise UsageError(f"what the editor left has more than {_LARGEST >> 20} MB; keep it in a file and name that")
+    return safe_text(raw.decode("utf-8", "replace").removesuffix("\n"))
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Let a Ctrl+C in the editor be the editor's: the terminal sends it to us too."""
+    before = signal.getsignal(signal.SIGINT)
+    signal.signal(signal.SIGINT, lambda *_: None)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
