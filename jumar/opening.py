@@ -99,6 +99,7 @@ async def prepare(
         environment=without(environment, hidden, keys),
         shown=profile.output,
         sandbox=settings.sandbox,
+        known=place.state / "sandbox.json",
     )
     store = Store(kept, root)
     span = Span(store)

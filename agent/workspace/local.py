@@ -14,7 +14,8 @@ from agent.workspace.output import SHOWN
 from agent.workspace.paths import Paths
 from agent.workspace.plain import Plain
 from agent.workspace.ripgrep import Ripgrep
-from agent.workspace.sandbox.contract import Holding
+from agent.workspace.sandbox.contract import Surroundings
+from agent.workspace.sandbox.probe import holding
 from agent.workspace.search import Engine, Query, search
 from agent.workspace.shell import Shell
 
@@ -34,13 +35,15 @@ class LocalWorkspace:
         engine: Engine | None = None,
         shown: int = SHOWN,
         sandbox: str = "off",
+        known: Path | None = None,
     ) -> None:
         person = Path(environment["HOME"]) if environment.get("HOME") else None
         self._paths = Paths(root, cwd, spill=spill, add_dirs=add_dirs, hidden=hidden, person=person)
         self._files = Files(self._paths)
         self.root = self._paths.root
         self.cwd = self._paths.cwd
-        self._shell = Shell(self.cwd, environment, spill, shown)
+        found, self.holding = holding(self._surroundings(person, add_dirs), self._paths.spill, sandbox, known)
+        self._shell = Shell(self.cwd, environment, spill, shown, sandbox=found)
         self._looking = asyncio.Lock()  # pictures are large: one after the other
         self._engine = engine or Ripgrep.installed(self.root) or Plain()
 
@@ -108,14 +111,19 @@ class LocalWorkspace:
         )
 
     @property
-    def holding(self) -> Holding:
-        """Which sandbox holds here, and why no other."""
-        return Holding(reasons=("none was looked for",))
-
-    @property
     def sandbox(self) -> str:
         """Which sandbox confines commands."""
         return self.holding.name
+
+    def _surroundings(self, person: Path | None, add_dirs: Sequence[Path]) -> Surroundings:
+        return Surroundings(
+            root=self.root,
+            cwd=self.cwd,
+            folders=(self.root, *(folder.resolve() for folder in add_dirs)),
+            hidden=self._paths.hidden_files(),
+            home=person,
+            cache=self._paths.spill / "cache",
+        )
 
     async def run(self, command: str, limit: float, told: Callable[[str], None], confined: Confinement = WORKING) -> Ended:
         """Run a command to its end; `told` hears its output as it comes. Cancelling ends it and all it started."""

@@ -62,6 +62,10 @@ class Paths:
         """Return the folder below which no link may stand on the way to a file: an attacker cannot change what is above."""
         return next((folder for folder in (*self._inside, self.spill) if _within(real, folder) and real != folder), Path("/"))
 
+    def hidden_files(self) -> tuple[Path, ...]:
+        """Return what is hidden, but for devices: what a command may not see either."""
+        return tuple(path for path in self._hidden if path not in _DEVICES)
+
     def hidden_below(self, folder: Path) -> tuple[str, ...]:
         """Return how the paths begin, in a folder, that are hidden, each with a slash after its name."""
         below = [path for path in self._hidden if _within(path, folder) and not _within(folder, path)]
@@ -118,6 +122,11 @@ def _same_or_within(path: Path, folder: Path) -> bool:
 def _folded(name: str) -> str:
     visible = "".join(letter for letter in name if unicodedata.category(letter) != "Cf")
     return unicodedata.normalize("NFC", visible).casefold().rstrip(". ") if visible not in {".", ".."} else visible
+
+
+def is_protected(name: str) -> bool:
+    """Whether other programs act on a file that is called so."""
+    return _is_protected(_folded(name))
 
 
 def _is_protected(name: str) -> bool:

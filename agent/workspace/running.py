@@ -32,6 +32,8 @@ class Running:
         pipe: int,
         take: Callable[[bytes], None],
         grace: float,
+        *,
+        contained: bool = False,
     ) -> None:
         self.command = command
         self.pid = program.pid
@@ -42,6 +44,7 @@ class Running:
         self._pipe = pipe
         self._take = take
         self._grace = grace
+        self._contained = contained  # the system itself ends what it leaves
         self._loop = asyncio.get_running_loop()
         self.exited: asyncio.Future[None] = self._loop.create_future()
         self._silent: asyncio.Future[None] = self._loop.create_future()
@@ -54,6 +57,10 @@ class Running:
         """Hear the last words of a command that has ended, end what it left, and return how many those were."""
         if not self._silent.done():
             await asyncio.wait((self._silent,), timeout=_LAST_WORDS)
+        for _ in range(round(_UNTIL_GONE / _SHORTEST)):
+            if not (self._contained and self._living()):
+                break
+            await asyncio.sleep(_SHORTEST)
         left = len(self._living())
         if left:
             await self.end()

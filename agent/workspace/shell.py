@@ -6,16 +6,22 @@ import os
 import secrets
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agent.errors import ToolFailure
 from agent.workspace import kin
-from agent.workspace.contract import WORKING, Background, Confinement, Ended
+from agent.workspace.contract import UNCONFINED, WORKING, Background, Confinement, Ended
 from agent.workspace.environment import for_commands, seal
 from agent.workspace.guard import Guard
 from agent.workspace.output import SHOWN, Fresh, Output, Spill, Telling
 from agent.workspace.running import GRACE, Running
+from agent.workspace.sandbox.contract import Launch, Sandbox, Way
+from agent.workspace.sandbox.denial import stopped
+
+if TYPE_CHECKING:
+    from agent.workspace.network import Network
 
 _BASH = (Path("/bin/bash"), Path("/usr/bin/bash"), Path("/usr/local/bin/bash"), Path("/opt/homebrew/bin/bash"))
 _MOST_BACKGROUND = 32
@@ -42,9 +48,20 @@ class _Beside:
 class Shell:
     """Runs commands in bash. Whatever they start ends with them, with `close`, or with us, however we end."""
 
-    def __init__(self, cwd: Path, environment: Mapping[str, str], spills: Path, shown: int = SHOWN, grace: float = GRACE) -> None:
+    def __init__(
+        self,
+        cwd: Path,
+        environment: Mapping[str, str],
+        spills: Path,
+        shown: int = SHOWN,
+        grace: float = GRACE,
+        sandbox: Sandbox | None = None,
+    ) -> None:
         self._cwd = cwd
         self._environment = for_commands(environment)
+        self._outside = environment  # that a way to the network is found with
+        self._sandbox = sandbox
+        self._network: Network | None = None
         self._spills = spills
         self._shown = shown  # bytes of a command's output
         self._grace = grace
@@ -62,7 +79,9 @@ class Shell:
             output.add(chunk)
             telling.add(chunk)
 
-        running = self._spawn(command, take)
+        confined = confined if self._sandbox is not None else UNCONFINED
+        way = await self._way(confined)
+        running, check = self._spawn(command, take, confined, way)
         try:
             await asyncio.wait((running.exited,), timeout=limit)
             seconds = time.monotonic() - running.began
@@ -77,16 +96,29 @@ class Shell:
             exit_code = self._forget(running)
             telling.close()
             text = output.text()
-        return Ended(exit_code, text, round(seconds, 3), timed_out, output.omitted, output.spilled, leftovers)
+            planted = check()
+        refused = self._network.refused(way) if self._network is not None and way is not None else ()
+        kept = [stopped(exit_code, text, confined, refused)] if confined.held else []
+        return Ended(
+            exit_code,
+            text,
+            round(seconds, 3),
+            timed_out,
+            output.omitted,
+            output.spilled,
+            leftovers,
+            "; ".join(word for word in (*kept, planted) if word),
+        )
 
     async def start(self, command: str, confined: Confinement = WORKING) -> Background:
         """Start a command beside the turn."""
         if sum(beside.exit_code is None for beside in self._beside.values()) >= _MOST_BACKGROUND:
             raise ToolFailure(f"{_MOST_BACKGROUND} background processes are running; kill one first.")
         fresh = Fresh(Spill(self._spills), self._shown)
-        running = self._spawn(command, fresh.add)
+        confined = confined if self._sandbox is not None else UNCONFINED
+        running, check = self._spawn(command, fresh.add, confined, await self._way(confined))
         name = f"bg{len(self._beside) + 1}"
-        beside = _Beside(name, running, fresh, asyncio.create_task(self._await(name)))
+        beside = _Beside(name, running, fresh, asyncio.create_task(self._await(name, check)))
         self._beside[name] = beside
         return beside.told()
 
@@ -111,7 +143,19 @@ class Shell:
         try:
             await asyncio.gather(*(self.kill(name) for name in self._beside))
         finally:
+            if self._network is not None:
+                await self._network.close()
             self._guard.close()
+
+    async def _way(self, confined: Confinement) -> Way | None:
+        """Return how a command reaches the hosts that it may reach, None where that needs nothing of ours."""
+        if not confined.held or not confined.hosts or "*" in confined.hosts:
+            return None
+        if self._network is None:
+            from agent.workspace.network import Network  # for those who need it
+
+            self._network = Network(self._spills / "network", self._outside)
+        return await self._network.way(confined.hosts)
 
     def _named(self, process_id: str) -> _Beside:
         try:
@@ -120,7 +164,10 @@ class Shell:
             known = ", ".join(self._beside) or "none was started"
             raise ToolFailure(f"There is no background process {process_id!r}; there is: {known}.") from None
 
-    def _spawn(self, command: str, take: Callable[[bytes], None]) -> Running:
+    def _spawn(
+        self, command: str, take: Callable[[bytes], None], confined: Confinement, way: Way | None
+    ) -> tuple[Running, Callable[[], str]]:
+        """Start a command; return it, and what says once it has ended what it left that it should not have."""
         if self._bash is None:
             self._bash = next((path for path in _BASH if path.exists()), None)
             if self._bash is None:
@@ -130,34 +177,46 @@ class Shell:
         self._guard.stand()
         self._started += 1
         number = self._mark * 1_000_000 + self._started
+        launch = self._launch([str(self._bash), "--noprofile", "--norc", "-c", command], confined, way)
         began = time.monotonic()
         reading, writing = os.pipe()
         try:
             with kin.marking(number):
                 program = subprocess.Popen(
-                    [self._bash, "--noprofile", "--norc", "-c", command],
+                    launch.argv,
                     stdin=subprocess.DEVNULL,
                     stdout=writing,
                     stderr=subprocess.STDOUT,
                     cwd=self._cwd,
-                    env=self._environment,
+                    env=launch.environment,
+                    pass_fds=launch.handles,
                     start_new_session=True,
                 )
         except (OSError, ValueError) as error:
             os.close(reading)
             raise ToolFailure(_why_not_started(error, self._cwd)) from error
         finally:
-            os.close(writing)
+            for handle in (writing, *launch.handles):
+                os.close(handle)
         self._guard.add(program.pid)
-        return Running(command, program, began, number, reading, take, self._grace)
+        contained = self._sandbox is not None and confined.held
+        running = Running(command, program, began, number, reading, take, self._grace, contained=contained)
+        return running, launch.check
 
-    async def _await(self, name: str) -> None:
+    def _launch(self, argv: Sequence[str], confined: Confinement, way: Way | None) -> Launch:
+        if self._sandbox is None or not confined.held:
+            return Launch(tuple(argv), self._environment)
+        return self._sandbox.launch(argv, confined, self._environment, way)
+
+    async def _await(self, name: str, check: Callable[[], str]) -> None:
         beside = self._beside[name]
         await asyncio.wait((beside.running.exited,))
         seconds = time.monotonic() - beside.running.began
         await beside.running.settle()
         beside.exit_code = self._forget(beside.running)
         beside.seconds = seconds
+        if planted := check():
+            beside.fresh.add(f"[{planted}]\n".encode())
         beside.fresh.close()
 
     def _forget(self, running: Running) -> int:

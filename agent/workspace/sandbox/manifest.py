@@ -1,0 +1,110 @@
+"""Owns what a confined command must leave as it is though no mount can hold it: what is not there yet, and what git acts on."""
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.safe import safe_line
+from agent.workspace.paths import is_protected
+from agent.workspace.sandbox.contract import Surroundings
+
+# Below a repository: what git runs or is led by.
+_ACTED_ON = ("hooks", "config", "config.worktree", "commondir", "info/attributes", "info/grafts", "objects/info/alternates")
+_MOST = 4096  # files of one repository's own that are looked at
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """Where a repository keeps what is its work tree's own, and what all its work trees share."""
+
+    own: Path
+    common: Path
+
+    def acted_on(self) -> tuple[Path, ...]:
+        """Return what of it git runs or is led by, as far as it is there."""
+        found = [folder / name for folder in dict.fromkeys((self.common, self.own)) for name in _ACTED_ON]
+        found += self.common.glob("modules/*/config")
+        return tuple(path for path in found[:_MOST] if os.path.lexists(path))
+
+
+def repository_at(folder: Path) -> Repository | None:
+    """Return the repository of a work tree, None where it has none that can be found without following it elsewhere."""
+    own = folder / ".git"
+    try:
+        kind = own.lstat().st_mode
+        if stat.S_ISREG(kind):
+            words = own.read_text("utf-8", "surrogateescape").strip()
+            if not words.startswith("gitdir: "):
+                return None
+            own = Path(os.path.realpath(folder / words.removeprefix("gitdir: ")))
+        elif not stat.S_ISDIR(kind):
+            return None
+        shared = own / "commondir"
+        common = Path(os.path.realpath(own / shared.read_text("utf-8").strip())) if shared.is_file() else own
+    except (OSError, UnicodeDecodeError):
+        return None
+    return Repository(own, common) if (own / "HEAD").is_file() else None
+
+
+class Manifest:
+    """Remembers what is there before a command; afterwards takes aside what it planted, and says so."""
+
+    def __init__(self, around: Surroundings) -> None:
+        self._folders = around.folders
+        self._names = {folder: _names(folder) for folder in self._folders}
+        self._before = {folder: _state(folder) for folder in self._folders}
+
+    def check(self) -> str:
+        """Take aside what git would act on; return that, and what else other programs act on, in words."""
+        made: list[str] = []
+        planted: list[str] = []
+        for folder in self._folders:
+            fresh = _names(folder) - self._names[folder]
+            made += [str(folder / name) for name in sorted(fresh)]
+            if ".git" in fresh:
+                continue  # a repository of its own, which is told as a whole
+            for path, found in _state(folder).items():
+                if self._before[folder].get(path) != found:
+                    planted.append(str(path))
+                    with suppress(OSError):
+                        path.rename(path.with_name(f"{path.name}.jumar-planted"))
+        told = [f"it made {_listed(made)}, which other programs act on"] if made else []
+        told += [f"git would have acted on {_listed(planted)}, which was moved aside"] if planted else []
+        return "; ".join(told)
+
+
+def _listed(paths: list[str]) -> str:
+    return ", ".join(safe_line(path) for path in paths[:5]) + (f" and {len(paths) - 5} more" if len(paths) > 5 else "")
+
+
+def _names(folder: Path) -> set[str]:
+    with suppress(OSError):
+        return {name for name in os.listdir(folder) if is_protected(name)}  # noqa: PTH208 - names alone
+    return set()
+
+
+def _state(folder: Path) -> dict[Path, str]:
+    place = repository_at(folder)
+    return {path: _digest(path) for one in (place.acted_on() if place else ()) for path in _files(one)}
+
+
+def _files(path: Path) -> Iterator[Path]:
+    if path.is_symlink() or not path.is_dir():
+        yield path
+        return
+    for folder, _, names in os.walk(path):
+        for name in names:
+            yield Path(folder) / name
+
+
+def _digest(path: Path) -> str:
+    try:
+        if path.is_symlink():
+            return f"link {path.readlink()}"
+        return f"{path.stat().st_mode:o} {hashlib.sha256(path.read_bytes()).hexdigest()}"
+    except OSError:
+        return ""

