@@ -78,6 +78,7 @@ class Ended:
     spill: Path | None = None  # where the whole output is, when some was left out
     leftovers: int = 0  # processes that it left running, and that were ended
     stopped: str = ""  # what the sandbox seems to have kept it from, as a clause: "the network is closed to it"
+    planted: str = ""  # what it left that other programs act on, as a clause
     guarded: str = ""  # which resource guard ended it, as a clause: "it had more than 512 processes"
 
 

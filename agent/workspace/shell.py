@@ -98,7 +98,6 @@ class Shell:
             text = output.text()
             planted = check()
         refused = self._network.refused(way) if self._network is not None and way is not None else ()
-        kept = [stopped(exit_code, text, confined, refused)] if confined.held else []
         return Ended(
             exit_code,
             text,
@@ -107,7 +106,8 @@ class Shell:
             output.omitted,
             output.spilled,
             leftovers,
-            "; ".join(word for word in (*kept, planted) if word),
+            stopped(exit_code, text, confined, refused) if confined.held else "",
+            planted,
         )
 
     async def start(self, command: str, confined: Confinement = WORKING) -> Background:
