@@ -1,74 +1,158 @@
-"""Owns what a command would do, part by part, and so what it needs: the one door for policy and rules."""
+"""Owns weighing a command, part by part: the one door for policy and rules."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from enum import StrEnum
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
-from agent.command.parts import Part
+from agent.command.deed import Command, Deed, Locate, Weighed
+from agent.command.flags import names
+from agent.command.git import git
+from agent.command.looking import is_secret, looks, read_secret
+from agent.command.parts import Part, Script
+from agent.command.reach import left, program, reached
 from agent.command.script import read
+from agent.command.standing import UNSURE, Standing
+from agent.command.steering import steered
 from agent.command.wrappers import inner
-from agent.workspace.contract import Located
+from agent.command.writes import is_written, written
+from agent.workspace.contract import Located, Place
 
+__all__ = ["Command", "Deed", "Locate", "Weighed", "weigh"]
 
-class Deed(StrEnum):
-    """What a part would do, from the harmless to what cannot be told."""
-
-    LOOKS = "looks"  # it only reads, whatever the files hold; safe without a sandbox too
-    WORKS = "works"  # it may do anything that a sandbox confines to the workspace: tests, builds, sed -i, rm of files in it
-    GIT = "git"  # it changes the repository's own state, here: commit, stash, branch -D, reset
-    SECRET = "secret"  # noqa: S105 - it reads what looks like a secret, which the model would then know
-    REACHES = "reaches"  # it needs the network
-    RUINS = "ruins"  # it takes away what the ledger does not keep
-    LEAVES = "leaves"  # it would write, or act, outside the workspace
-    UNREAD = "unread"  # what it would do cannot be told
-
-
-@dataclass(frozen=True, slots=True)
-class Weighed:
-    """One part, what it would do, and why that is thought."""
-
-    part: Part
-    deed: Deed
-    why: str  # a clause: "it installs packages", "it writes to ~/.bashrc"
-    hosts: tuple[str, ...] = ()  # that it is known to reach; empty where it reaches and they are not known
-    installs: str = (
-        ""  # the package manager ("pip", "npm", "cargo", ...), where it only fetches packages: a person may allow that once
-    )
-    strays: bool = False  # where its operands lead makes it LEAVES, RUINS or SECRET, not what it is: no `rm *` covers it
-    sandboxed: bool = False  # it only looks where a sandbox holds: git, which repository settings can have run programs
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """A whole command, weighed."""
-
-    text: str
-    parts: tuple[Weighed, ...]  # with those that others run (wrapped), for rules that deny
-    fault: str = ""  # why it cannot be relied on to mean what it seems to
-    plain: bool = False  # as of `Script`: only then a rule may allow its parts
-
-    @property
-    def deed(self) -> Deed:
-        """The worst of what its parts would do."""
-        order = tuple(Deed)
-        return Deed.UNREAD if self.fault or not self.parts else max((one.deed for one in self.parts), key=order.index)
-
-    @property
-    def why(self) -> str:
-        """Why the worst part is thought to do that."""
-        return self.fault or next((one.why for one in self.parts if one.deed is self.deed), "there is nothing to run")
-
-    def doing(self, *deeds: Deed) -> tuple[Weighed, ...]:
-        """Return the parts that would do one of these."""
-        return tuple(one for one in self.parts if one.deed in deeds)
-
-
-Locate = Callable[[str], Located]  # where a path leads, from the folder in which the command begins
+_MOST = 64  # parts that are weighed; a command that has more is not relied on
+_JOINTS = frozenset({"&&", "||", "|", ";"})
+_LONGEST = 1024
+# They do not show, or keep, what stands in the files that they are given.
+_SHOWS_NOTHING = names(
+    "rm rmdir touch chmod chown chgrp mkdir ls stat test [ [[ echo printf find which type kill sleep true false export unset "
+    "declare local readonly set basename dirname realpath readlink git exit return break continue shift wait jobs du df"
+)
 
 
 def weigh(text: str, locate: Locate, unkept: Callable[[Located], bool]) -> Command:
     """Read and weigh a command. `unkept` says of a place that the ledger does not keep what lies there. Never fails."""
     script = read(text)
-    parts = [each for part in script.parts for each in (part, *inner(part))]
-    weighed = tuple(Weighed(part, Deed.WORKS, "it runs a program") for part in parts)
-    return Command(text, weighed, script.fault, script.plain)
+    standing = Standing(locate)
+    joints = _joints(script)
+    weighed: list[Weighed] = []
+    for at, part in enumerate(script.parts):
+        ones = [one for each in (part, *inner(part)) for one in _weighed(each, standing, unkept, joints[at], joints[at + 1])]
+        weighed += ones
+        standing.passes(joints[at + 1])
+        if len(weighed) > _MOST and at + 1 < len(script.parts):
+            weighed += (Weighed(one, Deed.UNREAD, "it is one part too many") for one in script.parts[at + 1 :])
+            break
+    if script.fault or not script.plain:
+        weighed = [_unsure(one) if one.deed is Deed.LOOKS else one for one in weighed]
+    return Command(text, tuple(weighed), script.fault, script.plain)
+
+
+def _unsure(one: Weighed) -> Weighed:
+    return replace(one, deed=Deed.WORKS, why=f"it runs {one.part.words[0].text}, but not by itself", sandboxed=False)
+
+
+def _joints(script: Script) -> list[str]:
+    """Return what stands before each part, and behind the last one; where that is not known, all are unsure."""
+    unsure = [UNSURE] * (len(script.parts) + 1)
+    if not script.plain:
+        return unsure
+    joints: list[str] = []
+    end = 0
+    for part in script.parts:
+        start = script.text.find(part.source, end)
+        if start < 0:
+            return unsure
+        between = script.text[end:start]
+        if "#" in between:
+            return unsure
+        bare = between.strip()
+        joints.append(bare if bare in _JOINTS else ";" if not bare else UNSURE)
+        end = start + len(part.source)
+    return [*joints, ";"]
+
+
+def _weighed(part: Part, standing: Standing, unkept: Callable[[Located], bool], before: str, after: str) -> list[Weighed]:
+    if not part.words:
+        if name := steered(part):
+            return [Weighed(part, Deed.UNREAD, f"it sets {name}, which steers programs")]
+        return _worst(written(part, "", standing, unkept)) or [Weighed(part, Deed.WORKS, "it sets a variable")]
+    if not part.words[0].literal or not part.words[0].text:
+        return [Weighed(part, Deed.UNREAD, "which program it starts cannot be told")]
+    if name := steered(part):
+        return [Weighed(part, Deed.UNREAD, f"it sets {name}, which steers programs")]
+    name = part.words[0].text
+    if name in {"cd", "pushd", "popd"} and not part.assigns:
+        return _moved(part, standing, unkept, before, after)
+    if name == "git":
+        found = list(git(part, standing, lambda: unkept(standing.at("."))))
+        if found[0].deed is Deed.LOOKS:
+            return found
+        return _worst((*found, *written(part, name, standing, unkept), *_inputs(part, standing)))
+    seen = looks(part, standing)
+    if seen is not None:
+        return [seen]
+    name, meant = program(part)
+    found = [
+        *left(meant, name),
+        *reached(meant, name),
+        *written(meant, name, standing, unkept),
+        *_secrets(meant, name, standing),
+        *_inputs(meant, standing),
+    ]
+    if name == "git":
+        found += git(meant, standing, lambda: unkept(standing.at(".")))
+    return [replace(one, part=part) for one in _worst(found)] or [Weighed(part, Deed.WORKS, f"it runs {name}")]
+
+
+def _worst(found: Iterator[Weighed] | list[Weighed] | tuple[Weighed, ...]) -> list[Weighed]:
+    """Return one of each deed, and none that is harmless where there is another."""
+    by_deed: dict[Deed, Weighed] = {}
+    for one in found:
+        by_deed.setdefault(one.deed, one)
+    harmless = {Deed.LOOKS, Deed.WORKS}
+    return [one for one in by_deed.values() if one.deed not in harmless] or list(by_deed.values())[:1]
+
+
+def _moved(part: Part, standing: Standing, unkept: Callable[[Located], bool], before: str, after: str) -> list[Weighed]:
+    writes = _worst(written(part, "", standing, unkept))
+    secret = _worst(_inputs(part, standing))
+    if part.words[0].text == "popd":
+        standing.lost()
+        return writes or [Weighed(part, Deed.WORKS, "it goes back to a folder")]
+    places = standing.moves(part.words, before, after)
+    if writes or secret:
+        return writes or secret
+    inside = places and all(place.place in {Place.INSIDE, Place.PROTECTED} for place in places)
+    if inside and part.words[0].text == "cd" and part.literal and not is_written(part):
+        return [Weighed(part, Deed.LOOKS, "it changes to a folder")]
+    return [Weighed(part, Deed.WORKS, "it changes to a folder")]
+
+
+def _inputs(part: Part, standing: Standing) -> Iterator[Weighed]:
+    """Yield that what a part reads from is a secret."""
+    for redirect in part.redirects:
+        if re.fullmatch(r"[0-9]*<>?", redirect.operator):
+            path, _ = standing.meant(redirect.target)
+            for located in standing.leads(path) if path else ():
+                if is_secret(located):
+                    yield read_secret(part, located)
+                    return
+
+
+def _secrets(part: Part, name: str, standing: Standing) -> Iterator[Weighed]:
+    """Yield that a part is given a secret, and could show it."""
+    if name in _SHOWS_NOTHING:
+        return
+    for word in part.words[1:]:
+        text = word.text
+        if text.startswith("-"):
+            text = text.partition("=")[2]
+        elif re.match(r"[a-z]+=|@", text):  # dd if=, curl -d @
+            text = text.partition("=")[2] or text[1:]
+        if not text or len(text) > _LONGEST or "\n" in text:
+            continue
+        path, _ = standing.meant(replace(word, text=text))
+        for located in standing.leads(path) if path else ():
+            if is_secret(located):
+                yield read_secret(part, located)
+                return
