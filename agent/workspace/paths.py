@@ -40,6 +40,7 @@ class Paths:
         self._inside = (self.root, *(_real(folder) for folder in add_dirs))
         credentials = [person / name for name in _CREDENTIALS] if person is not None else []
         self._hidden = (*(_real(path) for path in (*hidden, *credentials)), *_DEVICES)
+        self._hidden_parts = tuple(_folded_parts(path) for path in self._hidden)
 
     def locate(self, path: str) -> Located:
         """Say where a path lies. Never fails."""
@@ -83,8 +84,11 @@ class Paths:
     def _place(self, lexical: Path, real: Path) -> Place:
         if _within(real, self.spill):
             return Place.INSIDE
-        if any(_same_or_within(path, hidden) for path in (lexical, real) for hidden in self._hidden):
-            return Place.HIDDEN
+        for path in (lexical, real) if lexical != real else (real,):
+            # On some file systems case and composition of letters do not matter.
+            parts = _folded_parts(path)
+            if any(parts[: len(hidden)] == hidden for hidden in self._hidden_parts):
+                return Place.HIDDEN
         folder = next((folder for folder in self._inside if _within(real, folder)), None)
         if folder is None:
             return Place.OUTSIDE
@@ -113,13 +117,13 @@ def _within(path: Path, folder: Path) -> bool:
     return path == folder or folder in path.parents
 
 
-def _same_or_within(path: Path, folder: Path) -> bool:
-    """As `_within`, on file systems too where case and composition of letters do not matter."""
-    wanted = [_folded(part) for part in folder.parts]
-    return [_folded(part) for part in path.parts[: len(wanted)]] == wanted
+def _folded_parts(path: Path) -> tuple[str, ...]:
+    return tuple(_folded(part) for part in path.parts)
 
 
 def _folded(name: str) -> str:
+    if name.isascii():
+        return name.lower().rstrip(". ") if name not in {".", ".."} else name
     visible = "".join(letter for letter in name if unicodedata.category(letter) != "Cf")
     return unicodedata.normalize("NFC", visible).casefold().rstrip(". ") if visible not in {".", ".."} else visible
 
