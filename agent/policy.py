@@ -127,7 +127,7 @@ def _command(mode: Mode, question: Question, command: Command, rules: tuple[Rule
         return Verdict(_Q, "it stood in the model's words, where what is only quoted stands too", confined=needed)
     if _harmless(command) or (deed is Deed.LOOKS and ground.sandbox):
         return Verdict(_A, f"{mode} mode allows what only reads", confined=READ_ONLY if ground.sandbox else UNCONFINED)
-    if covered(rules, question):
+    if covered(rules, question, held=ground.sandbox):
         rule = next(
             rule
             for rule in rules

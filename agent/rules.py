@@ -169,15 +169,16 @@ def _harmless(part: Part) -> bool:
     return all(one.operator.startswith("<") or one.target.text in _NOWHERE for one in part.redirects)
 
 
-def covered(rules: Iterable[Rule], question: Question) -> bool:
-    """Whether rules that allow cover a call, all its parts."""
+def covered(rules: Iterable[Rule], question: Question, *, held: bool = False) -> bool:
+    """Whether rules that allow cover a call, all its parts. Where a sandbox is `held`, what only looks there is covered too."""
     rules = [rule for rule in rules if rule.decision is Decision.ALLOW]
     if any(rule.allows(question) for rule in rules):
         return True
     command = question.command
     if command is None or command.fault or not command.plain or not command.parts:
         return False
-    return all(one.deed is Deed.LOOKS or any(rule.clears(one) for rule in rules) for one in command.parts)
+    looks = [one for one in command.parts if one.deed is Deed.LOOKS and (held or not one.sandboxed)]
+    return all(one in looks or any(rule.clears(one) for rule in rules) for one in command.parts)
 
 
 def _mentions(pattern: str, command: str) -> bool:

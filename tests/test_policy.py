@@ -83,6 +83,9 @@ def test_without_a_sandbox_only_what_reads_runs_unasked(mode: Mode) -> None:
     assert judge(mode, doing(Deed.LOOKS), (), BARE).decision is Decision.ALLOW
     for deed in (Deed.WORKS, Deed.GIT, Deed.UNREAD):
         assert judge(mode, doing(deed), (), BARE).decision is refused
+    git = command("git status")
+    assert judge(mode, git, (), BARE).decision is refused
+    assert judge(mode, git, (), HELD).decision is Decision.ALLOW
 
 
 def test_auto_asks_where_nothing_could_be_undone_and_says_why() -> None:
@@ -148,7 +151,7 @@ def test_a_secret_asks_before_it_is_read_into_the_model() -> None:
 
 def test_a_prefix_rule_allows_its_command() -> None:
     rules = (allow("shell(git fetch *)"), allow("shell(make)"))
-    for text in ("git fetch", "git fetch --all origin", "make", "make 2>&1", "make && git fetch"):
+    for text in ("git fetch", "git fetch --all origin", "make", "make 2>&1", "make && git fetch", "ls; make"):
         assert judge(Mode.ASK, command(text), rules).decision is Decision.ALLOW, text
     for text in ("git push", "make install", "gitk fetch", "make > f", "make && git push"):
         assert judge(Mode.ASK, command(text), rules).decision is Decision.ASK, text
