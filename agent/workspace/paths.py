@@ -114,7 +114,7 @@ def _real(path: Path) -> Path:
 
 
 def _within(path: Path, folder: Path) -> bool:
-    return path == folder or folder in path.parents
+    return path.parts[: len(folder.parts)] == folder.parts
 
 
 def _folded_parts(path: Path) -> tuple[str, ...]:
