@@ -39,7 +39,8 @@ class Deeds:
             case ActionsUndone():
                 self._undone(event)
             case ActionRecorded():
-                self._recorded[event.call_id] = tuple(map(_changed, event.files))
+                before = self._recorded.get(event.call_id, ())  # a call that ran twice is two actions
+                self._recorded[event.call_id] = (*before, *map(_changed, event.files))
             case ToolStarted():
                 self._started[event.call_id] = event
             case ToolFinished():

@@ -1,65 +1,23 @@
 """Owns one step's calls: parse → gate → run → reply, with exactly one reply a call."""
 
 import asyncio
-import json
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from itertools import islice
-from typing import Any
 
-from pydantic import ValidationError
-
-from agent.blocks import Block
-from agent.command.weigh import Command, weigh
+from agent.approval import Approval, Ready
+from agent.calls import Caller, Invalid, Parsed, parse
 from agent.errors import ToolFailure
-from agent.events import CallStatus, Event, Repaired, ToolFinished, ToolProgressed, ToolStarted
-from agent.gate import Gate, Shown, fingerprint
+from agent.events import CallStatus, Event, Repaired, ToolFinished, ToolStarted
+from agent.gate import Gate
 from agent.messages import Call
 from agent.record import About, Recorder
-from agent.rules import Decision, Question
-from agent.tool import AnyTool, Arguments, Context, Effect, Result, Tool
-from agent.workspace.contract import Confinement, Located, Place, Workspace
+from agent.tool import AnyTool, Effect, Result
+from agent.workspace.contract import Workspace
 
-_LARGEST_ARGUMENTS = 4 << 20
 _MORE = "More stood after the arguments' object; it was left out. Send one object a call."
 _LARGEST_REPLY = 100_000
-_CACHES = frozenset({"__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis", ".cache"})  # nobody misses them
-_MOST_LOSSES = 8  # paths that are not captured and are named to who is asked
-
-
-@dataclass(frozen=True, slots=True)
-class Parsed:
-    """A call that can run: its tool, its arguments and its effect."""
-
-    call: Call
-    tool: AnyTool
-    arguments: Arguments
-    effect: Effect
-    more: bool = False  # something stood after its arguments, and was left out
-
-    @property
-    def subject(self) -> str:
-        """What rules match, and a person reads."""
-        return self.tool.subject(self.arguments)
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """What matters of the model whose calls these are: whether it sees pictures, and whether they are its calls at all."""
-
-    pictures: bool
-    doubted: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Invalid:
-    """A call that cannot run, and the words that tell the model why; `reads` says that it would have changed nothing."""
-
-    call: Call
-    fault: str
-    reads: bool = False
 
 
 def offered(tools: Mapping[str, AnyTool], *, attended: bool) -> dict[str, AnyTool]:
@@ -83,10 +41,9 @@ class Execute:
     ) -> None:
         self._tools = tools
         self._offered = offered(tools, attended=gate.attended)
-        self._workspace = workspace
         self._gate = gate
         self._tell = tell
-        self._ask = ask
+        self._approval = Approval(tools, workspace, gate, tell, ask, recorder)
         self._before_change = before_change
         self._longest = longest  # characters of a reply
         self._recorder = recorder
@@ -97,7 +54,7 @@ class Execute:
         When cancelled, those still open are told as cancelled.
         """
         settled: dict[str, CallStatus] = {}
-        parsed = [self._parse(call) for call in calls]
+        parsed = [parse(call, self._tools, self._offered) for call in calls]
         remarks = self._cut(parsed, remarks, step)
         failed: Parsed | Invalid | None = None
         try:
@@ -155,179 +112,62 @@ class Execute:
             raise several.exceptions[0] from several
         return [task.result() for task in tasks]
 
-    def _parse(self, call: Call) -> Parsed | Invalid:
-        tool = self._tools.get(call.name)
-        if tool is None:
-            return Invalid(call, f"There is no tool {call.name!r}. The tools are: {', '.join(self._offered)}.")
-        try:
-            given, more = read_arguments(call.arguments)
-            arguments = tool.arguments.model_validate(given)
-        except ValidationError as error:
-            return Invalid(
-                call, f"The arguments of {call.name} do not fit, nothing was run: {_faults(error)}.", _only_reads(tool)
-            )
-        except (ValueError, RecursionError) as error:
-            words = f"The arguments of {call.name} are no JSON object, nothing was run: {error}."
-            return Invalid(call, words, _only_reads(tool))
-        effect = tool.effect_of(arguments)
-        if more and effect is not Effect.READ:
-            return Invalid(call, f"More stands after the arguments of {call.name}, nothing was run: send the one object alone.")
-        return Parsed(call, tool, arguments, effect, more)
-
     async def _one(self, item: Parsed | Invalid, caller: Caller) -> ToolFinished:
         if isinstance(item, Invalid):
             return ToolFinished(call_id=item.call.id, tool=item.call.name, status="invalid", reply=item.fault)
-        began = time.monotonic()
-        finish = partial(_finish, item, began, self._longest)
+        finish = partial(_finish, time.monotonic(), self._longest)
         if item.tool.needs_person and not self._gate.attended:
-            return finish("failed", Result("Nobody can answer here: decide yourself, and say what you chose."))
+            return finish(item, "failed", Result("Nobody can answer here: decide yourself, and say what you chose."))
         # Only now, for the calls before it in this step may have changed where its paths lead.
-        located = {path: self._workspace.locate(path) for path in item.tool.paths(item.arguments)}
-        question = Question(
-            item.call.name,
-            item.effect,
-            item.subject,
-            tuple(located.values()),
-            caller.doubted,
-            self._is_unheld(item, located),
-            await self._weighed(item),
-        )
-        context = Context(
-            self._workspace,
-            partial(self._progress, item.call.id),
-            partial(self._ask, item.call.id),
-            located,
-            partial(self._gate.may_show, item.call.name),
-            caller.pictures,
-        )
+        ready = await self._approval.ready(item, caller)
         try:
-            passed = await self._pass(item, question, context)
+            passed = await self._approval.passed(ready, caller)
             if isinstance(passed, str):
-                return finish("denied", Result(passed))
-            context = replace(context, confined=passed)
-            if item.effect is Effect.READ or self._recorder is None:
-                return finish("done", await self._run(item, context))
-            files = None if item.effect is Effect.EXEC else tuple(path.real for path in located.values())
-            about = About(item.call.id, item.call.name, item.subject, files)
-            return finish("done", await self._recorder.around(about, partial(self._run, item, context)))
+                return finish(item, "denied", Result(passed))
+            ready = passed
+            result = await self._act(ready)
+            if result.stopped:
+                result = await self._again(ready, result)
+            return finish(ready.item, "done", result, ready.told(ran=True))
         except ToolFailure as failure:
-            return finish("failed", Result(str(failure)))
+            return finish(ready.item, "failed", Result(str(failure)), ready.told(ran=False))
         except OSError as error:
-            return finish("failed", Result(f"{item.call.name} failed: {error}"))
+            return finish(ready.item, "failed", Result(f"{item.call.name} failed: {error}"), ready.told(ran=False))
 
-    def _is_unheld(self, item: Parsed, located: Mapping[str, Located]) -> bool:
-        if self._recorder is None or item.effect is not Effect.WRITE:
-            return False
-        return not all(self._recorder.holds(path.real) for path in located.values())
+    async def _act(self, ready: Ready) -> Result:
+        """Run a call, and record what it changes."""
+        item = ready.item
+        if item.effect is Effect.READ or self._recorder is None:
+            return await self._run(ready)
+        files = None if item.effect is Effect.EXEC else tuple(path.real for path in ready.context.located.values())
+        return await self._recorder.around(About(item.call.id, item.call.name, item.subject, files), partial(self._run, ready))
 
-    async def _run(self, item: Parsed, context: Context) -> Result:
+    async def _run(self, ready: Ready) -> Result:
+        item = ready.item
         if item.effect is not Effect.READ:
             await self._before_change()
         self._tell(ToolStarted(call_id=item.call.id, tool=item.call.name, subject=item.subject, effect=item.effect))
-        result: Result = await item.tool.run(item.arguments, context)
+        result: Result = await item.tool.run(item.arguments, ready.context)
         return result
 
-    async def _weighed(self, item: Parsed) -> Command | None:
-        text = item.tool.command(item.arguments)
-        if not text:
-            return None
-        if self._recorder is not None:
-            await self._recorder.looked()
-        return weigh(text, self._workspace.locate, self._is_unkept)
+    async def _again(self, ready: Ready, first: Result) -> Result:
+        """Run a command once more that the sandbox stopped, if a person says so; what both runs came to is told.
 
-    def _is_unkept(self, path: Located) -> bool:
-        """Whether the ledger does not keep what lies there."""
-        return path.real.name not in _CACHES and (self._recorder is None or not self._recorder.keeps(path.real))
-
-    async def _pass(self, item: Parsed, question: Question, context: Context) -> Confinement | str:
-        """Take a call through the gate; return how it may run, or the words of a refusal."""
-        expected = self._gate.weigh(question)
-        if item.effect is Effect.READ and expected.decision is Decision.ALLOW:
-            return expected.confined
-        digest, cwd = "", str(self._workspace.cwd)
-        arguments = item.arguments.model_dump_json(exclude_unset=True)
-        while True:
-            # Only what a person is asked about is looked at before it may be: a preview reads files, and its failure is told.
-            asks = expected.decision is Decision.ASK
-            blocks = await self._preview(item, question, context) if asks else ()
-            losses = self._losses(item) if asks else ()
-            now = fingerprint(item.call.name, item.arguments.model_dump_json(), cwd, expected.confined, blocks)
-            if now == digest:
-                return expected.confined
-            digest = now
-            shown = Shown(blocks, digest, cwd, arguments, item.tool.editable, losses)
-            passed = await self._gate.judge(item.call.id, question, shown)
-            decided = passed.decided
-            if not decided.allowed:
-                words = f" They said: {decided.words.rstrip('.')}." if decided.words else ""
-                return (
-                    f"Not run: {decided.reason}.{words} Do not try to reach the same by another way; go on without it or say so."
-                )
-            if decided.by != "person":
-                return passed.confined
-
-    def _losses(self, item: Parsed) -> tuple[str, ...]:
-        """Say what a command could change that could not be undone."""
-        left_out = self._recorder.coverage() if self._recorder is not None and item.effect is Effect.EXEC else {}
-        lines = [f"{path} ({why})" for path, why in islice(left_out.items(), _MOST_LOSSES)]
-        more = [f"and {len(left_out) - _MOST_LOSSES} more"] if len(left_out) > _MOST_LOSSES else []
-        return (*lines, *more)
-
-    async def _preview(self, item: Parsed, question: Question, context: Context) -> tuple[Block, ...]:
+        Each run is an action of its own: what anybody changes while the person thinks is no doing of the command's.
+        """
+        free = await self._approval.once_without(ready, first)
+        if isinstance(free, str):
+            return replace(first, text=f"{first.text}\n[{free}]")
+        words = f"{first.text}\n[The sandbox seems to have stopped it: {first.stopped}. The person let it run once more without:]"
         try:
-            return await item.tool.preview(item.arguments, context)
-        except ToolFailure:
-            if question.lies(Place.OUTSIDE):
-                return ()  # why it cannot work is the model's to know only once it may look there
-            raise
-
-    def _progress(self, call_id: str, text: str) -> None:
-        self._tell(ToolProgressed(call_id=call_id, text=text))
-
-
-def read_arguments(text: str) -> tuple[dict[str, Any], bool]:
-    """Return the object that a call's arguments begin with, and whether more stands after it.
-
-    Raises ValueError with a word that the model can act on.
-    """
-    if len(text) > _LARGEST_ARGUMENTS:
-        raise ValueError(f"they are longer than {_LARGEST_ARGUMENTS} characters")
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        whole = dict(pairs)
-        if len(whole) != len(pairs):
-            raise ValueError("a key stands there twice")
-        return whole
-
-    def constant(name: str) -> Any:
-        raise ValueError(f"{name} is no JSON")
-
-    text = text.strip() or "{}"
-    given, end = json.JSONDecoder(strict=False, object_pairs_hook=unique, parse_constant=constant).raw_decode(text)
-    try:
-        json.dumps(given, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        raise ValueError("they hold half a character, a lone surrogate") from None
-    if isinstance(given, dict):
-        return given, end < len(text)
-    raise ValueError(f"they are a {type(given).__name__}")
-
-
-def _faults(error: ValidationError) -> str:
-    faults = []
-    for fault in error.errors(include_url=False, include_context=False, include_input=False)[:5]:
-        where = ".".join(str(part) for part in fault["loc"])
-        faults.append(f"{where}: {fault['msg']}" if where else fault["msg"])
-    return "; ".join(faults)
+            second = await self._act(free)
+        except (ToolFailure, OSError) as error:
+            return replace(first, text=f"{words}\n{error}")
+        return replace(second, text=f"{words}\n{second.text}", blocks=(*first.blocks, *second.blocks))
 
 
 def _reads(item: Parsed | Invalid) -> bool:
     return item.reads if isinstance(item, Invalid) else item.effect is Effect.READ
-
-
-def _only_reads(tool: AnyTool) -> bool:
-    """Tell whether no call of the tool can change anything."""
-    return tool.effect is Effect.READ and type(tool).effect_of is Tool.effect_of
 
 
 def _named(item: Parsed | Invalid) -> str:
@@ -344,8 +184,9 @@ def _skipped(item: Parsed | Invalid, failed: Parsed | Invalid) -> ToolFinished:
     return ToolFinished(call_id=item.call.id, tool=item.call.name, status="skipped", reply=words, subject=subject)
 
 
-def _finish(item: Parsed, began: float, longest: int, status: CallStatus, result: Result) -> ToolFinished:
+def _finish(began: float, longest: int, item: Parsed, status: CallStatus, result: Result, remark: str = "") -> ToolFinished:
     reply = result.text or "(no output)"
+    reply = f"[{remark}]\n{reply}" if remark else reply
     if len(reply) > longest:
         start, end = reply[: longest * 3 // 4], reply[-longest // 4 :]
         reply = f"{start}\n[{len(reply) - longest} characters were left out here; ask for less at a time]\n{end}"

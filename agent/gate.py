@@ -4,16 +4,18 @@ import asyncio
 import hashlib
 import json
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from agent.blocks import Block
+from agent.command.weigh import Deed
 from agent.errors import UsageError
 from agent.events import ApprovalAsked, ApprovalDecided, Decider, Event, PartJudged, RuleScope
 from agent.policy import Ground, Mode, Verdict, judge, permits
 from agent.rules import Decision, Question, Rule, covered
 from agent.tool import Effect
-from agent.workspace.contract import UNCONFINED, Confinement, Located
+from agent.workspace.contract import Confinement, Located
 
 _REMEMBERED = 500  # earlier calls that a rule is tried on before it is saved
 _MOST_COVERED = 20  # of them that are told
@@ -28,13 +30,25 @@ class Answered:
     words: str = ""
     rules: tuple[str, ...] = ()  # that shall hold from now on
     scope: RuleScope = "session"  # for how long
-    arguments: str | None = None  # in place of those of the call
+    arguments: str | None = None  # in place of those of the call, as JSON text
     hunks: tuple[int, ...] | None = None  # of the change that was shown, counted from 0; None: all
+    digest: str = ""  # of what they were shown; where it is given, nothing else is answered
+
+
+_GONE = Answered(allowed=False)  # nobody is there any more
+
+
+def _as_it_is(answered: Answered) -> Answered:
+    """Take an answer as it is."""
+    return answered
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What a person is shown of a call before they decide."""
+    """What a person is shown of a call before they decide.
+
+    `check` returns their answer as it can be carried out; it raises UsageError where it cannot.
+    """
 
     blocks: tuple[Block, ...]
     digest: str
@@ -42,14 +56,15 @@ class Shown:
     arguments: str = ""
     editable: str = ""
     irreversible: tuple[str, ...] = ()
+    check: Callable[[Answered], Answered] = _as_it_is
 
 
 @dataclass(frozen=True, slots=True)
-class Passed:
-    """What became of a call, and how it may run."""
+class _Waiting:
+    """An approval that a person may answer."""
 
-    decided: ApprovalDecided
-    confined: Confinement
+    shown: Shown
+    answer: "asyncio.Future[Answered]"
 
 
 def fingerprint(tool: str, arguments: str, cwd: str, confined: Confinement, blocks: tuple[Block, ...]) -> str:
@@ -61,7 +76,7 @@ def fingerprint(tool: str, arguments: str, cwd: str, confined: Confinement, bloc
 class Gate:
     """Judges calls by the policy; asks the person where the policy says so and somebody can answer.
 
-    `keep` saves the rules that a person wants to hold beyond the session.
+    `keep` saves the rules that a person wants to hold beyond the session; `earlier` are calls of before it, the latest first.
     """
 
     def __init__(
@@ -73,6 +88,7 @@ class Gate:
         person: bool,
         ground: Ground | None = None,
         keep: Keep | None = None,
+        earlier: Callable[[], Iterable[Question]] = tuple,
     ) -> None:
         self.mode = mode
         self._rules = rules
@@ -80,8 +96,9 @@ class Gate:
         self._person = person
         self._ground = ground or Ground()
         self._keep = keep
+        self._before = earlier
         self._earlier: deque[Question] = deque(maxlen=_REMEMBERED)
-        self._waiting: dict[str, asyncio.Future[Answered]] = {}
+        self._waiting: dict[str, _Waiting] = {}
 
     @property
     def attended(self) -> bool:
@@ -89,11 +106,8 @@ class Gate:
         return self._person
 
     def weigh(self, question: Question) -> Verdict:
-        """Say what would become of a call: it is only asked about where somebody can answer."""
-        verdict = judge(self.mode, question, self._rules, self._ground)
-        if verdict.decision is Decision.ASK and not self._person:
-            return replace(verdict, decision=Decision.DENY)
-        return verdict
+        """Say what becomes of a call by the policy and the rules of now."""
+        return judge(self.mode, question, self._rules, self._ground)
 
     def may_show(self, tool: str, path: Located) -> bool:
         """Whether a call that goes through a folder may show what is in this file."""
@@ -109,60 +123,64 @@ class Gate:
         """Nobody can answer any more: what waits is refused, and what would ask from now on."""
         self._person = False
         for waiting in self._waiting.values():
-            if not waiting.done():
-                waiting.set_result(Answered(allowed=False))
+            if not waiting.answer.done():
+                waiting.answer.set_result(_GONE)
 
-    async def judge(self, call_id: str, question: Question, shown: Shown) -> Passed:
-        """Decide one call, telling the decision; waits for the person where the policy asks."""
-        verdict = judge(self.mode, question, self._rules, self._ground)
+    def settle(
+        self, call_id: str, question: Question, verdict: Verdict, digest: str, answered: Answered | None = None
+    ) -> ApprovalDecided:
+        """Decide one call and tell the decision: by what the person said where they were asked, else by the verdict."""
         by: Decider = "rule" if verdict.rule else "policy"
-        reason, answered = verdict.reason, Answered(verdict.decision is Decision.ALLOW)
+        reason, allowed = verdict.reason, verdict.decision is Decision.ALLOW
         remembered: tuple[str, ...] = ()
-        if verdict.decision is Decision.ASK and not self._person:
+        if answered is None and verdict.decision is Decision.ASK:
             by, reason = "nobody", f"{verdict.reason}, and nobody is there to approve it"
-        elif verdict.decision is Decision.ASK:
-            answered = await self._ask(call_id, question, verdict, shown)
-            by, reason = "person", "the person allowed it" if answered.allowed else "the person refused it"
-            if not self._person and not answered.allowed:
-                by, reason = "nobody", f"{verdict.reason}, and nobody is there any more to approve it"
+        elif answered is _GONE:
+            by, reason = "nobody", f"{verdict.reason}, and nobody is there any more to approve it"
+        elif answered is not None:
+            allowed = answered.allowed
+            by, reason = "person", "the person allowed it" if allowed else "the person refused it"
             remembered = self._remember(answered)
         self._earlier.append(question)
+        answered = answered or _GONE
         decided = ApprovalDecided(
             call_id=call_id,
-            allowed=answered.allowed,
+            allowed=allowed,
             by=by,
             reason=reason,
-            digest=shown.digest,
+            digest=digest,
             rule=verdict.rule,
             words=answered.words,
-            confined=str(verdict.confined) if question.command is not None and answered.allowed else "",
+            confined=str(verdict.confined) if question.command is not None and allowed else "",
             remembered=remembered,
             scope=answered.scope if remembered else None,
-            arguments=answered.arguments,
-            hunks=answered.hunks,
+            arguments=answered.arguments if allowed else None,
+            hunks=answered.hunks if allowed else None,
         )
         self._tell(decided)
-        return Passed(decided, verdict.confined if answered.allowed else UNCONFINED)
+        return decided
 
     def would_allow(self, rules: tuple[str, ...]) -> tuple[str, ...]:
         """Return the earlier calls that these rules would have covered, the latest first. Raises UsageError."""
         tried = [Rule.read(text, Decision.ALLOW, "this rule") for text in rules]
-        covering = [one.subject for one in reversed(self._earlier) if covered(tried, one)]
-        return tuple(dict.fromkeys(covering))[:_MOST_COVERED]
+        found: dict[str, None] = {}
+        for question in chain(reversed(self._earlier), self._before()) if tried else ():
+            command = question.command
+            if (command is None or command.deed is not Deed.LOOKS) and covered(tried, question):
+                found[question.subject] = None
+                if len(found) == _MOST_COVERED:
+                    break
+        return tuple(found)
 
     def _remember(self, answered: Answered) -> tuple[str, ...]:
-        if not answered.allowed or not answered.rules:
-            return ()
-        rules = tuple(Rule.read(text, Decision.ALLOW, f"the person ({answered.scope})") for text in answered.rules)
-        if answered.scope != "session" and self._keep is not None:
-            self._keep(answered.scope, rules)
+        rules = _rules(answered)
         self._rules = (*self._rules, *rules)
         return tuple(str(rule) for rule in rules)
 
-    async def _ask(self, call_id: str, question: Question, verdict: Verdict, shown: Shown) -> Answered:
-        waiting = asyncio.get_running_loop().create_future()
+    async def ask(self, call_id: str, question: Question, verdict: Verdict, shown: Shown) -> Answered:
+        """Ask the person about one call, and wait for what they say."""
+        waiting = _Waiting(shown, asyncio.get_running_loop().create_future())
         self._waiting[call_id] = waiting
-        command = question.command
         try:
             self._tell(
                 ApprovalAsked(
@@ -175,17 +193,17 @@ class Gate:
                     arguments=shown.arguments,
                     editable=shown.editable,
                     cwd=shown.cwd,
-                    confined=str(verdict.confined) if command is not None else "",
+                    confined=str(verdict.confined) if question.command is not None else "",
                     parts=self._parts(question),
                     suggested=verdict.suggested,
                     would_allow=self.would_allow(verdict.suggested),
                     irreversible=shown.irreversible,
                 )
             )
-            answered: Answered = await waiting
-            return answered
+            return await waiting.answer
         finally:
-            del self._waiting[call_id]
+            if self._waiting.get(call_id) is waiting:
+                del self._waiting[call_id]
 
     def _parts(self, question: Question) -> tuple[PartJudged, ...]:
         """Judge each part of a command as if it stood alone."""
@@ -204,13 +222,25 @@ class Gate:
         )
 
     def decide(self, call_id: str, answered: Answered) -> bool:
-        """Answer an approval; False where none of that id waits. Raises UsageError where a rule of the answer is none."""
+        """Answer an approval; False where none of that id waits. Raises UsageError where it cannot be: it waits on."""
         waiting = self._waiting.get(call_id)
-        if waiting is None or waiting.done():
+        if waiting is None or waiting.answer.done():
             return False
-        for text in answered.rules:
-            Rule.read(text, Decision.ALLOW, "the answer")
-        if answered.arguments is not None and not answered.allowed:
+        if answered.digest and answered.digest != waiting.shown.digest:
+            raise UsageError("what waits is something else by now; look at it again")
+        if answered.hunks == ():  # all were refused
+            answered = replace(answered, allowed=False, hunks=None)
+        if not answered.allowed and answered.arguments is not None:
             raise UsageError("arguments are changed for a call that is allowed; refuse with words instead")
-        waiting.set_result(answered)
+        rules = _rules(answered)
+        answered = waiting.shown.check(answered)
+        if rules and answered.scope != "session" and self._keep is not None:
+            self._keep(answered.scope, rules)
+        waiting.answer.set_result(answered)
         return True
+
+
+def _rules(answered: Answered) -> tuple[Rule, ...]:
+    """Return the rules that hold from now on by what a person said. Raises UsageError."""
+    source = f"the person ({answered.scope})"
+    return tuple(Rule.read(text, Decision.ALLOW, source) for text in answered.rules) if answered.allowed else ()

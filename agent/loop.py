@@ -6,10 +6,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from agent.ask import Asked, Patience, Pause, Words, ask
+from agent.calls import Caller
 from agent.compact import Compact, refused
 from agent.errors import Fault, ModelError
 from agent.events import Event, ModelSwitched, Repaired, ToolFinished, TurnFinished, TurnStatus
-from agent.execute import Caller, Execute
+from agent.execute import Execute
 from agent.history import FOUND, History
 from agent.messages import Answer, Usage
 from agent.model import Model

@@ -16,6 +16,7 @@ from agent.ledger.ledger import Ledger, Listed
 from agent.safe import mended, safe_text
 
 _MOST_FILES = 200  # of an action that are told in an event
+_MOST_TITLES = 500  # of the last actions
 _MOST_TOLD = 20  # files of an undo that the model is told by name
 _TIDYING = 20.0  # seconds
 _MOST_LINES = 30  # of the difference that an undo made
@@ -114,6 +115,14 @@ class Recorder:
         if self._eager and not self._begun:
             async with self._acting:
                 await self._look_first()
+
+    def titles(self) -> list[tuple[str, str]]:
+        """Return tool and title of the last calls that the ledger has, of whatever session, the latest first."""
+        try:
+            links = self._ledger.since("")
+        except JumarError:
+            return []
+        return [(link.action.tool, link.action.title) for link in links[: -_MOST_TITLES - 1 : -1] if link.action.kind == "call"]
 
     def coverage(self) -> dict[str, str]:
         """Return what of the workspace is not held, and why: what a command does to it cannot be undone."""

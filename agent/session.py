@@ -9,6 +9,7 @@ from typing import Literal, TypeVar
 
 from agent.ask import Patience, Words
 from agent.blocks import Image, PlanBlock, TerminalBlock
+from agent.earlier import Earlier
 from agent.errors import Fault, ModelError, UsageError
 from agent.events import (
     Event,
@@ -102,7 +103,6 @@ class Session:
         self._questions: dict[str, asyncio.Future[str]] = {}
         self._left = False
         self._commands = 0  # of the person's own
-        self._gate = Gate(setting.mode, setting.rules, self.tell, person=setting.person, ground=setting.ground, keep=setting.keep)
         self._recorder: Recorder | None = None
         if setting.ledger is not None and setting.capture is not None:
             self._recorder = Recorder(
@@ -114,6 +114,16 @@ class Session:
                 eager=setting.mode is not Mode.PLAN,
                 exact={name for name, tool in setting.tools.items() if tool.effect is Effect.WRITE},
             )
+        earlier = Earlier(setting.tools, setting.workspace.locate, self._recorder) if self._recorder is not None else None
+        self._gate = Gate(
+            setting.mode,
+            setting.rules,
+            self.tell,
+            person=setting.person,
+            ground=setting.ground,
+            keep=setting.keep,
+            earlier=earlier.questions if earlier is not None else tuple,
+        )
         execute = Execute(
             setting.tools,
             setting.workspace,
@@ -304,16 +314,14 @@ class Session:
 
     async def redo(self, *, preference: Preference = "", interrupt: bool = False) -> Plan:
         """Bring back what was taken back last, parts of an action too."""
+        return await self._take_back(lambda ledger: ledger.take_back([self.to_redo()], "redo", preference=preference), interrupt)
 
-        def work(ledger: Ledger) -> Awaitable[tuple[Plan, Listed | None]]:
-            for one in reversed(ledger.actions()):
-                if one.action.tool == _PARTLY and not one.undone:
-                    return ledger.take_back([one.action.id], "redo", preference=preference)
-                if one.action.kind in _TAKERS and not one.undone:
-                    break
-            return ledger.redo(preference=preference)
-
-        return await self._take_back(work, interrupt)
+    def to_redo(self) -> str:
+        """Return the action that a redo takes back: the last undoing that is not undone. Raises UsageError."""
+        for one in reversed(self._ledger.actions()):
+            if not one.undone and (one.action.tool == _PARTLY or one.action.kind in _TAKERS):
+                return one.action.id
+        raise UsageError("nothing was undone that could be brought back")
 
     async def revert(self, ids: Sequence[str]) -> Plan:
         """Take actions back as well as can be: where somebody changed the same lines since, theirs stay."""

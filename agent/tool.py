@@ -8,7 +8,9 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
-from agent.blocks import Block, Image
+from agent.blocks import Block, DiffBlock, Image
+from agent.code.hunks import made
+from agent.errors import ToolFailure
 from agent.workspace.contract import WORKING, Confinement, Located, Workspace
 
 
@@ -41,13 +43,17 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a call came to: words and pictures for the model, blocks for a person, changes for the ledger."""
+    """What a call came to: words and pictures for the model, blocks for a person, changes for the ledger.
+
+    `stopped` says what a sandbox seems to have kept a command from, as a clause.
+    """
 
     text: str
     blocks: tuple[Block, ...] = ()
     changes: tuple[Change, ...] = ()
     exit_code: int | None = None
     images: tuple[Image, ...] = ()
+    stopped: str = ""
 
 
 def _everything(_: Located) -> bool:
@@ -61,7 +67,7 @@ class Context:
 
     `located` holds where the call's paths led when they were judged: what was judged is what is touched. `visible` says what
     a call that goes through a folder may show of it, `pictures` whether the model can be shown any, `confined` how a command
-    runs.
+    runs. `hunks` are those of a change that a person chose, None where it is all of them; `approved` is what they saw of it.
     """
 
     workspace: Workspace
@@ -71,10 +77,21 @@ class Context:
     visible: Callable[[Located], bool] = _everything
     pictures: bool = False
     confined: Confinement = WORKING
+    hunks: frozenset[int] | None = None
+    approved: tuple[Block, ...] = ()
 
     def locate(self, path: str) -> Located:
         """Return where a path of the call leads."""
         return self.located.get(path) or self.workspace.locate(path)
+
+    def chosen(self, block: DiffBlock, before: str, after: str) -> str:
+        """Return the text with those hunks of its change that the person chose. Raises ToolFailure where they saw another."""
+        if self.hunks is None:
+            return after
+        if self.approved != (block,):
+            raise ToolFailure(f"Nothing was written to {block.path}: it has changed since the person chose; read it again.")
+        old, new = (text.encode("utf-8", "surrogatepass") for text in (before, after))
+        return made(old, new, self.hunks).decode("utf-8", "surrogatepass")
 
 
 A = TypeVar("A", bound=Arguments)
@@ -86,6 +103,7 @@ class Tool(ABC, Generic[A]):
     arguments: type[A]
     effect: ClassVar[Effect]
     editable: ClassVar[str] = ""  # the argument whose text a person would change before they allow a call
+    selective: ClassVar[bool] = False  # a person can choose hunks of the change that it shows: it makes `Context.chosen`
     needs_person: ClassVar[bool] = False  # not offered where nobody can answer
 
     def effect_of(self, arguments: A) -> Effect:

@@ -16,7 +16,7 @@ async def test_a_program_can_steer_decide_answer_and_cancel(person: Person, serv
         [
             answer("", calls=[("shell", {"command": "touch refused"}), ("read", {"path": "calc.py"})]),
             answer("", calls=[("ask", {"question": "Which?", "options": ["a", "b"]})]),
-            answer("", calls=[("shell", {"command": "sleep 76.5"})]),
+            answer("", calls=[("shell", {"command": "touch began; sleep 76.5"})]),
         ]
     )
     program = await person.start("--input-format", "stream-json", "--output-format", "stream-json", "--trust", "--max-steps", "9")

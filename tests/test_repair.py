@@ -10,10 +10,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from agent.calls import read_arguments
 from agent.config import Connection
 from agent.endpoints import Protocol
 from agent.errors import Fault, ModelError
-from agent.execute import read_arguments
 from agent.messages import Call
 from agent.model import CallDelta, Finished, ReasoningDelta, Request, TextDelta, ToolOffer
 from agent.providers.anthropic import AnthropicModel

@@ -44,6 +44,7 @@ class Edit(Tool[EditArguments]):
     arguments = EditArguments
     effect: ClassVar[Effect] = Effect.WRITE
     editable: ClassVar[str] = "new"
+    selective: ClassVar[bool] = True
 
     def subject(self, arguments: EditArguments) -> str:
         """Return the path."""
@@ -63,6 +64,9 @@ class Edit(Tool[EditArguments]):
         before, text = _prepared(arguments, context)
         shown = before.path.shown
         block = diff(shown, before.text, text)
+        if context.hunks is not None:
+            text = context.chosen(block, before.text, text)
+            block = diff(shown, before.text, text)
         file = context.workspace.write(before.path, text, before)
         change = Change(shown, "modified", before.digest, file.digest, block.added, block.removed)
         known = [f"Edited {shown}, +{block.added} -{block.removed}", await state(shown, text, before.text)]

@@ -91,9 +91,11 @@ def _ran(arguments: ShellArguments, ended: Ended) -> Result:
             f"[it was still running after {arguments.timeout:g} s and was ended; "
             "raise timeout, or use background=true for what does not end by itself]"
         )
+    if ended.guarded:
+        lines.append(f"[it was ended: {ended.guarded}; that is more than a command may take, so do it in smaller parts]")
     lines.append(f"[exit {ended.exit_code} · {ended.seconds:.2f} s]")
     block = TerminalBlock(arguments.command, ended.output, ended.exit_code, ended.seconds)
-    return Result("\n".join(lines), (block,), exit_code=ended.exit_code)
+    return Result("\n".join(lines), (block,), exit_code=ended.exit_code, stopped=ended.stopped)
 
 
 def _left(count: int) -> str:

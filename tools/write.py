@@ -26,6 +26,7 @@ class Write(Tool[WriteArguments]):
     arguments = WriteArguments
     effect: ClassVar[Effect] = Effect.WRITE
     editable: ClassVar[str] = "content"
+    selective: ClassVar[bool] = True
 
     def subject(self, arguments: WriteArguments) -> str:
         """Return the path."""
@@ -47,6 +48,9 @@ class Write(Tool[WriteArguments]):
         shown = context.locate(arguments.path).shown
         old = None if before is None else before.text
         block = diff(shown, old, text)
+        if context.hunks is not None:
+            text = context.chosen(block, old or "", text)
+            block = diff(shown, old, text)
         count = f"{len(text.splitlines())} line{'' if len(text.splitlines()) == 1 else 's'}"
         if before is not None and text == before.text:
             return Result(f"Unchanged {shown}: that is what stands there already, {count}.")

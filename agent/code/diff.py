@@ -35,6 +35,17 @@ def diff(path: str, before: str | None, after: str | None) -> DiffBlock:
     return DiffBlock(path, "\n".join(told), added, removed, change)
 
 
+def told_apart(diff: str) -> tuple[str, ...]:
+    """Return the hunks of a unified diff as they stand there, each with its head."""
+    found: list[list[str]] = []
+    for line in diff.split("\n"):
+        if line.startswith("@@ "):  # what is of the texts begins with another character
+            found.append([])
+        if found:
+            found[-1].append(line)
+    return tuple("\n".join(lines) for lines in found)
+
+
 def changes(old: list[str], new: list[str]) -> list[Change]:
     """Return what is to be changed, in order, as few lines as there can be."""
     start = 0
