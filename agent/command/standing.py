@@ -4,6 +4,7 @@ import os
 import re
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from pathlib import Path
 
 from agent.command.deed import Locate
 from agent.command.parts import Word
@@ -17,6 +18,7 @@ _HOME = re.compile(r"\"?(?:\$HOME|\$\{HOME\})(?=[/\"]|$)")
 _HERE = re.compile(r"\"?(?:\$PWD|\$\{PWD\}|\$\(pwd\))(?=[/\"]|$)")
 _SPECIAL = re.compile(r"[$`*?\[{\\'\"]")
 _GLOB = re.compile(r"[*?\[]")
+_TEMPORARY = (Path("/tmp"), Path("/var/tmp"), Path("/private/tmp"))  # noqa: S108 - names alone
 _HARMLESS = frozenset(
     {"/dev/null", "/dev/stdin", "/dev/stdout", "/dev/stderr", "/dev/tty", "/dev/zero", "/dev/urandom", "/dev/full"}
 )
@@ -150,10 +152,18 @@ def is_socket(path: str) -> bool:
     return path.startswith(("/dev/tcp/", "/dev/udp/"))
 
 
-def is_scratch(located: Located) -> bool:
-    """Whether it lies where temporary files do: a sandbox has a folder of its own there."""
-    path = str(located.real)
-    return located.place is Place.OUTSIDE and path.startswith(("/tmp/", "/var/tmp/", "/private/tmp/"))  # noqa: S108
+def is_scratch(located: Located, root: Path) -> bool:
+    """Whether it lies where temporary files do: a sandbox has a folder of its own there.
+
+    What lies beside a workspace that is there itself does not count: it may be a person's as well as the workspace is.
+    """
+    if located.place is not Place.OUTSIDE:
+        return False
+    for folder in _TEMPORARY:
+        if located.real.is_relative_to(folder) and located.real != folder:
+            below = located.real.relative_to(folder).parts[0]
+            return not root.is_relative_to(folder / below)
+    return False
 
 
 def _listed(folder: str, most: int) -> list[str] | None:

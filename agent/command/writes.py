@@ -128,8 +128,8 @@ def _place(part: Part, located: Located, standing: Standing, exact: bool) -> Wei
     if located.place is Place.PROTECTED and exact:
         why = f"other programs act on what {located.shown} says"
         return Weighed(part, Deed.LEAVES, why, strays=True)
-    if located.place is Place.OUTSIDE and not is_scratch(located):
-        root = standing.at(".").real
+    root = standing.at(".").real
+    if located.place is Place.OUTSIDE and not is_scratch(located, root):
         holds = ", which the workspace is part of" if located.real == root or located.real in root.parents else ""
         return Weighed(part, Deed.LEAVES, f"it writes to {located.shown}, outside the workspace{holds}", strays=True)
     if located.place is Place.HIDDEN and not is_device(located):
