@@ -3,9 +3,8 @@
 import asyncio
 from collections import deque
 
-from agent.errors import JumarError
+from agent.errors import JumarError, UsageError
 from agent.events import Warned
-from agent.gate import Answered
 from agent.session import Session
 from jumar.inputs import (
     AnswerMessage,
@@ -115,8 +114,7 @@ class Conversation:
             case PromptMessage() | SteerMessage():
                 return self._say(message)
             case DecideMessage():
-                if not self._session.decide(message.call_id, Answered(message.allow, message.words)):
-                    return f"no approval waits under the id {message.call_id!r}"
+                return self._decide(message)
             case AnswerMessage():
                 if not self._session.answer(message.call_id, message.text):
                     return f"no question waits under the id {message.call_id!r}"
@@ -132,6 +130,14 @@ class Conversation:
             case CancelMessage():
                 return self._cancel()
         return ""
+
+    def _decide(self, message: DecideMessage) -> str:
+        try:
+            if self._session.decide(message.call_id, message.answered):
+                return ""
+        except UsageError as error:
+            return f"{error}; the approval {message.call_id!r} still waits"
+        return f"no approval waits under the id {message.call_id!r}"
 
     def _cancel(self) -> str:
         if self._turn is not None:

@@ -1,17 +1,20 @@
 """Owns what comes in on stdin: words appended to the prompt, or one JSON message a line."""
 
 import asyncio
+import json
 import os
 import select
 import stat
 import sys
 import threading
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, TypeAdapter, ValidationError
 
 from agent.blocks import Image
 from agent.errors import UsageError
+from agent.events import RuleScope
+from agent.gate import Answered
 from agent.pictures import MOST
 from jumar.pictures import from_message
 
@@ -46,12 +49,28 @@ class SteerMessage(Message):
 
 
 class DecideMessage(Message):
-    """Answer an `approval.asked`."""
+    """Answer an `approval.asked`. Only what it shows under `digest` is answered, where that is given.
+
+    Of what is allowed, `arguments` stand in place of the call's, or `hunks` are all that is made of its change; `rules` hold
+    from now on, as long as `scope` says.
+    """
 
     type: Literal["decide"]
     call_id: str
     allow: bool
     words: str = ""
+    digest: str = ""
+    rules: tuple[str, ...] = ()
+    scope: RuleScope = "session"
+    arguments: dict[str, Any] | str | None = None
+    hunks: tuple[StrictInt, ...] | None = None
+
+    @property
+    def answered(self) -> Answered:
+        """What the person said."""
+        given = self.arguments
+        arguments = json.dumps(given, ensure_ascii=False) if isinstance(given, dict) else given
+        return Answered(self.allow, self.words, self.rules, self.scope, arguments, self.hunks, self.digest)
 
 
 class AnswerMessage(Message):
