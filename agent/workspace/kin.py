@@ -47,15 +47,15 @@ class Kin:
         self._number = number
         self._orphans: set[int] = set()  # known as ours, and not reaped
 
-    def living(self) -> list[int]:
-        """Return what still runs; orphans that have ended are taken off the system's list."""
+    def living(self, most: int = sys.maxsize) -> list[int]:
+        """Return what still runs, not many more than `most`; orphans that have ended are taken off the system's list."""
         while True:
-            found, reaped = self._look()
+            found, reaped = self._look(most)
             # What ends hands its children to us, perhaps after the list of them was read.
             if found or not reaped:
                 return found
 
-    def _look(self) -> tuple[list[int], bool]:
+    def _look(self, most: int) -> tuple[list[int], bool]:
         # In this order: if the command has ended, the list that is read next has all that it left.
         found = [] if _ended(self._pid) else [self._pid]
         reaped = False
@@ -66,6 +66,8 @@ class Kin:
             else:
                 found.append(child)
         for one in found:
+            if len(found) > most:
+                break
             found += _descendants(one)
         return found, reaped
 

@@ -9,8 +9,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from agent.workspace import kin
+from agent.workspace.limits import EVERY, Allowance, Meter
 
 _CHUNK = 64 << 10
 _LAST_WORDS = 0.25  # seconds that a pipe may stay open once its command has ended
@@ -34,6 +36,7 @@ class Running:
         grace: float,
         *,
         contained: bool = False,
+        meter: tuple[Allowance, Path] | None = None,
     ) -> None:
         self.command = command
         self.pid = program.pid
@@ -45,6 +48,7 @@ class Running:
         self._take = take
         self._grace = grace
         self._contained = contained  # the system itself ends what it leaves
+        self.exceeded = ""  # what of its allowance it had used up when it was ended for that
         self._loop = asyncio.get_running_loop()
         self.exited: asyncio.Future[None] = self._loop.create_future()
         self._silent: asyncio.Future[None] = self._loop.create_future()
@@ -52,6 +56,8 @@ class Running:
         os.set_blocking(pipe, False)
         self._loop.add_reader(pipe, self._read)
         self._watch()
+        self._meter = Meter(meter[0], self._living, meter[1]) if meter is not None else None
+        self._looking = self._loop.call_later(EVERY, self._measure)
 
     async def settle(self) -> int:
         """Hear the last words of a command that has ended, end what it left, and return how many those were."""
@@ -84,6 +90,7 @@ class Running:
             if self._silent.done():
                 break
             self._read()
+        self._looking.cancel()
         self._loop.remove_reader(self._pipe)
         os.close(self._pipe)
         if self._handle >= 0:
@@ -95,12 +102,24 @@ class Running:
             return 128 + signal.SIGKILL
         return code if code >= 0 else 128 - code
 
-    def _living(self) -> list[int]:
+    def _measure(self) -> None:
+        """End it where it takes more than its share of the machine; else look again."""
+        if self._closed or self._meter is None or self.exited.done():
+            return
+        self.exceeded = self._meter.exceeded()
+        if self.exceeded:
+            with contextlib.suppress(OSError):
+                os.killpg(self.pid, signal.SIGKILL)  # at once, before more are made: to list them takes longer
+            self._kill()
+        else:
+            self._looking = self._loop.call_later(EVERY, self._measure)
+
+    def _living(self, most: int = sys.maxsize) -> list[int]:
         """Return the processes that still run of it."""
         if self._closed:
             return []
         if sys.platform == "linux":
-            return self._kin.living()
+            return self._kin.living(most)
         else:  # noqa: RET505 - the type checker leaves out what is another system's
             try:
                 os.killpg(self.pid, 0)

@@ -15,6 +15,7 @@ from agent.workspace import kin
 from agent.workspace.contract import UNCONFINED, WORKING, Background, Confinement, Ended
 from agent.workspace.environment import for_commands, seal
 from agent.workspace.guard import Guard
+from agent.workspace.limits import Allowance, leave_no_core
 from agent.workspace.output import SHOWN, Fresh, Output, Spill, Telling
 from agent.workspace.running import GRACE, Running
 from agent.workspace.sandbox.contract import Launch, Sandbox, Way
@@ -56,11 +57,13 @@ class Shell:
         shown: int = SHOWN,
         grace: float = GRACE,
         sandbox: Sandbox | None = None,
+        allowance: Allowance | None = None,
     ) -> None:
         self._cwd = cwd
         self._environment = for_commands(environment)
         self._outside = environment  # that a way to the network is found with
         self._sandbox = sandbox
+        self._allowance = allowance or Allowance()
         self._network: Network | None = None
         self._spills = spills
         self._shown = shown  # bytes of a command's output
@@ -108,6 +111,7 @@ class Shell:
             leftovers,
             stopped(exit_code, text, confined, refused) if confined.held else "",
             planted,
+            running.exceeded,
         )
 
     async def start(self, command: str, confined: Confinement = WORKING) -> Background:
@@ -173,6 +177,7 @@ class Shell:
             if self._bash is None:
                 raise ToolFailure("bash is in none of its usual places; commands need it installed as /bin/bash.")
             kin.adopt()
+            leave_no_core()
             seal()
         self._guard.stand()
         self._started += 1
@@ -200,7 +205,8 @@ class Shell:
                 os.close(handle)
         self._guard.add(program.pid)
         contained = self._sandbox is not None and confined.held
-        running = Running(command, program, began, number, reading, take, self._grace, contained=contained)
+        meter = (self._allowance, self._cwd)
+        running = Running(command, program, began, number, reading, take, self._grace, contained=contained, meter=meter)
         return running, launch.check
 
     def _launch(self, argv: Sequence[str], confined: Confinement, way: Way | None) -> Launch:
@@ -215,8 +221,8 @@ class Shell:
         await beside.running.settle()
         beside.exit_code = self._forget(beside.running)
         beside.seconds = seconds
-        if planted := check():
-            beside.fresh.add(f"[{planted}]\n".encode())
+        for noted in filter(None, (check(), beside.running.exceeded and f"it was ended: {beside.running.exceeded}")):
+            beside.fresh.add(f"[{noted}]\n".encode())
         beside.fresh.close()
 
     def _forget(self, running: Running) -> int:
