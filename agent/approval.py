@@ -129,8 +129,9 @@ class Approval:
                 ready, shown, again = changed
                 if again:
                     continue
-            given = ready.item.given if ready.changed and answered.allowed else None
-            decided = gate.settle(call_id, ready.question, verdict, shown.digest, replace(answered, arguments=given))
+            if ready.changed and answered.allowed:
+                answered = replace(answered, arguments=ready.item.given)
+            decided = gate.settle(call_id, ready.question, verdict, shown.digest, answered)
             if not decided.allowed:
                 return _refusal(decided.reason, decided.words)
             approved, hunks = shown.digest, answered.hunks
