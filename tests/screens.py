@@ -59,7 +59,7 @@ async def screen_of(
     desk = FrontDesk(asked, person.environment)
     app = JumarApp(desk, choice or Choice())
     try:
-        async with app.run_test(size=size) as pilot:
+        async with app.run_test(size=size, notifications=True) as pilot:
             screen = Screen(app, pilot)
             await screen.until(lambda: app.story.started is not None)
             yield screen

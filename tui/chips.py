@@ -40,7 +40,7 @@ class Chips:
 
     def fold(self, text: str) -> str:
         """Return what stands in the box for a paste: itself, or a chip where it is long."""
-        lines = text.count("\n") + 1
+        lines = text.rstrip("\n").count("\n") + 1
         if lines <= _LINES and len(text) <= _SIZE:
             return text
         self._count += 1

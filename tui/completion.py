@@ -103,10 +103,10 @@ def _bold(fit: Fit, width: int) -> Content:
         while left > 0 and start < len(shown) - 1:
             left -= cell_len(shown[start])
             start += 1
-    parts: list[tuple[str, str]] = [("…", "$text-muted")] if start else []
+    parts: list[tuple[str, str]] = [("…", "dim")] if start else []
     name = fit.path.rfind("/", 0, -1) + 1
     parts += [
-        (shown[at], "bold $text-accent underline" if at in places else "" if at >= name else "$text-muted")
+        (shown[at], "bold $text-accent underline" if at in places else "" if at >= name else "dim")
         for at in range(start, len(shown))
     ]
     return Content.assemble(*parts)
@@ -133,7 +133,7 @@ class Completion(OptionList, can_focus=False):
         self.set_options([Option(one.label) for one in self._suggestions])
         if self._suggestions:
             self.highlighted = 0
-            rows = min(ROWS, len(self._suggestions))
+            rows = max(1, min(ROWS, len(self._suggestions), self.screen.query_one("#prompt").region.y))
             self.styles.height = rows
             self.styles.offset = Offset(0, -rows)
 

@@ -44,8 +44,6 @@ class Composer(Vertical):
         self._list = QueueList(words)
         self._prompt = Prompt(words, self._completion, self._chips, queue, self._recall)
         self._running, self._runs = False, ""
-        self._recalling = False
-        self._before_recall = ""
 
     def compose(self) -> ComposeResult:
         """Lay it out."""
@@ -81,7 +79,7 @@ class Composer(Vertical):
 
     def _show(self) -> None:
         self._list.follow(self._queue)
-        self._prompt.tell(running=self._running, recalling=self._recalling, command=self._runs)
+        self._prompt.tell(running=self._running, command=self._runs)
 
     def give_back(self, written: Written) -> None:
         """Put a prompt that came to nothing back into the box, before what stands there."""
@@ -107,7 +105,7 @@ class Composer(Vertical):
 
     def _wish(self) -> Wish | None:
         text = self._prompt.text
-        if self._recalling:
+        if self._prompt.recalling:
             return Wish("said", 0, text)
         if self._prompt.looking_back or self._prompt.selection.start != self._prompt.selection.end:
             return None
@@ -146,20 +144,14 @@ class Composer(Vertical):
 
     def on_prompt_took(self, took: Prompt.Took) -> None:
         """Go on after a suggestion: a picture is shown to the model, what was said before is in the box."""
-        self._recalling = self._recalling and took.kind != "said"
         self._completion.hide()
         if took.kind == "file" and (named := mentioned_pictures(took.text)):
             self.run_worker(self._show_mentioned(named), exit_on_error=False)
         else:
             self._look()
 
-    def on_prompt_recalling(self, recalling: Prompt.Recalling) -> None:
-        """Look through what was said before, or leave off and put back what stood in the box."""
-        if recalling.begun and not self._recalling:
-            self._before_recall = self._prompt.text
-        elif not recalling.begun:
-            self._prompt.put(self._before_recall)
-        self._recalling = recalling.begun
+    def on_prompt_recalling(self) -> None:
+        """Look through what was said before, or leave off."""
         self._show()
         self._look()
 
@@ -266,7 +258,6 @@ class Composer(Vertical):
     def on_prompt_entered(self, entered: Prompt.Entered) -> None:
         """Send what stood in the box as the kind of thing that it is."""
         entered.stop()
-        self._recalling = False
         self._completion.hide()
         typed = entered.typed
         if not typed.strip():

@@ -23,9 +23,10 @@ _GONE, _FOLDERS = b"R ", "/"
 class Files:
     """Keeps an index of the work tree's files, made in a thread, and made again when it is asked for and old."""
 
-    def __init__(self, root: Path, cwd: Path) -> None:
+    def __init__(self, root: Path, cwd: Path, fresh: float = _FRESH) -> None:
         self._root = root
         self._cwd = cwd
+        self._fresh = fresh
         self._paths: list[str] = []
         self._index = Index(())
         self._old = 0.0  # when the index is
@@ -50,7 +51,7 @@ class Files:
             self._paths, self._index = await asyncio.to_thread(self._listed)
         finally:
             now = time.monotonic()
-            self._old, self._making = now + max(_FRESH, _EASE * (now - began)), None
+            self._old, self._making = now + max(self._fresh, _EASE * (now - began)), None
 
     def _listed(self) -> tuple[list[str], Index]:
         paths = list(islice(self._found(), MOST))

@@ -90,11 +90,8 @@ class Prompt(TextArea):
         kind: str
         text: str
 
-    @dataclass
     class Recalling(Message):
         """The person looks for what they said before, or no longer does."""
-
-        begun: bool
 
     class Editing(Message):
         """The person wants to write in their editor."""
@@ -110,7 +107,12 @@ class Prompt(TextArea):
 
     def __init__(self, words: Words, completion: Completion, chips: Chips, queue: Queue, recall: Recall) -> None:
         super().__init__(
-            id="prompt", soft_wrap=True, show_line_numbers=False, placeholder=words("prompt.placeholder"), compact=True
+            id="prompt",
+            soft_wrap=True,
+            show_line_numbers=False,
+            placeholder=words("prompt.placeholder"),
+            compact=True,
+            highlight_cursor_line=False,
         )
         know_alt_enter()
         self._words = words
@@ -119,6 +121,8 @@ class Prompt(TextArea):
         self._queue = queue
         self._recall = recall
         self._column = 0
+        self.recalling = False  # what stands here is looked for in what was said before
+        self._before_recall = ""
         self.looking_back = False  # what stands here was said before, and has not been changed
 
     def put(self, text: str) -> None:
@@ -126,15 +130,15 @@ class Prompt(TextArea):
         self.replace(text, (0, 0), self.document.end)
         self.move_cursor(self.document.end)
 
-    def tell(self, *, running: bool, recalling: bool, command: str) -> None:
+    def tell(self, *, running: bool, command: str) -> None:
         """Show what Enter does now, and which kind of thing is being written."""
         words = self._words
-        kind = "prompt" if recalling else kind_of(self.text)
-        self.border_title = words("prompt.recall") if recalling else words(f"prompt.{kind}") if kind != "prompt" else ""
+        kind = "prompt" if self.recalling else kind_of(self.text)
+        self.border_title = words("prompt.recall") if self.recalling else words(f"prompt.{kind}") if kind != "prompt" else ""
         if command:
             self.border_subtitle = words("prompt.shell_runs", command=safe_line(command)[:_SHOWN])
         else:
-            self.border_subtitle = words("prompt.running") if running and kind == "prompt" and not recalling else ""
+            self.border_subtitle = words("prompt.running") if running and kind == "prompt" and not self.recalling else ""
         for one in get_args(Kind):
             self.set_class(one == kind, f"-{one}")
 
@@ -153,6 +157,9 @@ class Prompt(TextArea):
         """Act on a key that is not only text; say whether it was one."""
         if self._completion.display and self._completed(key):
             return True
+        if self.recalling and key in {"escape", *_SEND}:
+            self._leave_recall()
+            return True
         if key in _NEW_LINE:
             self.insert("\n")
         elif key == "enter" and self._ends_in_backslash():
@@ -169,7 +176,9 @@ class Prompt(TextArea):
         elif key == "ctrl+underscore":
             self.undo()
         elif key == "ctrl+r":
-            self.post_message(self.Recalling(begun=True))
+            if not self.recalling:
+                self.recalling, self._before_recall = True, self.text
+            self.post_message(self.Recalling())
         elif key == "ctrl+g":
             self.post_message(self.Editing())
         else:
@@ -188,9 +197,9 @@ class Prompt(TextArea):
                 return False
             self.take(key)
         elif key == "escape":
-            if completion.wish is not None and completion.wish.kind == "said":
-                self.post_message(self.Recalling(begun=False))
             completion.dismiss()
+            if self.recalling:
+                self._leave_recall()
         else:
             return False
         return True
@@ -202,7 +211,7 @@ class Prompt(TextArea):
         if chosen is None or wished is None:
             return
         if wished.kind == "said":
-            self.looking_back = True
+            self.recalling, self.looking_back = False, True
             self.put(chosen.text)
         else:
             row, column = self.cursor_location
@@ -210,6 +219,11 @@ class Prompt(TextArea):
         self.post_message(self.Took(wished.kind, chosen.text))
         if chosen.final and key == "enter":
             self._enter(steer=False)
+
+    def _leave_recall(self) -> None:
+        self.recalling = False
+        self.put(self._before_recall)
+        self.post_message(self.Recalling())
 
     def _enter(self, *, steer: bool) -> None:
         typed = self.text
