@@ -120,6 +120,8 @@ class Approval:
             if not asks:
                 decided = gate.settle(call_id, ready.question, verdict, shown.digest)
                 return _confined(ready, verdict.confined) if decided.allowed else _refusal(decided.reason, decided.words)
+            if approved and not _asks(verdict):
+                verdict = replace(verdict, reason="it is another by now than was allowed")
             check = partial(self._checked, ready, caller, blocks)
             answered = await gate.ask(call_id, ready.question, verdict, replace(shown, check=check))
             if answered.allowed and answered.arguments is not None:
@@ -218,12 +220,14 @@ class Approval:
         """Ask whether a command that the sandbox seems to have stopped may run once more without; return it so, or the words
         that tell the model why not. It is the person's to say alone: where nobody is there, and in plan mode, it is not asked."""
         stopped = f"The sandbox seems to have stopped it: {result.stopped}."
+        if result.exit_code == 0:
+            return f"The sandbox kept something from it, though it came to a good end: {result.stopped}."
         if not self._gate.attended or self._is_planning():
             return f"{stopped} {_NO_ARGUMENT}"
         reason = f"the sandbox seems to have stopped it: {result.stopped}; it can run once more without the sandbox"
         verdict = Verdict(Decision.ASK, reason, confined=UNCONFINED)
         shown = self._shown(ready, UNCONFINED, result.blocks)
-        shown = replace(shown, irreversible=(*shown.irreversible, _ELSEWHERE), editable="", check=_only_once)
+        shown = replace(shown, irreversible=(*shown.irreversible, _ELSEWHERE), arguments="", editable="", check=_only_once)
         answered = await self._gate.ask(ready.item.call.id, ready.question, verdict, shown)
         now = self._gate.weigh(ready.question)  # the person may have changed the mode meanwhile
         if self._is_planning():

@@ -140,7 +140,7 @@ class Gate:
         elif answered is not None:
             allowed = answered.allowed
             by, reason = "person", "the person allowed it" if allowed else "the person refused it"
-            remembered = self._remember(answered)
+            remembered = tuple(str(rule) for rule in _rules(answered))
         self._earlier.append(question)
         answered = answered or _GONE
         decided = ApprovalDecided(
@@ -171,11 +171,6 @@ class Gate:
                 if len(found) == _MOST_COVERED:
                     break
         return tuple(found)
-
-    def _remember(self, answered: Answered) -> tuple[str, ...]:
-        rules = _rules(answered)
-        self._rules = (*self._rules, *rules)
-        return tuple(str(rule) for rule in rules)
 
     async def ask(self, call_id: str, question: Question, verdict: Verdict, shown: Shown) -> Answered:
         """Ask the person about one call, and wait for what they say."""
@@ -236,6 +231,7 @@ class Gate:
         answered = waiting.shown.check(answered)
         if rules and answered.scope != "session" and self._keep is not None:
             self._keep(answered.scope, rules)
+        self._rules = (*self._rules, *rules)
         waiting.answer.set_result(answered)
         return True
 

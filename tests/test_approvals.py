@@ -48,7 +48,15 @@ class Stopping(LocalWorkspace):
         if not confined.held:
             return await super().run(command, limit, told, confined)
         (self.root / "tried").write_text(f"{command}\n")
-        return Ended(1, "connect: Network is unreachable\n", 0.1, stopped="the network is closed to it")
+        good = command.endswith("|| true")
+        return Ended(0 if good else 1, "connect: Network is unreachable\n", 0.1, stopped="the network is closed to it")
+
+
+class Sandboxed(LocalWorkspace):
+    """A place with the sandbox that holds here, if one does."""
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, sandbox="auto", **more)
 
 
 class Bench:
@@ -610,6 +618,31 @@ async def test_it_is_not_even_asked(bench: Bench, mode: Mode, person: bool) -> N
     assert reply.status == "done"
     assert "[The sandbox seems to have stopped it: the network is closed to it. No argument lifts that" in reply.reply
     assert not (bench.root / "x").exists()
+
+
+async def test_a_command_that_came_to_a_good_end_is_not_asked_about(bench: Bench) -> None:
+    await bench.reopen(Stopping, mode=Mode.AUTO, ground=SANDBOXED)
+    [reply] = await bench.turn(run("touch x || true"))
+    assert bench.asked == []
+    assert "[The sandbox kept something from it, though it came to a good end: the network is closed to it.]" in reply.reply
+
+
+async def test_what_a_real_sandbox_stopped_runs_once_without(bench: Bench) -> None:
+    place = Sandboxed(bench.root, bench.root, spill=bench.folder / "spill", environment={})
+    await place.close()
+    if place.sandbox == "none":
+        pytest.skip(f"no sandbox holds here: {'; '.join(place.holding.reasons)}")
+    hook = bench.root / ".git" / "hooks" / "made"
+    hook.parent.mkdir(exist_ok=True)
+    (bench.root / "hook.py").write_text("open('.git/hooks/made', 'w').write('x')\n")
+    await bench.reopen(Sandboxed, mode=Mode.AUTO, ground=SANDBOXED)
+    bench.say(REFUSE, ALLOW)
+    [refused] = await bench.turn(run("python3 hook.py"))
+    assert not hook.exists()
+    assert "The sandbox seems to have stopped it" in refused.reply
+    [made] = await bench.turn(run("python3 hook.py"))
+    assert hook.read_text() == "x"
+    assert (made.exit_code, len(bench.asked)) == (0, 2)
 
 
 async def test_a_mode_that_forbids_it_by_then_keeps_it_from_running_without(bench: Bench) -> None:
