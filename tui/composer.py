@@ -248,7 +248,7 @@ class Composer(Vertical):
     async def _edit(self) -> None:
         opened = self._chips.opened(self._prompt.text)
         try:
-            text = await edited(self.app, opened, self._desk.environment, self._desk.cwd)
+            text = await edited(self.app, self._words, opened, self._desk.environment, self._desk.cwd)
         except JumarError as error:
             self._tell(str(error))
             return

@@ -13,13 +13,14 @@ from textual.app import App, SuspendNotSupported
 
 from agent.errors import UsageError
 from agent.safe import safe_text
+from tui.words import Words
 
 _LARGEST = 1 << 20  # bytes that are taken back
 
 
-async def edited(app: App[Any], text: str, environment: Mapping[str, str], cwd: Path) -> str:
+async def edited(app: App[Any], words: Words, text: str, environment: Mapping[str, str], cwd: Path) -> str:
     """Return the text as the person left it in their editor. Raises UsageError where there is none, or it failed."""
-    words = shlex.split(environment.get("VISUAL") or environment.get("EDITOR") or "vi")
+    named = environment.get("VISUAL") or environment.get("EDITOR") or "vi"
     with tempfile.TemporaryDirectory(prefix="jumar-") as folder:
         file = Path(folder) / "prompt.md"
         file.touch(mode=0o600)
@@ -27,18 +28,18 @@ async def edited(app: App[Any], text: str, environment: Mapping[str, str], cwd: 
         # Nothing is painted meanwhile, but the loop runs on: a turn does not wait for the editor.
         try:
             with app.batch_update(), app.suspend(), _deaf():
-                editor = await asyncio.create_subprocess_exec(*words, str(file), cwd=cwd, env=dict(environment))
+                editor = await asyncio.create_subprocess_exec(*shlex.split(named), str(file), cwd=cwd, env=dict(environment))
                 code = await editor.wait()
         except SuspendNotSupported:
-            raise UsageError("an editor cannot be opened here") from None
-        except (OSError, ValueError, IndexError) as error:
-            raise UsageError(f"the editor {words[:1] or ''} was not started: {error}; set VISUAL or EDITOR") from error
+            raise UsageError(words("editor.no_terminal")) from None
+        except (OSError, ValueError) as error:
+            raise UsageError(words("editor.not_started", editor=named, why=error)) from error
         if code != 0:
-            raise UsageError(f"the editor ended with {code}, so what it left was not taken")
+            raise UsageError(words("editor.failed", editor=named))
         with file.open("rb") as opened:
             raw = opened.read(_LARGEST + 1)
     if len(raw) > _LARGEST:
-        raise UsageError(f"what the editor left has more than {_LARGEST >> 20} MB; keep it in a file and name that")
+        raise UsageError(words("editor.too_long", most=_LARGEST >> 20))
     return safe_text(raw.decode("utf-8", "replace").removesuffix("\n"))
 
 
