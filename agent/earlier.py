@@ -1,11 +1,11 @@
 """Owns the calls of earlier sessions, as far as the ledger has them: what a rule is tried on before a person keeps it."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from agent.command.weigh import weigh
-from agent.rules import Question
+from agent.rules import NETWORK, Question, Rule
 from agent.tool import AnyTool, Effect
 from agent.workspace.contract import Located
 
@@ -33,11 +33,11 @@ class Earlier:
         self._recorded = recorded
         self._read: dict[tuple[str, str], Question] = {}
 
-    def questions(self) -> Iterator[Question]:
-        """Yield each call once, the latest first."""
+    def questions(self, rules: Sequence[Rule]) -> Iterator[Question]:
+        """Yield each call that one of the rules may cover once, the latest first."""
         for name, title in dict.fromkeys(self._recorded.titles()):
             tool = self._tools.get(name)
-            if tool is not None and tool.effect in {Effect.WRITE, Effect.EXEC} and len(title) <= _LONGEST:
+            if tool is not None and len(title) <= _LONGEST and any(_may_cover(rule, tool, name, title) for rule in rules):
                 yield self._question(tool, name, title)
 
     def _question(self, tool: AnyTool, name: str, title: str) -> Question:
@@ -56,3 +56,13 @@ class Earlier:
 
     def _is_unkept(self, path: Located) -> bool:
         return not self._recorded.keeps(path.real)
+
+
+def _may_cover(rule: Rule, tool: AnyTool, name: str, title: str) -> bool:
+    """Whether a rule is worth trying: to read a command takes long where there are hundreds."""
+    if tool.effect is Effect.WRITE:
+        return rule.tool == name
+    if tool.effect is not Effect.EXEC or rule.tool not in {name, NETWORK}:
+        return False
+    first = rule.pattern.split()[0]
+    return first == "*" or first in title

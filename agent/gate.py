@@ -4,12 +4,13 @@ import asyncio
 import hashlib
 import json
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import chain
 
 from agent.blocks import Block
 from agent.command.weigh import Deed
+from agent.earlier import Earlier
 from agent.errors import UsageError
 from agent.events import ApprovalAsked, ApprovalDecided, Decider, Event, PartJudged, RuleScope
 from agent.policy import Ground, Mode, Verdict, judge, permits
@@ -76,7 +77,8 @@ def fingerprint(tool: str, arguments: str, cwd: str, confined: Confinement, bloc
 class Gate:
     """Judges calls by the policy; asks the person where the policy says so and somebody can answer.
 
-    `keep` saves the rules that a person wants to hold beyond the session; `earlier` are calls of before it, the latest first.
+    `keep` saves the rules that a person wants to hold beyond the session; `earlier` are the calls of
+    before it.
     """
 
     def __init__(
@@ -88,7 +90,7 @@ class Gate:
         person: bool,
         ground: Ground | None = None,
         keep: Keep | None = None,
-        earlier: Callable[[], Iterable[Question]] = tuple,
+        earlier: Earlier | None = None,
     ) -> None:
         self.mode = mode
         self._rules = rules
@@ -163,8 +165,9 @@ class Gate:
     def would_allow(self, rules: tuple[str, ...]) -> tuple[str, ...]:
         """Return the earlier calls that these rules would have covered, the latest first. Raises UsageError."""
         tried = [Rule.read(text, Decision.ALLOW, "this rule") for text in rules]
+        before = self._before.questions(tried) if self._before is not None else ()
         found: dict[str, None] = {}
-        for question in chain(reversed(self._earlier), self._before()) if tried else ():
+        for question in chain(reversed(self._earlier), before) if tried else ():
             command = question.command
             if (command is None or command.deed is not Deed.LOOKS) and covered(tried, question):
                 found[question.subject] = None
@@ -173,7 +176,9 @@ class Gate:
         return tuple(found)
 
     async def ask(self, call_id: str, question: Question, verdict: Verdict, shown: Shown) -> Answered:
-        """Ask the person about one call, and wait for what they say."""
+        """Ask the person about one call, and wait for what they say; who left meanwhile is not asked any more."""
+        if not self._person:
+            return _GONE
         waiting = _Waiting(shown, asyncio.get_running_loop().create_future())
         self._waiting[call_id] = waiting
         try:

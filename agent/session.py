@@ -114,7 +114,6 @@ class Session:
                 eager=setting.mode is not Mode.PLAN,
                 exact={name for name, tool in setting.tools.items() if tool.effect is Effect.WRITE},
             )
-        earlier = Earlier(setting.tools, setting.workspace.locate, self._recorder) if self._recorder is not None else None
         self._gate = Gate(
             setting.mode,
             setting.rules,
@@ -122,7 +121,7 @@ class Session:
             person=setting.person,
             ground=setting.ground,
             keep=setting.keep,
-            earlier=earlier.questions if earlier is not None else tuple,
+            earlier=Earlier(setting.tools, setting.workspace.locate, self._recorder) if self._recorder is not None else None,
         )
         execute = Execute(
             setting.tools,
@@ -197,6 +196,11 @@ class Session:
     def sees(self) -> bool:
         """Whether that model can be shown pictures."""
         return self._setting.models[0].capabilities.images
+
+    @property
+    def running(self) -> bool:
+        """Whether a turn runs."""
+        return self._running is not None
 
     async def turn(
         self, prompt: str, limits: Limits | None = None, *, by_check: bool = False, images: tuple[Image, ...] = ()
@@ -410,12 +414,15 @@ class Session:
         model = self._setting.models[0]
         await model.ready()
         request = Request(_PROPOSING, (Prompt(words),), (), f"{self.id}-beside")
-        async with asyncio.timeout(_PROPOSAL):
-            async for chunk in model.stream(request):
-                if isinstance(chunk, Finished):
-                    return chunk.answer.text.strip()
-                if isinstance(chunk, Failed):
-                    raise chunk.error
+        try:
+            async with asyncio.timeout(_PROPOSAL):
+                async for chunk in model.stream(request):
+                    if isinstance(chunk, Finished):
+                        return chunk.answer.text.strip()
+                    if isinstance(chunk, Failed):
+                        raise chunk.error
+        except TimeoutError:
+            raise ModelError(f"{model.name} took longer than {_PROPOSAL:.0f} s", Fault.CUT) from None
         raise ModelError(f"{model.name} answered nothing", Fault.CUT)
 
     @property
@@ -482,8 +489,10 @@ class Session:
                 waiting.set_result(_NOBODY)
 
     async def close(self) -> None:
-        """End every process and give the log back."""
+        """End the turn and every process, and give the log back."""
         self.cancel()
+        if ending := [task for task in (self._running, self._compacting) if task is not None]:
+            await asyncio.wait(ending)  # what they still tell belongs into the log
         await self._setting.workspace.close()
         if self._recorder is not None:
             await self._recorder.close()

@@ -5,14 +5,14 @@ import json
 import os
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.ask import Patience
-from agent.blocks import DiffBlock
+from agent.blocks import Block, DiffBlock
 from agent.code.diff import diff, told_apart
 from agent.code.hunks import count
 from agent.config import Connection
@@ -30,6 +30,7 @@ from agent.policy import Ground, Mode
 from agent.providers.openai import OpenAIModel
 from agent.rules import Decision, Rule
 from agent.session import Session, Setting
+from agent.tool import Arguments, Context, Effect, Result, Tool
 from agent.workspace.contract import WORKING, Confinement, Ended
 from agent.workspace.local import LocalWorkspace
 from jumar.wiring import find_tools
@@ -50,6 +51,30 @@ class Stopping(LocalWorkspace):
         (self.root / "tried").write_text(f"{command}\n")
         good = command.endswith("|| true")
         return Ended(0 if good else 1, "connect: Network is unreachable\n", 0.1, stopped="the network is closed to it")
+
+
+class LeaveArguments(Arguments):
+    """None."""
+
+
+class Leave(Tool[LeaveArguments]):
+    """The person leaves while it is made out what they would be shown."""
+
+    arguments = LeaveArguments
+    effect: ClassVar[Effect] = Effect.WRITE
+
+    def __init__(self, leave: Callable[[], None]) -> None:
+        self._leave = leave
+
+    def subject(self, arguments: LeaveArguments) -> str:
+        return ""
+
+    async def preview(self, arguments: LeaveArguments, context: Context) -> tuple[Block, ...]:
+        self._leave()
+        return ()
+
+    async def run(self, arguments: LeaveArguments, context: Context) -> Result:
+        raise AssertionError
 
 
 class Sandboxed(LocalWorkspace):
@@ -77,7 +102,7 @@ class Bench:
         setting = Setting(
             models=(OpenAIModel(Connection(self.server.base_url, "k", "K", "m")),),
             workspace=place(self.root, self.root, spill=self.folder / "spill", environment=os.environ),
-            tools=find_tools(),
+            tools={**find_tools(), "leave": Leave(lambda: self.session.leave())},
             system="system",
             preface="",
             version="0",
@@ -473,6 +498,13 @@ async def test_when_the_person_leaves_what_waits_is_refused_and_what_they_said_b
         assert "no, thanks" in first.reply
     assert (bench.root / "x").exists() is (answered is ALLOW)
     assert not (bench.root / "y").exists()
+
+
+async def test_who_left_before_they_could_be_asked_is_not_waited_for(bench: Bench) -> None:
+    [reply] = await bench.turn(("leave", {}))
+    assert bench.asked == []
+    assert reply.status == "denied"
+    assert [decided.by for decided in bench.decided()] == ["nobody"]
 
 
 async def test_what_was_allowed_does_not_run_in_a_mode_that_forbids_it_by_then(bench: Bench) -> None:
