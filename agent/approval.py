@@ -256,10 +256,9 @@ def _confined(ready: Ready, confined: Confinement) -> Ready:
 
 
 def _chosen(ready: Ready, blocks: tuple[Block, ...], hunks: tuple[int, ...] | None) -> Ready:
-    if hunks is None:
-        return ready
-    left_out = tuple(text for number, text in enumerate(_hunks(ready.item, blocks)) if number not in hunks)
-    return replace(ready, context=replace(ready.context, hunks=frozenset(hunks), approved=blocks), left_out=left_out)
+    chosen = None if hunks is None else frozenset(hunks)
+    left_out = () if chosen is None else tuple(text for n, text in enumerate(_hunks(ready.item, blocks)) if n not in chosen)
+    return replace(ready, context=replace(ready.context, hunks=chosen, approved=blocks), left_out=left_out)
 
 
 def _hunks(item: Parsed, blocks: tuple[Block, ...]) -> tuple[str, ...]:

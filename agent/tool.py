@@ -67,7 +67,8 @@ class Context:
 
     `located` holds where the call's paths led when they were judged: what was judged is what is touched. `visible` says what
     a call that goes through a folder may show of it, `pictures` whether the model can be shown any, `confined` how a command
-    runs. `hunks` are those of a change that a person chose, None where it is all of them; `approved` is what they saw of it.
+    runs. `approved` is what a person saw of the call before they allowed it, where one did; `hunks` are those of its change
+    that they chose, None where it is all of them.
     """
 
     workspace: Workspace
@@ -85,11 +86,13 @@ class Context:
         return self.located.get(path) or self.workspace.locate(path)
 
     def chosen(self, block: DiffBlock, before: str, after: str) -> str:
-        """Return the text with those hunks of its change that the person chose. Raises ToolFailure where they saw another."""
+        """Return the text with those hunks of its change that the person allowed. Raises ToolFailure where they saw another."""
+        if self.approved and self.approved != (block,):
+            raise ToolFailure(
+                f"Nothing was written to {block.path}: it has changed since the person allowed that; read it again."
+            )
         if self.hunks is None:
             return after
-        if self.approved != (block,):
-            raise ToolFailure(f"Nothing was written to {block.path}: it has changed since the person chose; read it again.")
         old, new = (text.encode("utf-8", "surrogatepass") for text in (before, after))
         return made(old, new, self.hunks).decode("utf-8", "surrogatepass")
 
@@ -103,7 +106,7 @@ class Tool(ABC, Generic[A]):
     arguments: type[A]
     effect: ClassVar[Effect]
     editable: ClassVar[str] = ""  # the argument whose text a person would change before they allow a call
-    selective: ClassVar[bool] = False  # a person can choose hunks of the change that it shows: it makes `Context.chosen`
+    selective: ClassVar[bool] = False  # it shows one change, and makes what is `Context.chosen` of it
     needs_person: ClassVar[bool] = False  # not offered where nobody can answer
 
     def effect_of(self, arguments: A) -> Effect:

@@ -400,6 +400,25 @@ async def test_hunks_of_a_change_that_is_another_by_now_are_asked_about_again(be
     assert (bench.root / "f").read_text() == with_hunks(f"theirs\n{TEXT}", 1)
 
 
+@pytest.mark.parametrize("answered", [ALLOW, Answered(allowed=True, hunks=(0,))], ids=["all", "some"])
+@pytest.mark.parametrize("tool", ["edit", "write"])
+async def test_what_changes_between_the_answer_and_the_write_is_not_written_over(
+    bench: Bench, tool: str, answered: Answered
+) -> None:
+    async def meanwhile() -> None:
+        (bench.root / "f").write_text(f"theirs\n{TEXT}")
+
+    await bench.reopen(before_change=meanwhile)
+    (bench.root / "f").write_text(TEXT)
+    bench.say(answered)
+    content = {"edits": EDITS} if tool == "edit" else {"content": with_hunks(TEXT, 0, 1, 2)}
+    calls: list[tuple[str, dict[str, Any]]] = [(tool, {"path": "f", **content})]
+    reply = (await bench.turn(*([("read", {"path": "f"})] if tool == "write" else []), *calls))[-1]
+    assert reply.status == "failed"
+    assert "changed since" in reply.reply
+    assert (bench.root / "f").read_text() == f"theirs\n{TEXT}"
+
+
 texts = st.lists(st.sampled_from(["a", "b", "c\r", "", "@@ -1 +1 @@"]), max_size=40).map("\n".join)
 
 

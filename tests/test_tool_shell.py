@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from agent.blocks import TerminalBlock
 from agent.errors import ToolFailure
 from agent.tool import Context, Effect, Result
+from agent.workspace.contract import WORKING, Confinement, Ended
 from agent.workspace.local import LocalWorkspace
 from tools.shell import Shell, ShellArguments
 
@@ -116,3 +117,27 @@ async def test_the_preview_is_the_command(bench: Bench) -> None:
     assert await Shell().preview(ShellArguments(command="rm x"), context) == (TerminalBlock("rm x"),)
     with pytest.raises(ToolFailure):
         await Shell().preview(ShellArguments(), context)
+
+
+class Ending(LocalWorkspace):
+    """A place where every command ends in the same way."""
+
+    ended: Ended
+
+    async def run(self, command: str, limit: float, told: Callable[[str], None], confined: Confinement = WORKING) -> Ended:
+        return self.ended
+
+
+async def test_a_guard_that_ended_a_command_is_told_with_what_to_do(tmp_path: Path) -> None:
+    place = Ending(tmp_path, tmp_path, spill=tmp_path / "spill", environment={})
+    place.ended = Ended(137, "begun\n", 0.2, guarded="it had more than 512 processes")
+    result = await Shell().run(ShellArguments(command="x"), Context(place, print, Bench(tmp_path)._ask))
+    told = "[it was ended: it had more than 512 processes; that is more than a command may take, so do it in smaller parts]"
+    assert result.text == f"begun\n{told}\n[exit 137 · 0.20 s]"
+
+
+async def test_what_a_sandbox_stopped_is_handed_up(tmp_path: Path) -> None:
+    place = Ending(tmp_path, tmp_path, spill=tmp_path / "spill", environment={})
+    place.ended = Ended(1, "no\n", 0.2, stopped="the network is closed to it")
+    result = await Shell().run(ShellArguments(command="x"), Context(place, print, Bench(tmp_path)._ask))
+    assert (result.stopped, result.exit_code) == ("the network is closed to it", 1)

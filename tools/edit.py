@@ -64,8 +64,8 @@ class Edit(Tool[EditArguments]):
         before, text = _prepared(arguments, context)
         shown = before.path.shown
         block = diff(shown, before.text, text)
+        text = context.chosen(block, before.text, text)
         if context.hunks is not None:
-            text = context.chosen(block, before.text, text)
             block = diff(shown, before.text, text)
         file = context.workspace.write(before.path, text, before)
         change = Change(shown, "modified", before.digest, file.digest, block.added, block.removed)

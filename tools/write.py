@@ -48,8 +48,8 @@ class Write(Tool[WriteArguments]):
         shown = context.locate(arguments.path).shown
         old = None if before is None else before.text
         block = diff(shown, old, text)
+        text = context.chosen(block, old or "", text)
         if context.hunks is not None:
-            text = context.chosen(block, old or "", text)
             block = diff(shown, old, text)
         count = f"{len(text.splitlines())} line{'' if len(text.splitlines()) == 1 else 's'}"
         if before is not None and text == before.text:
