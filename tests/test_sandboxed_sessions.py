@@ -167,7 +167,7 @@ async def test_a_model_cannot_talk_or_argue_its_way_out_of_the_sandbox(person: P
 async def test_the_sandbox_is_probed_once_a_boot(person: Person, server: ScriptedServer) -> None:
     server.script += [answer("one"), answer("two")]
     await person.trusted("-p", "x")
-    known = person.home / ".local" / "state" / "jumar" / "sandbox.json"
+    known = person.home / ".local" / "state" / "jumar" / "sandbox-bwrap.json"
     first = known.stat()
     assert first.st_mode & 0o777 == 0o600
     await person.trusted("-p", "x")

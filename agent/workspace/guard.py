@@ -19,7 +19,8 @@ while read -r line; do
 done
 for group in $groups; do kill -s KILL -- "-$group"; done
 for round in 1 2 3 4 5 6 7 8; do
-  files=$(grep -l "^Max file locks  *$1[0-9]* " /proc/[0-9]*/limits) || exit
+  files=$(grep -ls "^Max file locks  *$1[0-9]* " /proc/[0-9]*/limits)
+  [ -n "$files" ] || exit
   for file in $files; do
     number=${file#/proc/}
     kill -s KILL -- "${number%/limits}"

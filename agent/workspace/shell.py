@@ -109,7 +109,7 @@ class Shell:
             output.omitted,
             output.spilled,
             leftovers,
-            stopped(exit_code, text, confined, refused) if confined.held else "",
+            stopped(exit_code, text, confined, refused, self._sandbox.name) if self._sandbox and confined.held else "",
             planted,
             running.exceeded,
         )

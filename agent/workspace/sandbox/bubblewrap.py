@@ -10,9 +10,11 @@ from agent.workspace.contract import Confinement
 from agent.workspace.paths import is_protected
 from agent.workspace.sandbox import seccomp
 from agent.workspace.sandbox.contract import Launch, Surroundings, Way
+from agent.workspace.sandbox.landlock import before
 from agent.workspace.sandbox.manifest import Manifest, repository_at
 
 _APART = ("--unshare-user-try", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try")
+_FIRST = 1  # the number inside of bubblewrap's own process, which starts the command
 _SOCKETS = ("SSH_AUTH_SOCK", "DOCKER_HOST", "DBUS_SESSION_BUS_ADDRESS", "GPG_AGENT_INFO", "WAYLAND_DISPLAY", "DISPLAY")
 
 
@@ -47,8 +49,21 @@ class Bubblewrap:
         if way is not None:
             given |= way.environment
             argv = (*way.before, *argv)
+        # A second wall, which stands where the first one should have a hole: the same folders, held by the kernel in another way.
+        open_to = ["/tmp", "/var/tmp", "/dev", "/proc", *self._writable(confined)]  # noqa: S108 - as seen inside
+        argv = (*before(_FIRST, write=open_to, read=["/"], network=True), *argv)
         manifest = Manifest(self._around) if confined.writes else None
         return Launch((*words, "--", *argv), given, (handle,) if handle >= 0 else (), manifest.check if manifest else lambda: "")
+
+    def _writable(self, confined: Confinement) -> list[str]:
+        around = self._around
+        folders = [around.home / ".cache"] if around.home is not None else []
+        if confined.writes:
+            folders += around.folders
+        if confined.git:
+            places = [place for folder in around.folders if (place := repository_at(folder)) is not None]
+            folders += [path for place in places for path in (place.own, place.common)]
+        return [str(path) for path in folders]
 
     def _hides(self) -> Iterator[str]:
         """Yield what is not there for a command: others' sockets and files in /tmp and /run, credentials, our own state."""

@@ -17,7 +17,7 @@ _REFUSED = re.compile(r"permission denied|operation not permitted|EACCES|EPERM|d
 _GIT = re.compile(r"\.git(?:/|\b)|index\.lock|unable to create|cannot lock ref|could not write config", re.IGNORECASE)
 
 
-def stopped(exit_code: int, output: str, confined: Confinement, refused: Sequence[str]) -> str:
+def stopped(exit_code: int, output: str, confined: Confinement, refused: Sequence[str], sandbox: str) -> str:
     """Return what the sandbox seems to have kept a command from, as a clause; empty where it seems to be something else."""
     if refused:
         return f"it tried to reach {', '.join(safe_line(host) for host in refused[:5])}"
@@ -29,6 +29,8 @@ def stopped(exit_code: int, output: str, confined: Confinement, refused: Sequenc
         if not confined.writes:
             return "nothing can be written"
         return "git's own folder is read-only to it" if _GIT.search(output) else "only the workspace and /tmp can be written"
+    if sandbox == "landlock" and _REFUSED.search(output):
+        return "only the workspace and its TMPDIR can be written, and the network is closed to it"
     if _REFUSED.search(output) and _GIT.search(output) and confined.writes:
         return "git's hooks and settings are read-only to it"
     return ""

@@ -1,6 +1,5 @@
 """Owns what a confined command must leave as it is though no mount can hold it: what is not there yet, and what git acts on."""
 
-import hashlib
 import os
 import stat
 from collections.abc import Iterator
@@ -72,8 +71,12 @@ class Manifest:
                     planted.append(str(path))
                     with suppress(OSError):
                         path.rename(path.with_name(f"{path.name}.jumar-planted"))
+            for path, was in self._before[folder].items() if repository_at(folder) is not None else ():
+                if was is not None and not os.path.lexists(path):
+                    with suppress(OSError):
+                        was.put(path)
         told = [f"it made {_listed(made)}, which other programs act on"] if made else []
-        told += [f"git would have acted on {_listed(planted)}, which was moved aside"] if planted else []
+        told += [f"git would have acted on {_listed(planted)}, which was moved aside and is as before"] if planted else []
         return "; ".join(told)
 
 
@@ -87,9 +90,27 @@ def _names(folder: Path) -> set[str]:
     return set()
 
 
-def _state(folder: Path) -> dict[Path, str]:
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A file or a link as it was: its mode, and its bytes or where it leads."""
+
+    mode: int
+    content: bytes
+
+    def put(self, path: Path) -> None:
+        """Put it back where nothing is."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if stat.S_ISLNK(self.mode):
+            path.symlink_to(os.fsdecode(self.content))
+            return
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "wb") as file:
+            file.write(self.content)
+            os.fchmod(file.fileno(), stat.S_IMODE(self.mode))
+
+
+def _state(folder: Path) -> dict[Path, _Held | None]:
     place = repository_at(folder)
-    return {path: _digest(path) for one in (place.acted_on() if place else ()) for path in _files(one)}
+    return {path: _held(path) for one in (place.acted_on() if place else ()) for path in _files(one)}
 
 
 def _files(path: Path) -> Iterator[Path]:
@@ -101,10 +122,10 @@ def _files(path: Path) -> Iterator[Path]:
             yield Path(folder) / name
 
 
-def _digest(path: Path) -> str:
+def _held(path: Path) -> _Held | None:
     try:
-        if path.is_symlink():
-            return f"link {path.readlink()}"
-        return f"{path.stat().st_mode:o} {hashlib.sha256(path.read_bytes()).hexdigest()}"
+        mode = path.lstat().st_mode
+        content = os.fsencode(path.readlink()) if stat.S_ISLNK(mode) else path.read_bytes()
     except OSError:
-        return ""
+        return None
+    return _Held(mode, content)

@@ -6,17 +6,18 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
 from agent.workspace.contract import WORKING
 from agent.workspace.sandbox.bubblewrap import Bubblewrap
 from agent.workspace.sandbox.contract import Holding, Launch, Sandbox, Surroundings
+from agent.workspace.sandbox.landlock import GAPS, Landlock
 
-_SECONDS = 5.0
+Make = Callable[[Surroundings, Path], Sandbox]
+_SECONDS = 10.0
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 _USUAL = "/usr/bin/bwrap"  # the one that Ubuntu lets make namespaces
 # Writes outside must fail, inside they must work, and nothing may be reached.
@@ -28,17 +29,19 @@ def holding(around: Surroundings, folder: Path, wanted: str, known: Path | None)
     if wanted == "off":
         return None, Holding(reasons=("it is switched off",))
     reasons: list[str] = []
-    for name in ("bubblewrap",):
-        if wanted not in {"auto", name}:
-            continue
+    if wanted in {"auto", "bubblewrap"}:
         program = _bubblewrap(around)
         if program is None:
             reasons.append("bubblewrap is not installed")
-            continue
-        fault = _remembered(known, program, partial(_try, program))
-        if not fault:
-            return Bubblewrap(around, program, folder), Holding(name, tuple(reasons))
-        reasons.append(f"bubblewrap does not hold here: {fault}")
+        elif fault := _remembered(known, program, lambda around, folder: Bubblewrap(around, program, folder)):
+            reasons.append(f"bubblewrap does not hold here: {fault}")
+        else:
+            return Bubblewrap(around, program, folder), Holding("bubblewrap")
+    if wanted in {"auto", "landlock"} and sys.platform == "linux":
+        if fault := _remembered(known, Path(sys.executable), Landlock):
+            reasons.append(f"landlock does not hold here: {fault}")
+        else:
+            return Landlock(around, folder), Holding("landlock", tuple(reasons), GAPS)
     return None, Holding(reasons=tuple(reasons) or (f"{wanted} is for another system than this",))
 
 
@@ -63,14 +66,14 @@ def _packaged() -> str:
     return str(Path(spec.origin).parent / "_bin" / "bwrap") if spec is not None and spec.origin else ""
 
 
-def _try(program: Path) -> str:
+def _try(make: Make) -> str:
     """Run the sandbox in a folder of its own; return why it does not hold, empty where it does."""
     with tempfile.TemporaryDirectory(prefix="jumar-probe-", dir=_outside_tmp()) as name:
         outer = Path(os.path.realpath(name))
         inner = outer / "in"
         inner.mkdir()
         around = Surroundings(root=inner, cwd=inner, folders=(inner,), hidden=())
-        sandbox = Bubblewrap(around, program, outer / "own")
+        sandbox = make(around, outer / "own")
         return ended(sandbox.launch(["/bin/sh", "-c", _TRIAL, "probe", str(outer)], WORKING, {"PATH": "/usr/bin:/bin"}))
 
 
@@ -111,22 +114,28 @@ def _outside_tmp() -> str | None:
     return None
 
 
-def _remembered(known: Path | None, program: Path, find: Callable[[], str]) -> str:
+def _remembered(known: Path | None, program: Path, make: Make) -> str:
+    """Return why a sandbox that a program makes does not hold, empty where it does; it is tried once a boot."""
     if known is None:
-        return find()
+        return _try(make)
+    known = known.with_name(f"{known.stem}-{program.name}{known.suffix}")
     status = program.stat()
     with suppress(OSError):
-        mark = [_BOOT.read_text().strip(), str(program), status.st_mtime_ns, status.st_size, os.getuid(), 1]
-        with suppress(OSError, ValueError, KeyError, TypeError):
-            kept: Mapping[str, object] = json.loads(known.read_bytes())
-            if kept["mark"] == mark:
-                return str(kept["fault"])
-        fault = find()
-        with suppress(OSError):
-            known.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            handle, name = tempfile.mkstemp(dir=known.parent, prefix=".sandbox.")
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump({"mark": mark, "fault": fault}, file)
-            Path(name).replace(known)
+        mark = [_BOOT.read_text().strip(), str(program), status.st_mtime_ns, status.st_size, os.getuid()]
+        with suppress(OSError, ValueError):
+            if json.loads(known.read_bytes()) == mark:
+                return ""
+        fault = _try(make)
+        if not fault:  # what failed may do better the next time
+            _remember(known, mark)
         return fault
-    return find()
+    return _try(make)
+
+
+def _remember(known: Path, mark: list[object]) -> None:
+    with suppress(OSError):
+        known.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        handle, name = tempfile.mkstemp(dir=known.parent, prefix=".sandbox.")
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump(mark, file)
+        Path(name).replace(known)

@@ -5,32 +5,38 @@ import struct
 
 _ALLOW, _REFUSE, _KILL = 0x7FFF0000, 0x00050001, 0x80000000  # the second: EPERM
 _LOAD, _EQUAL, _AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
-_NUMBER, _ARCHITECTURE, _SECOND_ARGUMENT = 0, 4, 24  # where these stand in what the kernel hands over
+_NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT, _SECOND_ARGUMENT = 0, 4, 16, 24  # where these stand in what the kernel hands over
 _X32 = 0x40000000
+_FAMILIES = (2, 10, 16, 17, 40)  # the internet's two, the kernel's own, raw frames, and the host of a virtual machine
 _TYPING = (0x5412, 0x541C)  # TIOCSTI and TIOCLINUX: typing into somebody's terminal
 
-# By architecture: its mark, ioctl, and what no command needs and reaches into the kernel or out of the sandbox:
+# By architecture: its mark, ioctl, socket, and what no command needs and reaches into the kernel or out of the sandbox:
 # keys, loading code, tracing everything, opening files by handle, swap, restarts, accounting.
-_SYSTEMS: dict[str, tuple[int, int, tuple[int, ...]]] = {
+_SYSTEMS: dict[str, tuple[int, int, int, tuple[int, ...]]] = {
     "x86_64": (
         0xC000003E,
         16,
+        41,
         (163, 167, 168, 169, 103, 175, 176, 179, 246, 248, 249, 250, 298, 304, 308, 313, 320, 321, 323, 425, 426, 427),
     ),
     "aarch64": (
         0xC00000B7,
         29,
+        198,
         (89, 224, 225, 142, 116, 105, 106, 60, 104, 217, 218, 219, 241, 265, 268, 273, 294, 280, 282, 425, 426, 427),
     ),
 }
 
 
-def program(machine: str = "") -> bytes:
-    """Return the filter as the kernel takes it; empty for a machine whose numbers are not known here."""
+def program(machine: str = "", *, sockets: bool = True) -> bytes:
+    """Return the filter as the kernel takes it; empty for a machine whose numbers are not known here.
+
+    Without `sockets`, none of a network can be made.
+    """
     known = _SYSTEMS.get(machine or platform.machine())
     if known is None:
         return b""
-    mark, ioctl, refused = known
+    mark, ioctl, socket, refused = known
     code: list[tuple[int, int, int, int]] = [
         (_LOAD, 0, 0, _ARCHITECTURE),
         (_EQUAL, 1, 0, mark),
@@ -39,14 +45,15 @@ def program(machine: str = "") -> bytes:
     ]
     tests: list[tuple[int, int]] = [(_AT_LEAST, _X32)] if mark == _SYSTEMS["x86_64"][0] else []
     tests += [(_EQUAL, number) for number in refused]
-    after = 4  # the test of ioctl, its argument's two values, and what allows
+    calls: list[tuple[int, int, tuple[int, ...]]] = [(ioctl, _SECOND_ARGUMENT, _TYPING)]
+    calls += [] if sockets else [(socket, _FIRST_ARGUMENT, _FAMILIES)]
+    after = sum(len(values) + 3 for _, _, values in calls) + 1  # what comes before what refuses
     for left, (test, value) in zip(range(len(tests), 0, -1), tests, strict=True):
-        code.append((test, left - 1 + after + 1, 0, value))
-    code += [
-        (_EQUAL, 0, 3, ioctl),
-        (_LOAD, 0, 0, _SECOND_ARGUMENT),
-        *((_EQUAL, 2 - number, 0, value) for number, value in enumerate(_TYPING)),
-        (_RETURN, 0, 0, _ALLOW),
-        (_RETURN, 0, 0, _REFUSE),
-    ]
+        code.append((test, left - 1 + after, 0, value))
+    for number, argument, values in calls:
+        after -= len(values) + 3
+        code += [(_EQUAL, 0, len(values) + 2, number), (_LOAD, 0, 0, argument)]
+        code += [(_EQUAL, len(values) - place + after, 0, value) for place, value in enumerate(values)]
+        code.append((_LOAD, 0, 0, _NUMBER))
+    code += [(_RETURN, 0, 0, _ALLOW), (_RETURN, 0, 0, _REFUSE)]
     return b"".join(struct.pack("<HBBI", *line) for line in code)

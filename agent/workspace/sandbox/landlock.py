@@ -1,0 +1,75 @@
+"""Owns confining by Landlock, where no namespaces can be made: writes and reads by folder, and no sockets but local ones."""
+
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from agent.errors import ToolFailure
+from agent.workspace.contract import Confinement
+from agent.workspace.sandbox import seccomp, shim
+from agent.workspace.sandbox.contract import Launch, Surroundings, Way
+from agent.workspace.sandbox.manifest import Manifest
+
+GAPS = (
+    "git's hooks and settings can be written; what a command changes of them is put back when it has ended",
+    "files outside can be given other modes and times, though not other contents",
+    "sockets of other programs, such as docker's, can be reached",
+    "other processes can be seen",
+)
+_DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/tty", "/dev/ptmx", "/dev/pts", "/dev/shm")  # noqa: S108
+_MOST = 4000  # folders and files that are named to the kernel
+
+
+class Landlock:
+    """Confines by a program that gives up its rights before it becomes the command. `folder` is ours and private."""
+
+    name = "landlock"
+
+    def __init__(self, around: Surroundings, folder: Path) -> None:
+        self._around = around
+        self._tmp = folder / "tmp"
+        self._readable: list[str] | None = None
+
+    def launch(
+        self, argv: Sequence[str], confined: Confinement, environment: Mapping[str, str], way: Way | None = None
+    ) -> Launch:
+        """Return how the command line is started. Raises ToolFailure where it cannot be."""
+        try:
+            self._tmp.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise ToolFailure(f"The command was not started: its TMPDIR cannot be made ({error.strerror}).") from error
+        if self._readable is None:
+            self._readable = list(_visible(Path("/"), self._around.hidden))[:_MOST]
+        open_to = bool(confined.hosts)  # by host, there is no way without a network of its own
+        folders = [str(self._tmp), *map(str, self._around.folders)]
+        words = before(
+            os.getpid(),
+            write=[*_DEVICES, *(folders if confined.writes else folders[:1])],
+            read=[*self._readable, *folders],
+            network=open_to,
+            code=seccomp.program(sockets=open_to),
+        )
+        given = {**environment, "TMPDIR": str(self._tmp), "GIT_OPTIONAL_LOCKS": "0"}
+        return Launch((*words, *argv), given, (), Manifest(self._around).check if confined.writes else lambda: "")
+
+
+def before(parent: int, *, write: Sequence[str], read: Sequence[str], network: bool, code: bytes = b"") -> tuple[str, ...]:
+    """Return the words that stand before a command line to have it give up all rights to files but these first."""
+    lists = [shim.SEPARATOR.join(path for path in paths if shim.SEPARATOR not in path) for paths in (write, read)]
+    return (sys.executable, "-I", "-S", "-B", shim.__file__, str(parent), *lists, "1" if network else "0", code.hex())
+
+
+def _visible(folder: Path, hidden: Sequence[Path]) -> Iterator[str]:
+    """Yield what of a folder may be read, whole where nothing in it is hidden."""
+    if folder in hidden or folder.is_symlink():  # where it leads is named by itself, if it may be read
+        return
+    if not any(one.is_relative_to(folder) for one in hidden):
+        yield str(folder)
+        return
+    try:
+        names = sorted(os.listdir(folder))  # noqa: PTH208 - names alone
+    except OSError:
+        return
+    for name in names:
+        yield from _visible(folder / name, hidden)

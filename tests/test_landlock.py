@@ -1,0 +1,105 @@
+"""Where no namespaces can be made, Landlock holds a command to the workspace."""
+
+import os
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from agent.workspace.contract import READ_ONLY, WORKING, Confinement, Ended
+from agent.workspace.local import LocalWorkspace
+from tests.runs import gone
+
+
+class Bench:
+    """A workspace that is held by Landlock, and what lies beside it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root, self.home, self.state = folder / "ws", folder / "home", folder / "state"
+        for one in (self.root, self.home / ".ssh", self.state):
+            one.mkdir(parents=True)
+        (self.home / ".ssh" / "id_ed25519").write_text("canary of the key")
+        (self.home / "notes").write_text("no secret")
+        subprocess.run(["git", "init", "-q", "."], cwd=self.root, check=True)
+        self.workspace = LocalWorkspace(
+            self.root,
+            self.root,
+            spill=self.state / "spill",
+            environment={**os.environ, "HOME": str(self.home)},
+            hidden=(self.state,),
+            sandbox="landlock",
+        )
+
+    async def run(self, command: str, confined: Confinement = WORKING) -> Ended:
+        return await self.workspace.run(command, 20, lambda _: None, confined)
+
+
+@pytest.fixture
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    bench = Bench(tmp_path)
+    if bench.workspace.sandbox != "landlock":
+        await bench.workspace.close()
+        pytest.skip(f"Landlock does not hold here: {'; '.join(bench.workspace.holding.reasons)}")
+    yield bench
+    await bench.workspace.close()
+
+
+async def test_writes_reach_the_workspace_and_nothing_else(bench: Bench) -> None:
+    outside = [bench.home / ".bashrc", Path("/etc/canary-of-landlock"), bench.root.parent / "canary"]
+    for path in outside:
+        assert (await bench.run(f"echo x > {path}")).exit_code != 0
+        assert not path.exists()
+    (bench.root / "link").symlink_to(bench.home / "notes")
+    assert (await bench.run("echo theirs > link; ln ../home/notes hard; mv ../home/notes moved")).exit_code != 0
+    assert (bench.home / "notes").read_text() == "no secret"
+    assert (
+        await bench.run("mkdir -p a/b && echo in > a/b/c && rm -r a/b && echo x > $TMPDIR/t && cat $TMPDIR/t")
+    ).output == "x\n"
+    assert "only the workspace" in (await bench.run("touch /etc/canary-of-landlock")).stopped
+
+
+async def test_nothing_is_written_read_only(bench: Bench) -> None:
+    assert (await bench.run("touch a", READ_ONLY)).exit_code != 0
+    assert (await bench.run("ls && cat ../home/notes", READ_ONLY)).output == "no secret"
+    assert not (bench.root / "a").exists()
+
+
+async def test_credentials_and_our_own_state_cannot_be_read(bench: Bench) -> None:
+    (bench.home.parent / "by-another-way").symlink_to(bench.home)
+    ended = await bench.run(
+        f"cat {bench.home}/.ssh/id_ed25519 ../by-another-way/.ssh/id_ed25519; ls {bench.state}; cat {bench.home}/notes"
+    )
+    assert "canary" not in ended.output
+    assert ended.output.endswith("no secret")
+
+
+async def test_no_socket_of_a_network_is_made(bench: Bench) -> None:
+    script = (
+        "import socket\n"
+        "for family, kind in ((2, 1), (2, 2), (10, 1), (10, 2), (17, 3), (16, 3)):\n"
+        "    try:\n        socket.socket(family, kind); print('made', family, kind)\n    except OSError: pass\n"
+        "socket.socketpair(); print('a pair of its own')\n"
+    )
+    (bench.root / "try.py").write_text(script)
+    assert (await bench.run("python3 try.py")).output == "a pair of its own\n"
+
+
+async def test_what_git_acts_on_is_put_back(bench: Bench) -> None:
+    config = (bench.root / ".git" / "config").read_bytes()
+    ended = await bench.run("echo '[core] fsmonitor = ./x' > .git/config; echo x > .git/hooks/pre-commit; rm .git/description")
+    assert (bench.root / ".git" / "config").read_bytes() == config
+    assert not (bench.root / ".git" / "hooks" / "pre-commit").exists()
+    assert "was moved aside and is as before" in ended.planted
+
+
+async def test_a_command_gives_up_its_rights_for_all_that_it_starts_and_ends_with_us(bench: Bench) -> None:
+    ended = await bench.run("bash -c 'setsid bash -c \"touch ../later; sleep 85.25\" & sleep 0.2'; echo over")
+    assert ended.output.endswith("over\n")
+    assert await gone("85.25")
+    assert not (bench.root.parent / "later").exists()
+
+
+async def test_what_it_does_not_hold_is_said(bench: Bench) -> None:
+    assert any("git's hooks" in gap for gap in bench.workspace.holding.gaps)
+    assert (await bench.run("no-such-program-at-all")).exit_code == 127
