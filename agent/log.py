@@ -134,8 +134,9 @@ class Log:
         return line
 
     def close(self) -> None:
-        """Give the file back."""
-        os.close(self._fd)
+        """Give the file back. What is told later fails, for the number may be another file's by then."""
+        fd, self._fd = self._fd, -1
+        os.close(fd)
 
 
 def events_of(path: Path) -> Iterator[Event]:

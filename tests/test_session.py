@@ -23,7 +23,7 @@ from agent.events import (
 )
 from agent.gate import Answered
 from agent.history import fold, is_valid
-from agent.log import Log
+from agent.log import Log, events_of
 from agent.loop import Limits
 from agent.messages import Call
 from agent.policy import Mode
@@ -270,6 +270,19 @@ async def test_cancelling_ends_a_command_and_all_it_started_at_once(bench: Bench
     assert not alive(mark)
     assert bench.statuses() == ["cancelled", "cancelled"]
     assert (await bench.turn(answer("all is well"))).status == "done"
+
+
+async def test_closing_while_a_command_runs_ends_the_turn_and_its_log(bench: Bench) -> None:
+    began = hear_first(bench, "tool.progressed")
+    bench.server.script.append(answer(calls=[("shell", {"command": "echo go; sleep 75.14"})]))
+    running = asyncio.create_task(bench.session.turn("go"))
+    await began.wait()
+    await bench.session.close()
+    assert not alive("75.14")
+    assert (await running).status == "cancelled"
+    told = [event.type for event in events_of(bench.folder / "s.jsonl")]
+    assert told[-2:] == ["tool.finished", "turn.finished"]
+    bench.session = bench.opened()
 
 
 async def test_cancelling_while_the_model_answers_leaves_the_prompt_and_no_half_answer(bench: Bench) -> None:
