@@ -110,18 +110,17 @@ class Approval:
             verdict = gate.weigh(ready.question)
             if ready.item.effect is Effect.READ and verdict.decision is Decision.ALLOW and not approved:
                 return _confined(ready, verdict.confined)
-            # Who was asked is asked again if anything differs by the time that they answered, whatever holds by then.
-            asks = gate.attended and verdict.decision is not Decision.DENY and (bool(approved) or _asks(verdict))
+            asks = gate.attended and verdict.decision is Decision.ASK
             # Only what a person is asked about is looked at before it may be: a preview reads files, and its failure is told.
             blocks = await self._preview(ready) if asks or approved else ()
             shown = self._shown(ready, verdict.confined, blocks)
             if shown.digest == approved and verdict.decision is not Decision.DENY:
                 return _confined(_chosen(ready, blocks, hunks), verdict.confined)
-            if not asks:
+            if approved and verdict.decision is Decision.ALLOW:  # by now; but they said what they want of this call
+                verdict = replace(verdict, decision=Decision.ASK, reason="it is another by now than was allowed")
+            if verdict.decision is not Decision.ASK or not gate.attended:
                 decided = gate.settle(call_id, ready.question, verdict, shown.digest)
                 return _confined(ready, verdict.confined) if decided.allowed else _refusal(decided.reason, decided.words)
-            if approved and not _asks(verdict):
-                verdict = replace(verdict, reason="it is another by now than was allowed")
             check = partial(self._checked, ready, caller, blocks)
             answered = await gate.ask(call_id, ready.question, verdict, replace(shown, check=check))
             if answered.allowed and answered.arguments is not None:
@@ -245,10 +244,6 @@ class Approval:
 
     def _is_planning(self) -> bool:
         return self._gate.mode is Mode.PLAN
-
-
-def _asks(verdict: Verdict) -> bool:
-    return verdict.decision is Decision.ASK
 
 
 def _confined(ready: Ready, confined: Confinement) -> Ready:

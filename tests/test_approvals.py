@@ -419,6 +419,25 @@ async def test_what_changes_between_the_answer_and_the_write_is_not_written_over
     assert (bench.root / "f").read_text() == f"theirs\n{TEXT}"
 
 
+@pytest.mark.parametrize("leaves", [False, True])
+async def test_a_choice_of_hunks_holds_in_a_mode_that_asks_nothing_by_then(bench: Bench, leaves: bool) -> None:
+    (bench.root / "f").write_text(TEXT)
+
+    def deciding(asked: ApprovalAsked) -> None:
+        if len(bench.asked) == 1:
+            (bench.root / "f").write_text(f"theirs\n{TEXT}")
+            bench.session.set_mode(Mode.EDITS)
+        assert bench.decide(asked, Answered(allowed=True, hunks=(0,)))
+        if leaves:
+            bench.session.leave()
+
+    bench.deciding = deciding
+    [reply] = await bench.turn(("edit", {"path": "f", "edits": EDITS}))
+    assert reply.status == ("denied" if leaves else "done")
+    assert (bench.root / "f").read_text() == f"theirs\n{TEXT if leaves else with_hunks(TEXT, 0)}"
+    assert len(bench.asked) == (1 if leaves else 2)
+
+
 texts = st.lists(st.sampled_from(["a", "b", "c\r", "", "@@ -1 +1 @@"]), max_size=40).map("\n".join)
 
 
@@ -585,6 +604,21 @@ async def test_rules_that_are_none_or_cannot_be_kept_leave_the_approval_waiting(
     assert kept == [("workspace", "shell(touch *)")]
     assert reply.status == "done"
     assert bench.decided()[0].scope == "workspace"
+
+
+async def test_a_rule_covers_no_other_words_of_an_interpreter_and_no_second_command(bench: Bench) -> None:
+    (bench.root / "x.py").write_text("open('ran', 'a').write('x')\n")
+
+    def deciding(asked: ApprovalAsked) -> Answered:
+        return Answered(allowed=asked is bench.asked[0], rules=asked.suggested)
+
+    bench.deciding = deciding
+    for command in ("python3 x.py a", "python3 x.py a", "python3 -c 'open(1)'", "python3 x.py b", "python3 x.py a; rm x.py"):
+        await bench.turn(run(command))
+    assert bench.decided()[0].remembered == ("shell(python3 x.py a)",)
+    assert [asked.subject for asked in bench.asked[1:]] == ["python3 -c 'open(1)'", "python3 x.py b", "python3 x.py a; rm x.py"]
+    assert (bench.root / "ran").read_text() == "xx"
+    assert (bench.root / "x.py").exists()
 
 
 async def test_a_refusal_remembers_nothing(bench: Bench) -> None:
