@@ -6,6 +6,8 @@ from typing import Literal, get_args
 
 from rich.text import Text
 from textual import _ansi_sequences, events
+from textual.actions import SkipAction
+from textual.binding import Binding
 from textual.document._document import Location, Selection
 from textual.message import Message
 from textual.widgets import TextArea
@@ -46,6 +48,7 @@ class Prompt(TextArea):
     """Enter sends, or queues while a turn runs; Ctrl+Enter and Ctrl+S steer."""
 
     COMPONENT_CLASSES = {"prompt--chip"}
+    BINDINGS = [Binding("f6", "pass_on", show=False)]  # a text area would select its line
 
     @dataclass
     class Sent(Message):
@@ -143,6 +146,10 @@ class Prompt(TextArea):
             self.set_class(one == kind, f"-{one}")
 
     # Keys.
+
+    def action_pass_on(self) -> None:
+        """Leave a key to the app."""
+        raise SkipAction
 
     async def _on_key(self, event: events.Key) -> None:
         if event.key not in {"up", "down"}:
