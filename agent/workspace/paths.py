@@ -16,7 +16,7 @@ _PROTECTED = """
 .envrc .env .npmrc .yarnrc .yarnrc.yml .pypirc pip.conf .netrc sitecustomize.py usercustomize.py
 .bashrc .bash_profile .bash_login .bash_logout .profile .zshrc .zshenv .zprofile .inputrc .gitconfig .vimrc .exrc
 """
-_PROTECTED_NAMES = frozenset(_PROTECTED.split())
+PROTECTED = frozenset(_PROTECTED.split())
 _HARMLESS_ENV = (".example", ".sample", ".template")
 
 # Below a home folder: what a key, a password or a token stands in.
@@ -48,7 +48,7 @@ class Paths:
         name = os.fsdecode(asked)
         if self._person is not None and (name == "~" or name.startswith("~/")):
             name = f"{self._person}{name[1:]}"
-        lexical = Path(os.path.normpath(self.cwd / name))
+        lexical = Path(os.path.normpath(self.cwd / name).replace("//", "/", 1))  # POSIX lets two slashes at its head stand
         real = _real(self.cwd / name)
         secret = any(self._is_secret(one) for one in {lexical, real})
         return Located(path, real, self._place(lexical, real), self.shown(real), self.shown(lexical), secret)
@@ -134,6 +134,6 @@ def is_protected(name: str) -> bool:
 
 
 def _is_protected(name: str) -> bool:
-    if name in _PROTECTED_NAMES or name.endswith(".pth"):
+    if name in PROTECTED or name.endswith(".pth"):
         return True
     return name.startswith(".env.") and not name.endswith(_HARMLESS_ENV)

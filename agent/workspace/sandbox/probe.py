@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from agent.workspace.contract import WORKING
+from agent.workspace.sandbox import seatbelt
 from agent.workspace.sandbox.bubblewrap import Bubblewrap
 from agent.workspace.sandbox.contract import Holding, Launch, Sandbox, Surroundings
 from agent.workspace.sandbox.landlock import GAPS, Landlock
@@ -42,6 +43,11 @@ def holding(around: Surroundings, folder: Path, wanted: str, known: Path | None)
             reasons.append(f"landlock does not hold here: {fault}")
         else:
             return Landlock(around, folder), Holding("landlock", tuple(reasons), GAPS)
+    if wanted in {"auto", "seatbelt"} and sys.platform == "darwin":
+        if fault := _remembered(known, seatbelt.PROGRAM, seatbelt.Seatbelt):
+            reasons.append(f"seatbelt does not hold here: {fault}")
+        else:
+            return seatbelt.Seatbelt(around, folder), Holding("seatbelt", tuple(reasons), seatbelt.GAPS)
     return None, Holding(reasons=tuple(reasons) or (f"{wanted} is for another system than this",))
 
 
