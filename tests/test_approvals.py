@@ -797,6 +797,32 @@ async def test_a_program_changes_arguments_chooses_hunks_and_keeps_rules(person:
     assert "-line 30" in replies[1]
 
 
+async def test_a_program_lets_a_command_run_once_without_the_sandbox(person: Person, server: ScriptedServer) -> None:
+    place = Sandboxed(person.root, person.root, spill=person.home / "spill", environment={})
+    await place.close()
+    if place.sandbox == "none":
+        pytest.skip(f"no sandbox holds here: {'; '.join(place.holding.reasons)}")
+    person.sandbox = "auto"
+    person.configure("")
+    (person.root / ".git" / "hooks").mkdir(parents=True, exist_ok=True)
+    (person.root / "hook.py").write_text(
+        "from os import *\ntry:\n open('.git/hooks/made', O_CREAT)\nexcept OSError as e:\n exit(e)\n"
+    )
+    script = [answer(calls=[run("python3 hook.py")]), answer("done")]
+    read = await led(person, server, script, {"allow": True}, {"allow": True})
+    first, second = (line for line in read if line["type"] == "approval.asked")
+    assert first["call_id"] == second["call_id"]
+    assert (first["confined"], second["confined"]) == ("workspace", "no sandbox")
+    assert (person.root / ".git" / "hooks" / "made").exists()
+    assert read[-1]["status"] == "done"
+    # Where nobody is there it is only told.
+    (person.root / ".git" / "hooks" / "made").unlink()
+    server.script.extend([answer(calls=[run("python3 hook.py")]), answer("done")])
+    await person.trusted("-p", "x", "--allow", "shell(python3 hook.py)")
+    assert not (person.root / ".git" / "hooks" / "made").exists()
+    assert "No argument lifts that" in server.bodies()[-1]["messages"][-1]["content"]
+
+
 async def test_an_answer_in_its_first_form_still_counts(person: Person, server: ScriptedServer) -> None:
     server.script.extend([answer(calls=[Call("c1", "shell", '{"command": "touch x"}')]), answer("done")])
     read = await led(person, server, [], {"allow": True, "digest": ""})
