@@ -1,9 +1,11 @@
 """The prompt box: its keys, what it remembers, what waits, and what becomes of what is pasted into it."""
 
 import asyncio
+import base64
 import stat
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from PIL import Image as Drawing
@@ -116,7 +118,7 @@ async def test_a_command_of_the_persons_runs_and_the_model_learns_of_it(person: 
 
 async def test_escape_stops_a_command_of_the_persons(person: Person, server: ScriptedServer) -> None:
     async with screen_of(person) as screen:
-        await screen.pilot.press(*"!touch begun; sleep 600", "enter")
+        await screen.pilot.press(*"!touch begun; sleep 600 # [/x] [@click=app.quit]", "enter")
         await screen.until(lambda: (person.root / "begun").exists())
         await screen.see("runs: touch begun")
         await screen.pilot.press("escape")
@@ -239,21 +241,46 @@ async def test_what_a_terminal_would_obey_is_made_visible(person: Person, server
         assert box(screen).text == "a␛]52;c;ZXZpbA==␇b\\u{202e}c"
 
 
-@pytest.mark.parametrize("given", ["{path}", "'{path}'", "file://{path}", "shots/a%20b.png", "shots/a\\ b.png"])
+def seeing(person: Person, name: str) -> Path:
+    """Draw a picture into the tree, and say that the model can be shown it."""
+    person.configure("[overrides.'test-.*']\nimages = true\n")
+    path = person.root / name
+    path.parent.mkdir(exist_ok=True)
+    Drawing.new("RGB", (4, 4), "red").save(path)
+    return path
+
+
+@pytest.mark.parametrize("given", ["{path}", "'{path}'", "file://{quoted}", "shots/a\\ b.png"])
 async def test_a_pasted_picture_is_shown_to_the_model(given: str, person: Person, server: ScriptedServer) -> None:
     server.script.append(answer("Red."))
-    path = person.root / "shots" / "a b.png"
-    person.configure("[overrides.'test-.*']\nimages = true\n")
-    path.parent.mkdir()
-    Drawing.new("RGB", (4, 4), "red").save(path)
-    if given.startswith("shots/a%"):
-        given = f"file://{path.parent}/a%20b.png"
+    path = seeing(person, "shots/a b.png")
     async with screen_of(person) as screen:
-        await paste(screen, given.format(path=path))
+        await paste(screen, given.format(path=path, quoted=quote(str(path))))
         await screen.see("[picture #1, a b.png]")
         await screen.pilot.press(*"colour?", "enter")
         await screen.see("Red.")
     assert b"data:image/png;base64," in server.requests[-1]
+
+
+async def test_a_picture_from_the_clipboard_or_mentioned_is_shown_to_the_model(person: Person, server: ScriptedServer) -> None:
+    server.script.append(answer("Red."))
+    raw = seeing(person, "shots/a.png").read_bytes()
+    async with screen_of(person) as screen:
+        await paste(screen, f"data:image/png;base64,{base64.b64encode(raw).decode()}")
+        await screen.see("[picture #1, clipboard]")
+        await screen.pilot.press(*"as @shots/a.png", "escape", "enter")
+        await screen.see("Red.", "[picture #2, a.png]")
+    assert server.requests[-1].count(b"data:image/png;base64,") == 2
+
+
+async def test_a_picture_for_a_model_that_sees_none_comes_back_in_words(person: Person, server: ScriptedServer) -> None:
+    Drawing.new("RGB", (4, 4), "red").save(person.root / "a.png")
+    async with screen_of(person) as screen:
+        await paste(screen, str(person.root / "a.png"))
+        await screen.pilot.press("enter")
+        await screen.see("cannot be shown pictures")
+        assert "[picture #1, a.png]" in box(screen).text
+    assert server.requests == []
 
 
 # What waits.

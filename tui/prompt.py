@@ -8,6 +8,7 @@ from rich.text import Text
 from textual import _ansi_sequences, events
 from textual.actions import SkipAction
 from textual.binding import Binding
+from textual.content import Content
 from textual.document._document import Location, Selection
 from textual.message import Message
 from textual.widgets import TextArea
@@ -126,24 +127,29 @@ class Prompt(TextArea):
         self._column = 0
         self.recalling = False  # what stands here is looked for in what was said before
         self._before_recall = ""
-        self.looking_back = False  # what stands here was said before, and has not been changed
+        self.looking_back = False  # what stands here was put here, and has not been changed since
+        self._told: tuple[str, str, Kind] | None = None
 
     def put(self, text: str) -> None:
-        """Put a text in place of all that stands in the box; undo brings that back."""
+        """Put a text in place of all that stands in the box; undo brings that back. Nothing in it is completed."""
+        self.looking_back = True
         self.replace(text, (0, 0), self.document.end)
         self.move_cursor(self.document.end)
 
     def tell(self, *, running: bool, command: str) -> None:
         """Show what Enter does now, and which kind of thing is being written."""
         words = self._words
-        kind = "prompt" if self.recalling else kind_of(self.text)
-        self.border_title = words("prompt.recall") if self.recalling else words(f"prompt.{kind}") if kind != "prompt" else ""
+        kind: Kind = "prompt" if self.recalling else kind_of(self.text)
+        title = words("prompt.recall") if self.recalling else words(f"prompt.{kind}") if kind != "prompt" else ""
         if command:
-            self.border_subtitle = words("prompt.shell_runs", command=safe_line(command)[:_SHOWN])
+            below = words("prompt.shell_runs", command=safe_line(command)[:_SHOWN])
         else:
-            self.border_subtitle = words("prompt.running") if running and kind == "prompt" and not self.recalling else ""
-        for one in get_args(Kind):
-            self.set_class(one == kind, f"-{one}")
+            below = words("prompt.running") if running and kind == "prompt" and not self.recalling else ""
+        if self._told != (told := (title, below, kind)):
+            self._told = told
+            self.border_title, self.border_subtitle = Content(title), Content(below)
+            for one in get_args(Kind):
+                self.set_class(one == kind, f"-{one}")
 
     # Keys.
 
@@ -218,7 +224,7 @@ class Prompt(TextArea):
         if chosen is None or wished is None:
             return
         if wished.kind == "said":
-            self.recalling, self.looking_back = False, True
+            self.recalling = False
             self.put(chosen.text)
         else:
             row, column = self.cursor_location
@@ -266,7 +272,6 @@ class Prompt(TextArea):
                 return False
             found = self._recall.later()
         if found is not None:
-            self.looking_back = True
             self.put(found)
             if key == "up":
                 self.move_cursor((0, len(self.document.get_line(0))))
