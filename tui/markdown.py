@@ -40,10 +40,14 @@ def code(text: str, language: str = "") -> Content:
     if not language or len(text) > _LONGEST_CODE:
         return Content(text)
     lines = text.split("\n")
-    first = next((number for number, line in enumerate(lines) if line.strip()), len(lines))
-    coloured = highlight(text, language=language).split("\n", allow_blank=True)
-    rest = [Content(line) for line in lines[first + len(coloured) :]]
-    return Content("\n").join([*(Content(line) for line in lines[:first]), *coloured, *rest])
+    filled = [number for number, line in enumerate(lines) if line.strip()]
+    if not filled:
+        return Content(text)
+    first, last = filled[0], filled[-1] + 1
+    coloured = list(highlight("\n".join(lines[first:last]), language=language).split("\n", allow_blank=True))
+    if [line.plain for line in coloured] != lines[first:last]:
+        return Content(text)  # colours are worth less than the truth
+    return Content("\n").join([*map(Content, lines[:first]), *coloured, *map(Content, lines[last:])])
 
 
 def _blocks(tokens: Sequence[Token]) -> list[Content]:

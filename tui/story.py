@@ -162,7 +162,7 @@ class Story:
     _actions: dict[str, Called] = field(default_factory=dict)
     _thought: Thought | None = None
     _answer: Answered | None = None
-    _written: Called | None = None
+    _written: list[Called] = field(default_factory=list)  # calls that are being written
     _takers: dict[str, ActionsUndone] = field(default_factory=dict)
     _unclaimed: dict[str, ActionRecorded] = field(default_factory=dict)
     _gone: list[Entry] = field(default_factory=list)
@@ -263,15 +263,18 @@ class Story:
         return self._answer
 
     def _write(self, event: CallStreamed) -> Called:
-        if self._written is None or self._written.tool != event.tool:
-            self._written = Called("", "", event.tool)
-        self._written.size = event.size
-        return self._written
+        last = self._written[-1] if self._written else None
+        if last is None or last.tool != event.tool or event.size < last.size:
+            last = Called("", "", event.tool)
+            self._written.append(last)
+        last.size = event.size
+        return last
 
     def _forget_streams(self) -> None:
         """What streamed of a step that begins again, or never came to its end, is void."""
-        void = (self._thought, self._answer, self._written)
-        self._thought = self._answer = self._written = None
+        void = (self._thought, self._answer, *self._written)
+        self._thought = self._answer = None
+        self._written = []
         self._remove(*void)
 
     def _remove(self, *void: Entry | None) -> None:
@@ -284,8 +287,9 @@ class Story:
         changed: list[Entry] = []
         answer = event.answer
         thought, said, written = self._thought, self._answer, self._written
-        self._thought = self._answer = self._written = None
-        self._remove(written)
+        self._thought = self._answer = None
+        self._written = []
+        self._remove(*written)
         if answer.reasoning.strip():
             thought = thought or Thought("")
             thought.text, thought.streaming = answer.reasoning, False
