@@ -806,7 +806,7 @@ async def test_a_program_lets_a_command_run_once_without_the_sandbox(person: Per
     person.configure("")
     (person.root / ".git" / "hooks").mkdir(parents=True, exist_ok=True)
     (person.root / "hook.py").write_text(
-        "from os import *\ntry:\n open('.git/hooks/made', O_CREAT)\nexcept OSError as e:\n exit(e)\n"
+        "import sys\ntry:\n    open('.git/hooks/made', 'w')\nexcept OSError as error:\n    sys.exit(str(error))\n"
     )
     script = [answer(calls=[run("python3 hook.py")]), answer("done")]
     read = await led(person, server, script, {"allow": True}, {"allow": True})
