@@ -302,13 +302,13 @@ async def test_prompts_wait_can_be_edited_and_dropped_and_go_out_in_order(person
         await running(screen, "first")
         for text in ("second", "thirst", "fourth"):
             await screen.pilot.press(*text, "enter")
-        await screen.see("3 queued", "◷ second", "◷ thirst", "◷ fourth")
+        await screen.see("3 queued", "› second", "› thirst", "› fourth")
         await screen.pilot.press("ctrl+x")
         await screen.until(lambda: "fourth" not in screen.text)
         await screen.pilot.press("up")
         assert box(screen).text == "thirst"
         await screen.pilot.press("ctrl+u", *"third", "enter")
-        await screen.see("◷ third")
+        await screen.see("› third")
         (person.root / "go").touch()
         await screen.see("❯ second", "❯ third", "C.")
         assert not screen.app.query_one(QueueList).display

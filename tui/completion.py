@@ -81,7 +81,7 @@ def commands(offers: Iterable[Offer], sought: str) -> list[Suggestion]:
     return [
         Suggestion(
             f"/{offer.name} ",
-            Content.assemble((f"/{offer.name}", "bold"), f" {offer.argument}".rstrip(), (f"  {offer.help}", "$text-muted")),
+            Content.assemble((f"/{offer.name}", "bold"), f" {offer.argument}".rstrip(), (f"  {offer.help}", "dim")),
             final=not offer.argument,
         )
         for offer in (*first, *rest)

@@ -83,7 +83,7 @@ class QueueList(OptionList):
         self._shown = shown
         self.display = bool(queue)
         at = self.highlighted
-        mark = "⏸" if queue.paused else "◷"
+        mark = "‖" if queue.paused else "›"
         self.set_options([Option(Content.assemble((f"{mark} ", "bold"), safe_line(one.typed))) for one in queue.waiting])
         self.highlighted = min(at, len(queue) - 1) if at is not None and queue else None
         words = self._words
