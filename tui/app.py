@@ -19,6 +19,7 @@ from tui.chips import Written
 from tui.composer import Composer
 from tui.desk import Choice, Desk
 from tui.plan import PlanPanel
+from tui.preview import Preview, Shown, Undoing, Work
 from tui.prompt import Prompt
 from tui.queue import Queue
 from tui.status import StatusLine
@@ -53,7 +54,7 @@ class JumarApp(App[int]):
         self._session: Session | None = None
         self._heard: list[Event] = []
         self._queue = Queue()
-        self._commands: dict[str, asyncio.Task[None]] = {}  # of the person's, that run
+        self._commands: dict[asyncio.Task[None], str] = {}  # of the person's, that run
         self._answered = False  # whether anything came back in this turn
         self._turn: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -100,13 +101,20 @@ class JumarApp(App[int]):
 
     async def open(self, choice: Choice) -> None:
         """Open a session in place of the one before."""
-        held = await self.desk.open(choice, self.hear)
+        self._paint()
+        before, self._session = self._session, None  # what is heard from here on is of the new one
+        try:
+            held = await self.desk.open(choice, self.hear)
+        except BaseException:
+            self._session = before
+            raise
         story = Story()
         story.replay(held.earlier)
         story.replay(self._heard)
         self._heard = []
         self.story, self._session = story, held.session
         self.query_one(Transcript).restart(story)
+        self.query_one(Timeline).restart(story, held.session)
         self._follow()
         self._next()
 
@@ -120,15 +128,18 @@ class JumarApp(App[int]):
             return
         heard, self._heard = self._heard, []
         transcript = self.query_one(Transcript)
+        timeline = self.query_one(Timeline)
         for event in heard:
-            transcript.follow(self.story, self.story.apply(event))
+            news = self.story.apply(event)
+            transcript.follow(self.story, news)
+            timeline.follow(news, event)
         self._follow()
 
     def _follow(self) -> None:
         self.query_one(Asking).follow(self.story)
-        self.query_one(Timeline).follow(self.story)
+        self.query_one(Timeline).settle()
         self.query_one(PlanPanel).follow(self.story)
-        self.query_one(Composer).follow(running=self._turn is not None, command=next(iter(self._commands), ""))
+        self.query_one(Composer).follow(running=self._turn is not None, command=next(iter(self._commands.values()), ""))
         self.query_one(StatusLine).tell(self.story, 0, "", len(self._queue))
 
     # What the person does.
@@ -175,7 +186,7 @@ class JumarApp(App[int]):
     def on_prompt_shell(self, shell: Prompt.Shell) -> None:
         """Run a command of the person's."""
         if self._session is not None:
-            self._commands[shell.command] = self.run_task(self._shell(self._session, shell.command))
+            self._commands[self.run_task(self._shell(self._session, shell.command))] = shell.command
             self._follow()
 
     async def _shell(self, session: Session, command: str) -> None:
@@ -185,7 +196,7 @@ class JumarApp(App[int]):
             self.say(self.words("prompt.stopped", command=safe_line(command)))
             raise
         finally:
-            self._commands.pop(command, None)
+            self._commands = {task: text for task, text in self._commands.items() if task is not asyncio.current_task()}
             self.call_later(self._follow)
 
     def on_prompt_noted(self, noted: Prompt.Noted) -> None:
@@ -217,23 +228,20 @@ class JumarApp(App[int]):
         if self._session is not None:
             self._session.answer(told.call_id, told.text)
 
-    def on_timeline_undo(self, wanted: Timeline.Undo) -> None:
-        """Take actions back."""
+    def on_timeline_show(self, wanted: Timeline.Show) -> None:
+        """Show what an action did."""
         if self._session is not None:
-            self.run_task(self._undo(self._session, wanted.actions))
+            undoing = Undoing("undo", (wanted.act.number,))
+            shown = Shown(self.words, self._session, wanted.act, self.desk.taste.diffs)
+            self.push_screen(shown, lambda undo: self.preview(undoing) if undo else None)
 
-    async def _undo(self, session: Session, actions: tuple[str, ...]) -> None:
-        plan = await session.undo(actions)
-        for conflict in plan.conflicts:
-            self.say(f"{conflict.path}: {conflict.why}")
+    def on_timeline_undo(self, wanted: Timeline.Undo) -> None:
+        """Take actions back, once the person has seen what that changes."""
+        self.preview(Undoing("undo", wanted.actions))
 
     def on_timeline_rewind(self, wanted: Timeline.Rewind) -> None:
-        """Go back to before an action."""
-        if self._session is not None:
-            self.run_task(self._rewind(self._session, wanted.action))
-
-    async def _rewind(self, session: Session, action: str) -> None:
-        await session.rewind(action)
+        """Go back to before an action, once the person has seen what that changes."""
+        self.preview(Undoing("rewind", (wanted.action,)))
 
     def on_timeline_redo(self) -> None:
         """Bring back what was taken back last."""
@@ -241,12 +249,33 @@ class JumarApp(App[int]):
             self.run_task(self._redo(self._session))
 
     async def _redo(self, session: Session) -> None:
-        await session.redo()
+        if (await session.redo()).conflicts:
+            self.preview(Undoing("redo", (session.to_redo(),)))
+
+    def preview(self, undoing: Undoing) -> None:
+        """Show what taking something back would change, and do it where the person wants it."""
+        if self._session is not None:
+            self.push_screen(Preview(self.words, self._session, undoing), self._take_back)
+
+    def _take_back(self, work: Work | None) -> None:
+        async def take() -> None:
+            for conflict in (await work()).conflicts if work is not None else ():
+                self.say(f"{conflict.path}: {conflict.why}")
+
+        self.run_task(take())
+
+    def on_timeline_fork(self, wanted: Timeline.Fork) -> None:
+        """Go on in another session from before a turn."""
+        if self._turn is not None:
+            self.notify(self.words("timeline.busy"), markup=False)
+        elif self._session is not None:
+            self.run_task(self.open(Choice(resume=self._session.id, fork=True, before_turn=wanted.turn)))
 
     def action_stop(self) -> None:
         """Stop the person's command that runs, else the wait before a request is tried again, else the turn."""
         if self._commands:
-            self._commands[next(reversed(self._commands))].cancel()
+            for command in self._commands:
+                command.cancel()
             return
         if self._session is not None and not self._session.hurry():
             self._session.cancel()
@@ -274,4 +303,5 @@ class JumarApp(App[int]):
 
     def action_focus_timeline(self) -> None:
         """Go to the timeline."""
+        self.query_one("#side").display = True
         self.query_one(Timeline).focus()

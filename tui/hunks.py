@@ -1,11 +1,15 @@
 """Owns the hunks of a difference on the screen: where each stands, and which of them are kept."""
 
+from dataclasses import dataclass, field, replace
+
 from textual.content import Content
 
 from agent.blocks import DiffBlock
+from agent.ledger.partly import Part
 from agent.safe import safe_line, safe_text
 
 _STYLES = {"+": "$text-success", "-": "$text-error", "@": "$text-muted"}
+_MARKS = {True: "☑", False: "☐", None: "◪"}
 
 
 def hunks_of(diff: str) -> list[tuple[int, int]]:
@@ -17,15 +21,61 @@ def hunks_of(diff: str) -> list[tuple[int, int]]:
 
 def chosen_hunks(block: DiffBlock, kept: set[int], current: int) -> Content:
     """Return a difference with a mark before each hunk: kept or refused, and the one that keys are for."""
+    head = Content.styled(f"{safe_line(block.path)}  +{block.added} −{block.removed}", "bold")
+    return Content("\n").join([head, *hunk_lines(block, kept, current, mark=True)])
+
+
+def hunk_lines(block: DiffBlock, kept: set[int], current: int, *, mark: bool) -> list[Content]:
+    """Return the lines of all hunks; with `mark`, each can be chosen."""
     lines = block.diff.split("\n")
-    told = [Content.styled(f"{safe_line(block.path)}  +{block.added} −{block.removed}", "bold")]
     hunks = hunks_of(block.diff)
+    told: list[Content] = []
     for number, (start, end) in enumerate(hunks):
-        mark = "☑" if number in kept else "☐"
         here = "▸" if number == current and len(hunks) > 1 else " "
         style = "bold $text-accent" if number == current else "$text-muted"
-        told.append(Content.styled(f"{here}{mark} {safe_text(lines[start])}", style))
+        told.append(Content.styled(f"{here}{_MARKS[number in kept] if mark else ''} {safe_text(lines[start])}", style))
         for line in lines[start + 1 : end]:
             colour = _STYLES.get(line[:1], "") if number in kept else "dim strike"
             told.append(Content.styled(safe_text(line), colour))
-    return Content("\n").join(told)
+    return told
+
+
+@dataclass(slots=True)
+class Picked:
+    """A changed file, and which of its hunks are chosen; one that has none to choose among is chosen whole or not."""
+
+    part: Part
+    block: DiffBlock
+    count: int
+    chosen: set[int] = field(default_factory=set)  # of a file without hunks: the number 0
+
+    @classmethod
+    def of(cls, part: Part, *, chosen: bool = True) -> "Picked":
+        """Return a changed file with all or nothing of it chosen."""
+        count = part.count
+        return cls(part, part.block, count, set(range(max(1, count))) if chosen else set())
+
+    @property
+    def whole(self) -> bool | None:
+        """Whether all of it is chosen, or nothing; None where some of it is."""
+        if not self.chosen:
+            return False
+        return True if len(self.chosen) >= max(1, self.count) else None
+
+    @property
+    def mark(self) -> str:
+        """How much of it is chosen, as a box."""
+        return _MARKS[self.whole]
+
+    def turn(self, hunk: int = -1) -> None:
+        """Choose a hunk, or choose it no more; without one, all of the file."""
+        if hunk >= 0:
+            self.chosen ^= {hunk}
+        else:
+            self.chosen = set() if self.whole else set(range(max(1, self.count)))
+
+    def picked(self) -> Part | None:
+        """Return what is chosen of it."""
+        if not self.chosen:
+            return None
+        return self.part if self.whole else replace(self.part, hunks=tuple(sorted(self.chosen)))
