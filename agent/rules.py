@@ -136,8 +136,8 @@ def suggested(question: Question) -> tuple[str, ...]:
     """Return the rules that would cover a call from now on: none where none could, or where one would cover anything."""
     if question.effect is not Effect.EXEC:
         shown = [path.shown for path in question.paths if path.place is Place.INSIDE]
-        if len(shown) != 1 or len(question.paths) != 1:
-            return ()
+        if len(shown) != 1 or len(question.paths) != 1 or re.search(r"[*?\[\]]|^\s|\s$", shown[0]):
+            return ()  # a rule would read a name with such characters as a pattern, or not at all
         folder, _, _ = shown[0].rpartition("/")
         return (f"{question.tool}({folder}/*)" if folder else f"{question.tool}({shown[0]})",)
     command = question.command

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.ask import Patience
-from agent.blocks import Block, DiffBlock
+from agent.blocks import Block, DiffBlock, TerminalBlock
 from agent.code.diff import diff, told_apart
 from agent.code.hunks import count
 from agent.config import Connection
@@ -450,6 +450,18 @@ def test_the_hunks_that_are_counted_are_those_that_are_shown(before: str, after:
 # An answer is to what was shown.
 
 
+@pytest.mark.parametrize("gap", [" " * 500, "\t" * 500, "\n" * 500, "\u200b" * 50])
+async def test_who_is_asked_is_told_all_of_a_command(bench: Bench, gap: str) -> None:
+    bench.say(REFUSE)
+    command = f"ls{gap}; touch x"
+    await bench.turn(run(command))
+    [asked] = bench.asked
+    [block] = asked.blocks
+    assert isinstance(block, TerminalBlock)
+    assert asked.subject == block.command == json.loads(asked.arguments)["command"] == command
+    assert not (bench.root / "x").exists()
+
+
 async def test_an_answer_to_something_else_is_not_taken(bench: Bench) -> None:
     (bench.root / "a.txt").write_text("one\n")
     digests: list[str] = []
@@ -621,6 +633,13 @@ async def test_a_rule_covers_no_other_words_of_an_interpreter_and_no_second_comm
     assert (bench.root / "x.py").exists()
 
 
+@pytest.mark.parametrize("path", [" ", "a ", "*/x", "[ab].txt", "?"])
+async def test_no_rule_is_suggested_for_a_name_that_would_be_a_pattern(bench: Bench, path: str) -> None:
+    bench.say(REFUSE)
+    await bench.turn(("write", {"path": path, "content": "x"}))
+    assert bench.asked[0].suggested == ()
+
+
 async def test_a_refusal_remembers_nothing(bench: Bench) -> None:
     kept: list[object] = []
     await bench.reopen(keep=lambda scope, rules: kept.append(rules))
@@ -673,6 +692,8 @@ async def test_a_command_that_the_sandbox_stopped_runs_once_without_when_the_per
     # What the person wrote meanwhile is none of what an undo would take away.
     made = [[file.path for file in event.files] for event in bench.events if isinstance(event, ActionRecorded)]
     assert made == [["tried"], ["x"]]
+    by = [(listed.action.title, listed.action.approved_by) for listed in bench.ledger.actions() if listed.action.kind == "call"]
+    assert by == [("echo made > x", "policy"), ("echo made > x", "person")]
     # For once: the next one is confined again, and asked about again.
     bench.deciding = lambda asked: REFUSE
     await bench.turn(run("echo made > y"))
