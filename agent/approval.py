@@ -198,7 +198,7 @@ class Approval:
     def _shown(self, ready: Ready, confined: Confinement, blocks: tuple[Block, ...]) -> Shown:
         item, cwd = ready.item, str(self._workspace.cwd)
         digest = fingerprint(item.call.name, item.arguments.model_dump_json(), cwd, confined, blocks)
-        return Shown(blocks, digest, cwd, item.given, item.tool.editable, self._losses(item))
+        return Shown(blocks, digest, cwd, item.given, item.tool.editable, len(_hunks(item, blocks)), self._losses(item))
 
     def _losses(self, item: Parsed) -> tuple[str, ...]:
         """Say what a command could change that could not be undone."""

@@ -56,6 +56,7 @@ class Shown:
     cwd: str = ""
     arguments: str = ""
     editable: str = ""
+    hunks: int = 0
     irreversible: tuple[str, ...] = ()
     check: Callable[[Answered], Answered] = _as_it_is
 
@@ -192,6 +193,7 @@ class Gate:
                     digest=shown.digest,
                     arguments=shown.arguments,
                     editable=shown.editable,
+                    hunks=shown.hunks,
                     cwd=shown.cwd,
                     confined=str(verdict.confined) if question.command is not None else "",
                     parts=self._parts(question),

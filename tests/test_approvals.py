@@ -333,7 +333,7 @@ async def test_only_the_hunks_that_a_person_chose_are_made_to_the_byte(
     [block] = bench.asked[0].blocks
     assert isinstance(block, DiffBlock)
     hunks = told_apart(block.diff)
-    assert len(hunks) == 3
+    assert len(hunks) == bench.asked[0].hunks == 3
     for number, hunk in enumerate(hunks):
         assert (hunk in reply.reply.partition("]\nEdited f")[0]) is (number not in chosen)
     assert "The person refused these hunks of the change: they were not made, and the file holds only the others." in reply.reply
@@ -381,6 +381,7 @@ async def test_hunks_that_are_not_there_are_not_taken(bench: Bench) -> None:
     bench.say(Answered(allowed=True, hunks=(0,)), REFUSE)
     await bench.turn(run("touch x"))
     assert "no change of which hunks could be chosen" in bench.faults[3]
+    assert [asked.hunks for asked in bench.asked] == [3, 0]
     assert (bench.root / "f").read_text() == TEXT
     assert not (bench.root / "x").exists()
 
