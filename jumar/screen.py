@@ -188,7 +188,9 @@ class FrontDesk:
 def show(options: RunOptions, environment: Mapping[str, str], model: Model | None = None) -> int:
     """Run the screen until the person quits; return the exit code."""
     from tui.app import JumarApp
+    from tui.keyboard import know_terminals
 
+    know_terminals()
     desk = FrontDesk(options, environment, model)
 
     async def run() -> int:

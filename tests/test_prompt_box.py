@@ -3,14 +3,12 @@
 import asyncio
 import base64
 import stat
-from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 from PIL import Image as Drawing
 from textual import events
-from textual._xterm_parser import XTermParser
 
 from jumar.home import home
 from jumar.notes import note
@@ -19,9 +17,12 @@ from tests.fakes import Response, ScriptedServer, answer
 from tests.runs import Person
 from tests.screens import Screen, screen_of
 from tui.chips import LONGEST
-from tui.prompt import Prompt, kind_of, know_alt_enter
+from tui.keyboard import Keyboard, know_terminals
+from tui.prompt import Prompt, kind_of
 from tui.queue import QueueList
 from tui.recall import Recall
+
+Told = events.Key | events.Paste
 
 
 def box(screen: Screen) -> Prompt:
@@ -36,20 +37,31 @@ async def paste(screen: Screen, text: str) -> None:
     await screen.until(lambda: box(screen).text != before)
 
 
-def keys_of(raw: str) -> Sequence[str]:
-    """Return the keys that Textual makes of what a terminal sends."""
-    return [event.key for event in XTermParser().feed(raw) if isinstance(event, events.Key)]
+def read(*pieces: str) -> list[str]:
+    """Return the keys and pastes that are made of what a terminal sends, piece by piece."""
+    keyboard = Keyboard()
+    told = [event for piece in pieces for event in keyboard.feed(piece)]
+    return [event.key if isinstance(event, events.Key) else event.text for event in told if isinstance(event, Told)]
 
 
 def test_every_terminals_way_to_say_new_line_is_understood() -> None:
-    know_alt_enter()
-    assert keys_of("\x1b\r") == ["alt+enter"]
-    assert keys_of("\x1b[13;2u") == ["shift+enter"]
-    assert keys_of("\x1b[27;2;13~") == ["shift+\r"]
-    assert keys_of("\n") == ["ctrl+j"]
-    assert keys_of("\r") == ["enter"]
-    assert keys_of("\x1b[13;5u") == ["ctrl+enter"]
-    assert keys_of("\x13") == ["ctrl+s"]
+    know_terminals()
+    assert read("\x1b\r") == ["alt+enter"]
+    assert read("\x1b[13;2u") == ["shift+enter"]
+    assert read("\x1b[27;2;13~") == ["shift+\r"]
+    assert read("\n") == ["ctrl+j"]
+    assert read("\r") == ["enter"]
+    assert read("\x1b[13;5u") == ["ctrl+enter"]
+    assert read("\x13") == ["ctrl+s"]
+
+
+def test_nothing_in_a_paste_is_a_key_however_it_comes() -> None:
+    sent = "a\x1b[200~one\x1b[2K\rtwo\x1b\r\x1b[20\x07\x1b[201~b\x1b[200~\x1b[A\x1b[201~\x1b[A"
+    whole = ["a", "one␛[2K\rtwo␛\r␛[20\x07", "b", "␛[A", "up"]
+    assert read(sent) == whole
+    assert read(*sent) == whole
+    for cut in range(1, len(sent)):
+        assert read(sent[:cut], sent[cut:]) == whole
 
 
 @pytest.mark.parametrize("key", ["shift+enter", "shift+\r", "alt+enter", "ctrl+j"])

@@ -1,11 +1,10 @@
 """Owns the prompt box: writing in it, its keys, and which kind of thing stands in it."""
 
 from dataclasses import dataclass, replace
-from types import SimpleNamespace
 from typing import Literal, get_args
 
 from rich.text import Text
-from textual import _ansi_sequences, events
+from textual import events
 from textual.actions import SkipAction
 from textual.binding import Binding
 from textual.content import Content
@@ -26,12 +25,6 @@ _NEW_LINE = frozenset({"shift+enter", "shift+\r", "alt+enter", "ctrl+j"})
 _SEND = frozenset({"enter", "ctrl+enter", "ctrl+s"})
 _SHOWN = 40  # characters of a command that runs
 _STEER = _SEND - {"enter"}
-
-
-def know_alt_enter() -> None:
-    """Let Textual tell Alt+Enter of a plain terminal, ESC CR, from Enter; it has no public way to."""
-    name = SimpleNamespace(value="alt+enter")
-    _ansi_sequences.ANSI_SEQUENCES_KEYS["\x1b\r"] = (name,)  # type: ignore[index]
 
 
 def kind_of(text: str) -> Kind:
@@ -118,7 +111,6 @@ class Prompt(TextArea):
             compact=True,
             highlight_cursor_line=False,
         )
-        know_alt_enter()
         self._words = words
         self._completion = completion
         self._chips = chips
