@@ -117,6 +117,13 @@ def repository(root: Path, *tracked: str) -> None:
         subprocess.run(["git", "add", *tracked], cwd=root, check=True)
 
 
+def link(main: Path, linked: Path) -> None:
+    """Make another work tree of a repository."""
+    names = ("-c", "user.name=a", "-c", "user.email=a@b")
+    subprocess.run(["git", *names, "commit", "-qm", "begin"], cwd=main, check=True)
+    subprocess.run(["git", "worktree", "add", "-q", str(linked)], cwd=main, check=True)
+
+
 async def listed(root: Path, cwd: Path | None = None) -> set[str]:
     """Return all that can be completed in a tree."""
     return {fit.path for fit in (await Files(root, cwd or root).index()).best("", 1000)}
@@ -135,9 +142,23 @@ async def test_the_list_holds_what_git_does_not_ignore(tmp_path: Path) -> None:
 async def test_the_list_is_made_without_git_and_from_the_current_folder(tmp_path: Path) -> None:
     (tmp_path / "src").mkdir()
     (tmp_path / "src" / "a.py").touch()
+    (tmp_path / "src" / "deep").mkdir()
+    (tmp_path / "src" / "deep" / "b.py").touch()
     (tmp_path / "top.py").touch()
-    assert await listed(tmp_path) == {"src/", "src/a.py", "top.py"}
-    assert await listed(tmp_path, tmp_path / "src") == {"a.py", "../top.py"}
+    assert await listed(tmp_path) == {"src/", "src/a.py", "src/deep/", "src/deep/b.py", "top.py"}
+    assert await listed(tmp_path, tmp_path / "src") == {"a.py", "deep/", "deep/b.py", "../top.py"}
+    assert await listed(tmp_path, tmp_path / "src" / "deep") == {"b.py", "../a.py", "../../top.py"}
+
+
+async def test_a_linked_work_tree_lists_its_own_files(tmp_path: Path) -> None:
+    main, linked = tmp_path / "main", tmp_path / "linked"
+    main.mkdir()
+    (main / "a.py").touch()
+    repository(main, "a.py")
+    link(main, linked)
+    (linked / "ignored.log").touch()
+    (linked / ".gitignore").write_text("*.log\n")
+    assert await listed(linked) == {"a.py", ".gitignore"}
 
 
 async def test_a_repository_cannot_have_a_program_run_by_listing(tmp_path: Path) -> None:

@@ -25,7 +25,8 @@ class Files:
 
     def __init__(self, root: Path, cwd: Path, fresh: float = _FRESH) -> None:
         self._root = root
-        self._cwd = cwd
+        self._here = cwd.relative_to(root).parts if cwd.is_relative_to(root) else ()
+        self._prefix = "".join(f"{name}/" for name in self._here)
         self._fresh = fresh
         self._paths: list[str] = []
         self._index = Index(())
@@ -94,9 +95,11 @@ class Files:
 
     def _from_here(self, path: str) -> str:
         """Return a path as tools take it: relative to the current folder."""
-        if self._cwd == self._root:
-            return path
-        return os.path.relpath(self._root / path, self._cwd)
+        if not self._here or path.startswith(self._prefix):
+            return path[len(self._prefix) :]
+        parts = path.split("/")
+        common = next((at for at, name in enumerate(self._here) if at >= len(parts) or parts[at] != name), len(self._here))
+        return "../" * (len(self._here) - common) + "/".join(parts[common:])
 
 
 def with_folders(paths: Iterable[str]) -> Iterator[str]:
