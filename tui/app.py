@@ -22,6 +22,7 @@ from tui.plan import PlanPanel
 from tui.preview import Preview, Shown, Undoing, Work
 from tui.prompt import Prompt
 from tui.queue import Queue
+from tui.review import Place, Review
 from tui.status import StatusLine
 from tui.story import Story
 from tui.timeline import Timeline
@@ -43,6 +44,7 @@ class JumarApp(App[int]):
         Binding("shift+tab", "next_mode", priority=True, show=False),
         Binding("ctrl+t", "toggle_side", show=False),
         Binding("f6", "focus_timeline", show=False),
+        Binding("f7", "review", priority=True, show=False),
     ]
 
     def __init__(self, desk: Desk, choice: Choice) -> None:
@@ -305,3 +307,9 @@ class JumarApp(App[int]):
         """Go to the timeline."""
         self.query_one("#side").display = True
         self.query_one(Timeline).focus()
+
+    def action_review(self) -> None:
+        """See all that was changed, keep it, take it back or commit it."""
+        if self._session is not None and self.screen is self.default_screen:
+            place = Place(self.desk.root, self.desk.environment, self.story.turn)
+            self.push_screen(Review(self.words, self._session, place))

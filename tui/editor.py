@@ -4,7 +4,7 @@ import asyncio
 import shlex
 import signal
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,27 +20,32 @@ _LARGEST = 1 << 20  # bytes that are taken back
 
 async def edited(app: App[Any], words: Words, text: str, environment: Mapping[str, str], cwd: Path) -> str:
     """Return the text as the person left it in their editor. Raises UsageError where there is none, or it failed."""
-    named = environment.get("VISUAL") or environment.get("EDITOR") or "vi"
     with tempfile.TemporaryDirectory(prefix="jumar-") as folder:
         file = Path(folder) / "prompt.md"
         file.touch(mode=0o600)
         file.write_text(text, "utf-8", "replace")
-        # Nothing is painted meanwhile, but the loop runs on: a turn does not wait for the editor.
-        try:
-            with app.batch_update(), app.suspend(), _deaf():
-                editor = await asyncio.create_subprocess_exec(*shlex.split(named), str(file), cwd=cwd, env=dict(environment))
-                code = await editor.wait()
-        except SuspendNotSupported:
-            raise UsageError(words("editor.no_terminal")) from None
-        except (OSError, ValueError) as error:
-            raise UsageError(words("editor.not_started", editor=named, why=error)) from error
-        if code != 0:
-            raise UsageError(words("editor.failed", editor=named))
-        with file.open("rb") as opened:
-            raw = opened.read(_LARGEST + 1)
+        await opened(app, words, (str(file),), environment, cwd)
+        with file.open("rb") as left:
+            raw = left.read(_LARGEST + 1)
     if len(raw) > _LARGEST:
         raise UsageError(words("editor.too_long", most=_LARGEST >> 20))
     return safe_text(raw.decode("utf-8", "replace").removesuffix("\n"))
+
+
+async def opened(app: App[Any], words: Words, arguments: Sequence[str], environment: Mapping[str, str], cwd: Path) -> None:
+    """Let the person edit a file until they end their editor. Raises UsageError where there is none, or it failed."""
+    named = environment.get("VISUAL") or environment.get("EDITOR") or "vi"
+    # Nothing is painted meanwhile, but the loop runs on: a turn does not wait for the editor.
+    try:
+        with app.batch_update(), app.suspend(), _deaf():
+            editor = await asyncio.create_subprocess_exec(*shlex.split(named), *arguments, cwd=cwd, env=dict(environment))
+            code = await editor.wait()
+    except SuspendNotSupported:
+        raise UsageError(words("editor.no_terminal")) from None
+    except (OSError, ValueError) as error:
+        raise UsageError(words("editor.not_started", editor=named, why=error)) from error
+    if code != 0:
+        raise UsageError(words("editor.failed", editor=named))
 
 
 @contextmanager
