@@ -36,6 +36,8 @@ from agent.ledger.partly import Part
 from agent.ledger.undo import Conflict, Plan
 from agent.log import Log, Opened
 from agent.loop import Limits, Loop
+from agent.mask import Mask
+from agent.masking import Masking
 from agent.messages import Prompt
 from agent.model import Failed, Finished, Model, Request, ToolOffer
 from agent.policy import Ground, Mode
@@ -87,6 +89,7 @@ class Setting:
     before_change: Callable[[], Awaitable[None]] = _nothing
     ledger: Ledger | None = None  # without one nothing is recorded, and nothing can be undone
     capture: Capture | None = None
+    mask: Mask = field(default_factory=Mask)  # of the person's secrets
 
 
 class Session:
@@ -102,6 +105,7 @@ class Session:
         self._compacting: asyncio.Task[str] | None = None
         self._questions: dict[str, asyncio.Future[str]] = {}
         self._left = False
+        self._masking = Masking(setting.mask)
         self._commands = 0  # of the person's own
         self._recorder: Recorder | None = None
         if setting.ledger is not None and setting.capture is not None:
@@ -162,7 +166,8 @@ class Session:
         self._recover()
 
     def tell(self, event: Event) -> None:
-        """Log the event where it is settled, take it into the history, then let the front end hear it."""
+        """Log the event where it is settled, take it into the history, then let the front end hear it; no secret is in it."""
+        event = self._masking.event(event)
         line = b""
         if event.settled:
             line = self._log.append(event)

@@ -19,6 +19,7 @@ from agent.ledger.ledger import Ledger
 from agent.ledger.span import Span
 from agent.ledger.store import Store
 from agent.log import Log, Opened, new_id, now, sessions
+from agent.mask import Mask
 from agent.model import Model
 from agent.policy import Ground, Mode, default_mode, permits
 from agent.route import key_variables
@@ -131,6 +132,7 @@ async def prepare(
         before_change=span.begin,
         ledger=Ledger(store.bare, root, now),
         capture=Capture(store),
+        mask=Mask.of(environment, keys),
     )
     return Prepared(setting, log, span, found, forked_from, (*warnings, *held.warnings))
 

@@ -172,3 +172,18 @@ async def test_the_sandbox_is_probed_once_a_boot(person: Person, server: Scripte
     assert first.st_mode & 0o777 == 0o600
     await person.trusted("-p", "x")
     assert known.stat().st_mtime_ns == first.st_mtime_ns
+
+
+async def test_a_key_that_a_command_prints_is_in_no_log_no_request_and_no_report(person: Person, server: ScriptedServer) -> None:
+    (person.root / "leak.txt").write_text("the key is sk-of-the-test, see?\n")
+    scripted(
+        server, [shell("cat leak.txt"), ("read", {"path": "leak.txt"}), shell("printf 'sk-of'; sleep 0.2; printf -- '-the-test'")]
+    )
+    run = await person.trusted("-p", "x", "--output-format", "stream-json", "--deltas")
+    assert run.code == 0
+    assert "the key is [masked], see?" in run.out
+    assert b"sk-of-the-test" not in b"".join(server.requests)
+    assert "sk-of-the-test" not in run.out + run.err
+    state_of = person.home / ".local" / "state" / "jumar"
+    assert not [path for path in (state_of / "sessions").rglob("*") if path.is_file() and b"sk-of-the-test" in path.read_bytes()]
+    assert (person.root / "leak.txt").read_text() == "the key is sk-of-the-test, see?\n"

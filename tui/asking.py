@@ -2,7 +2,7 @@
 
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from textual import events
@@ -98,8 +98,9 @@ class Asking(Vertical, can_focus=True):
     def _hunks(self) -> list[tuple[int, int]]:
         """Return the hunks that can be chosen: of the one difference that is shown."""
         asked = self._asked()
-        diffs = [block for block in asked.blocks if isinstance(block, DiffBlock)] if asked is not None else []
-        return hunks_of(diffs[0].diff) if len(diffs) == 1 else []
+        if asked is None or asked.hunks < 1:
+            return []
+        return next((hunks_of(block.diff) for block in asked.blocks if isinstance(block, DiffBlock)), [])
 
     def _asked(self) -> ApprovalAsked | None:
         return self._called.asked if self._called is not None and self._called.question is None else None
@@ -316,7 +317,7 @@ class Asking(Vertical, can_focus=True):
 
     def _answer(self, answered: Answered) -> None:
         if self._called is not None:
-            self.post_message(self.Decided(self._called.call_id, answered))
+            self.post_message(self.Decided(self._called.call_id, replace(answered, digest=self._digest)))
 
 
 def _rules(text: str) -> tuple[str, ...]:
