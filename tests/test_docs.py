@@ -30,6 +30,7 @@ DOCS = [
         "docs/config.md",
         "docs/headless.md",
         "docs/models.md",
+        "docs/permissions.md",
         "docs/undo.md",
         "SECURITY.md",
         "ARCHITECTURE.md",
