@@ -69,6 +69,8 @@ class Act:
             return "undone"
         if self.redone or (self.listed is None and called is not None and called.redone):
             return "redone"
+        if called is not None and called.status == "done" and called.exit_code:
+            return "failed"
         return called.status if called is not None else self.listed.action.status if self.listed is not None else "done"
 
     @property

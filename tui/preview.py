@@ -79,7 +79,6 @@ class Preview(ModalScreen[Work | None]):
         with Vertical(id="over"):
             with VerticalScroll(id="over-body", can_focus=False):
                 yield Static("", id="over-what", markup=False)
-            yield Static("", id="over-facts", markup=False)
             yield Static("", id="over-keys", markup=False)
 
     def on_mount(self) -> None:
@@ -131,20 +130,19 @@ class Preview(ModalScreen[Work | None]):
     # What is shown.
 
     async def _paint(self) -> None:
-        what, facts, keys = (self.query_one(f"#over-{name}", Static) for name in ("what", "facts", "keys"))
-        lines: list[Content] = []
+        what, keys = self.query_one("#over-what", Static), self.query_one("#over-keys", Static)
+        lines = self._facts()
+        lines += [Content("")] if lines else []
         self._tops = []
         if self._picked:
             for number, one in enumerate(self._picked):
                 lines += self._file(number, one, len(lines))
         elif self._plan is not None:
-            steps = self._plan.steps
-            width = what.size.width
-            lines = await asyncio.to_thread(lambda: [line for step in steps for line in _step(step, width, self._words)])
+            steps, width = self._plan.steps, what.size.width
+            lines += await asyncio.to_thread(lambda: [line for step in steps for line in _step(step, width, self._words)])
         if len(lines) > _MOST_LINES:
             lines[_MOST_LINES:] = [Content.styled(self._words("preview.more", count=len(lines) - _MOST_LINES), "$text-muted")]
         what.update(Content("\n").join(lines))
-        facts.update(Content("\n").join(self._facts()))
         keys.update(Content.styled(self._keys(), "$text-muted"))
 
     def _file(self, number: int, one: Picked, line: int) -> list[Content]:

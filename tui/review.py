@@ -106,6 +106,7 @@ class Review(Screen[None]):
         except JumarError as error:
             parts, conflicts = [], ()
             self._notes = [safe_line(str(error))]
+        parts.sort(key=lambda part: ("/" in part.path, part.path))
         picked = await asyncio.to_thread(lambda: [Picked.of(part) for part in parts])
         for one in picked:
             if (one.part.path, one.block.diff) in unmarked:

@@ -13,7 +13,6 @@ from textual.geometry import Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
-from textual.style import Style
 from textual.visual import Visual
 from textual.widgets import Input, Static
 
@@ -210,6 +209,7 @@ class Timeline(Vertical):
 class Rows(ScrollView, can_focus=True):
     """The list itself: one line a row, and only those drawn that can be seen."""
 
+    COMPONENT_CLASSES = {"rows--cursor"}
     BINDINGS = [
         Binding("up,k", "move(-1)", show=False),
         Binding("down,j", "move(1)", show=False),
@@ -289,25 +289,26 @@ class Rows(ScrollView, can_focus=True):
             return Strip.blank(width, self.rich_style)
         else:
             row = rows[at]
-            content = self._head(row, width) if isinstance(row, Head) else self._act(row, width)
+            cursor = "▸" if at == self._at and self.has_focus else " "
+            content = self._head(row, width, cursor) if isinstance(row, Head) else self._act(row, width, cursor)
         strip = Visual.to_strips(self, content, width, 1, self.visual_style)[0]
         if at == self._at and rows and self.has_focus:
-            strip = strip.apply_style(Style.parse("on $boost").rich_style)
+            strip = strip.apply_style(self.get_component_rich_style("rows--cursor"))
         return strip.extend_cell_length(width, self.rich_style)
 
-    def _head(self, head: Head, width: int) -> Content:
+    def _head(self, head: Head, width: int, cursor: str) -> Content:
         if not head.turn:
-            return Content.styled(_cut(f" ◐ {safe_line(head.text)}", width), "$text-muted")
-        name = self._words("timeline.turn", number=head.turn)
+            return Content.styled(_cut(f"{cursor}◐ {safe_line(head.text)}", width), "$text-muted")
+        name = cursor.strip() + self._words("timeline.turn", number=head.turn)
         return Content.assemble((f"{name} ", "bold"), (_cut(safe_line(head.text), width - cell_len(name) - 1), "$text-muted"))
 
-    def _act(self, act: Act, width: int) -> Content:
+    def _act(self, act: Act, width: int, cursor: str) -> Content:
         state = act.state
         mark, colour = _MARKS.get(state, ("·", ""))
         added, removed = act.counts
         counts = f" +{added} −{removed}" if act.paths else ""
         unheld = " !" if act.unheld and state != "undone" else ""
-        indent = "   " if act.item else " "
+        indent = f"{cursor}  " if act.item else cursor
         tool = self._words("timeline.outside") if act.tool == "outside" else safe_line(act.tool)
         number = f"{act.number} " if act.number else ""
         room = width - len(indent) - 2 - len(number) - cell_len(tool) - 1 - len(counts) - len(unheld)
