@@ -1,5 +1,6 @@
 """The timeline tells what happened, and any of it is taken back from the keyboard, whole or in parts."""
 
+import asyncio
 from pathlib import Path
 
 from tests.fakes import ScriptedServer, answer
@@ -172,3 +173,33 @@ async def test_a_fork_goes_on_from_before_a_turn(person: Person, server: Scripte
         assert screen.app.story.started is not None
         assert screen.app.story.started.forked_from
         assert screen.app.story.turn == 1
+
+
+async def test_while_a_turn_runs_the_person_chooses_to_stop_it_and_undo(person: Person, server: ScriptedServer) -> None:
+    async with screen_of(person, mode="edits") as screen:
+        held = answer("", hold=asyncio.Event())
+        server.script += [answer("", calls=[("write", {"path": "a.txt", "content": "a\n"})]), held]
+        await screen.say("work")
+        await screen.until(lambda: len(server.requests) == 2)
+        await screen.see("✓ 1 write a.txt")
+        await screen.pilot.press("f6", "u")
+        await screen.see("waits for its running call", "Enter does it")
+        await screen.pilot.press("i")
+        await screen.see("it is stopped first")
+        await screen.pilot.press("enter")
+        await screen.until(lambda: not (person.root / "a.txt").exists())
+        await screen.see("stopped", "↶ 1 write a.txt")
+
+
+async def test_hostile_names_and_lines_act_nowhere(person: Person, server: ScriptedServer) -> None:
+    name = "[b]x[/b]\u202e.txt"
+    async with screen_of(person, mode="edits") as screen:
+        await worked(screen, server, ("write", {"path": name, "content": "[/]\x1b[2Jescaped\n"}))
+        await screen.pilot.press("f6", "u")
+        await screen.see("Undo 1", "[b]x[/b]\\u{202e}.txt", "␛[2Jescaped")
+        await screen.pilot.press("escape", "enter")
+        await screen.see("1 write [b]x[/b]", "allowed by")
+        await screen.pilot.press("escape", "f7")
+        await screen.see("Review", "[b]x[/b]", "[/]␛[2Jescaped")
+        assert "\x1b" not in screen.text
+        assert "\u202e" not in screen.text

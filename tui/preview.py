@@ -83,7 +83,7 @@ class Preview(ModalScreen[Work | None]):
 
     def on_mount(self) -> None:
         """Find out what would be changed."""
-        self.query_one("#over").border_title = self._words(f"preview.{self._undoing.kind}", title=self._undoing.title)
+        self.query_one("#over").border_title = Content(self._words(f"preview.{self._undoing.kind}", title=self._undoing.title))
         self.run_worker(self._begin(), exclusive=True)
 
     async def _begin(self) -> None:
@@ -248,7 +248,7 @@ class Preview(ModalScreen[Work | None]):
             ids = tuple(dict.fromkeys([*self._undoing.ids, *sorted(later, key=int)]))
             self._undoing = Undoing("undo", ids)
             self._picked, self._stops, self._at = [], [], 0
-            self.query_one("#over").border_title = self._words("preview.undo", title=self._undoing.title)
+            self.query_one("#over").border_title = Content(self._words("preview.undo", title=self._undoing.title))
             self._again(self._look())
 
     def action_interrupt(self) -> None:
@@ -311,9 +311,8 @@ class Shown(ModalScreen[bool]):
     def on_mount(self) -> None:
         """Show it once its width is known."""
         act = self._act
-        self.query_one("#over").border_title = " ".join(filter(None, [act.number, safe_line(act.tool), safe_line(act.title)]))[
-            :80
-        ]
+        title = " ".join(filter(None, [act.number, safe_line(act.tool), safe_line(act.title)]))
+        self.query_one("#over").border_title = Content(title[:80])
         keys = self._words("preview.keys_shown") if act.undoable else self._words("preview.keys_back")
         self.query_one("#over-keys", Static).update(Content.styled(keys, "$text-muted"))
         self.call_after_refresh(lambda: self.run_worker(self._paint(), exclusive=True))

@@ -319,7 +319,7 @@ class Review(Screen[None]):
         try:
             message = await self._session.propose(f"{said('commit')}\n\n{safe_text(diffs)[:_MOST_SENT]}")
         except JumarError as error:
-            area.placeholder = self._words("review.not_proposed", why=safe_line(str(error)))
+            area.placeholder = Content(self._words("review.not_proposed", why=safe_line(str(error))))
             return
         if self._writes and not area.text:  # else the person was quicker
             area.text = safe_text(message).strip("`\n ")

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from typing import Self
 
 from rich.cells import cell_len, set_cell_size
+from rich.segment import Segment
+from rich.style import Style
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding
@@ -73,7 +75,7 @@ class Timeline(Vertical):
 
     def __init__(self, words: Words) -> None:
         super().__init__(id="timeline")
-        self.border_title = words("timeline.title")
+        self.border_title = Content(words("timeline.title"))
         self._words = words
         self._session: Session | None = None
         self._stale = False  # the ledger may hold more
@@ -127,7 +129,7 @@ class Timeline(Vertical):
             try:
                 self.acts.record(self._session.actions("" if whole else self.acts.seal), whole=whole)
             except JumarError as error:
-                self.border_subtitle = safe_line(str(error))
+                self.border_subtitle = Content(safe_line(str(error)))
         self.rows.settle()
         self._tell()
 
@@ -293,7 +295,9 @@ class Rows(ScrollView, can_focus=True):
             content = self._head(row, width, cursor) if isinstance(row, Head) else self._act(row, width, cursor)
         strip = Visual.to_strips(self, content, width, 1, self.visual_style)[0]
         if at == self._at and rows and self.has_focus:
-            strip = strip.apply_style(self.get_component_rich_style("rows--cursor"))
+            ground = Style(bgcolor=self.get_component_rich_style("rows--cursor").bgcolor)
+            strip = Strip(Segment.apply_style(strip, post_style=ground))
+            return strip.extend_cell_length(width, ground)
         return strip.extend_cell_length(width, self.rich_style)
 
     def _head(self, head: Head, width: int, cursor: str) -> Content:
