@@ -3,10 +3,11 @@
 import asyncio
 from pathlib import Path
 
-from tests.fakes import ScriptedServer, answer
+from tests.fakes import Response, ScriptedServer, answer, event
 from tests.runs import Person
 from tests.screens import Screen, screen_of
 from tui.acts import Act
+from tui.desk import Choice
 from tui.timeline import Timeline
 
 LINES = "".join(f"line {number}\n" for number in range(1, 31))
@@ -78,10 +79,27 @@ async def test_one_hunk_of_an_action_is_undone_to_the_byte_and_brought_back(pers
         await screen.until(lambda: acts(screen)[-1].tool == "undo")
         await screen.pilot.press("R")
         await changing(screen, file, after.replace("line 12\n", "mine\n"))
-    server.script.append(answer("I see."))
-    async with screen_of(person, mode="edits") as screen:
+        server.script.append(answer("I see."))
         await screen.say("and?")
         await screen.see("I see.")
+    told = server.requests[-1].decode()
+    assert "took back parts of what was changed" in told
+    assert "-twenty-five" in told
+
+
+async def test_a_resumed_session_shows_what_is_undone_and_undoes_a_whole_turn(person: Person, server: ScriptedServer) -> None:
+    async with screen_of(person, mode="edits") as screen:
+        await worked(screen, server, *(("write", {"path": f"{name}.txt", "content": "x\n"}) for name in "abc"))
+        await screen.pilot.press("f6", "2", "u")
+        await screen.see("Enter does it")
+        await screen.pilot.press("enter")
+        await screen.until(lambda: ("2", "undone") in states(screen))
+    async with screen_of(person, choice=Choice(resume="-"), mode="edits") as screen:
+        await screen.until(lambda: states(screen) == [("1", "done"), ("2", "undone"), ("3", "done"), ("4", "done")])
+        await screen.pilot.press("f6", "home", "u")
+        await screen.see("Undo 1, 3", "a.txt", "c.txt", "Enter does it")
+        await screen.pilot.press("enter")
+        await screen.until(lambda: not list(person.root.glob("?.txt")))
 
 
 async def test_a_conflict_is_shown_with_its_lines_and_the_persons_bytes_stay(person: Person, server: ScriptedServer) -> None:
@@ -177,7 +195,7 @@ async def test_a_fork_goes_on_from_before_a_turn(person: Person, server: Scripte
 
 async def test_while_a_turn_runs_the_person_chooses_to_stop_it_and_undo(person: Person, server: ScriptedServer) -> None:
     async with screen_of(person, mode="edits") as screen:
-        held = answer("", hold=asyncio.Event())
+        held = Response((event({"content": "I go on"}),), hold=asyncio.Event())
         server.script += [answer("", calls=[("write", {"path": "a.txt", "content": "a\n"})]), held]
         await screen.say("work")
         await screen.until(lambda: len(server.requests) == 2)

@@ -41,7 +41,7 @@ class Act:
             return self.called.subject
         if self.listed is None:
             return ""
-        return self.listed.action.title or ", ".join(self.paths)
+        return self.listed.action.title.removeprefix(f"{self.tool} ") or ", ".join(self.paths)
 
     @property
     def paths(self) -> list[str]:
