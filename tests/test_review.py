@@ -8,7 +8,7 @@ from typing import Any
 from tests.fakes import ScriptedServer, answer
 from tests.runs import Person
 from tests.screens import Screen, screen_of
-from tui.review import Review
+from tui.review import Review, first_line
 
 LINES = "".join(f"line {number}\n" for number in range(1, 31))
 BOTH = LINES.replace("line 2\n", "two\n").replace("line 25\n", "twenty-five\n")
@@ -154,3 +154,13 @@ async def test_a_turns_changes_are_seen_alone_and_an_empty_review_says_so(person
         await screen.pilot.press("tab")
         await screen.see("changes of turn 2", "1 files", "b.txt")
         assert all(len(line) <= 60 for line in screen.text.split("\n"))
+
+
+async def test_the_editor_is_opened_where_a_hunk_changes_something(person: Person, server: ScriptedServer) -> None:
+    named(person)
+    async with screen_of(person, mode="edits") as screen:
+        await worked(screen, server)
+        review = await reviewed(screen)
+        assert [first_line(review._picked[0].block, hunk) for hunk in (0, 1)] == [2, 25]
+        await screen.pilot.press("down", "down", "e")
+        await screen.see("cannot be opened")  # there is no terminal here

@@ -272,9 +272,11 @@ class Review(Screen[None]):
 
     async def _changing(self, work: Awaitable[None]) -> None:
         self._busy = True
-        self._notes = []
+        self._notes = [self._words("preview.waits")] if self._session.running else []
+        self._paint()
         try:
             await work
+            self._notes = [note for note in self._notes if note != self._words("preview.waits")]
         except JumarError as error:
             self._notes = [safe_line(str(error))]
         finally:
@@ -286,9 +288,7 @@ class Review(Screen[None]):
         if self._stops and not self._writes and not self._busy:
             number, hunk = self._here
             one = self._picked[number]
-            lines, hunks = one.block.diff.split("\n"), hunks_of(one.block.diff)
-            found = _START.match(lines[hunks[max(0, hunk)][0]]) if hunks else None
-            arguments = (f"+{found[1] if found else 1}", str(self._place.root / one.part.path))
+            arguments = (f"+{first_line(one.block, max(0, hunk))}", str(self._place.root / one.part.path))
             self._again(self._changing(opened(self.app, self._words, arguments, self._place.environment, self._place.root)))
 
     # Committing.
@@ -369,6 +369,17 @@ class Review(Screen[None]):
 def _stops(number: int, one: Picked) -> list[tuple[int, int]]:
     """Return where keys can go in a file: to it, and to each of its hunks where there are several."""
     return [(number, -1), *((number, hunk) for hunk in range(one.count if one.count > 1 else 0))]
+
+
+def first_line(block: DiffBlock, hunk: int) -> int:
+    """Return the line, in the file as it is now, at which a hunk changes something first."""
+    hunks = hunks_of(block.diff)
+    if not hunks:
+        return 1
+    start, *lines = block.diff.split("\n")[slice(*hunks[hunk])]
+    found = _START.match(start)
+    same = next((number for number, line in enumerate(lines) if not line.startswith(" ")), 0)
+    return (int(found[1]) if found else 1) + same
 
 
 def _rest(one: Picked) -> Part | None:
