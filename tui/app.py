@@ -126,8 +126,8 @@ class JumarApp(App[int]):
         self._heard.append(event)
 
     def _paint(self) -> None:
-        if not self._heard or self._session is None:
-            return
+        if not self._heard or self._session is None or not self.query(Transcript):
+            return  # the last: the screen is being taken down
         heard, self._heard = self._heard, []
         transcript = self.query_one(Transcript)
         timeline = self.query_one(Timeline)

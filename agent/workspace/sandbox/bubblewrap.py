@@ -8,7 +8,7 @@ from pathlib import Path
 from agent.errors import ToolFailure
 from agent.workspace.contract import Confinement
 from agent.workspace.paths import is_protected
-from agent.workspace.sandbox import seccomp
+from agent.workspace.sandbox import seccomp, shim
 from agent.workspace.sandbox.contract import Launch, Surroundings, Way
 from agent.workspace.sandbox.landlock import before
 from agent.workspace.sandbox.manifest import Manifest, repository_at
@@ -126,7 +126,7 @@ def _programs(around: Surroundings) -> Iterator[Path]:
     """Yield folders with programs and libraries that what is hidden above would hide: those of our own environment."""
     import sys
 
-    for place in dict.fromkeys((sys.prefix, sys.base_prefix)):
+    for place in dict.fromkeys((sys.prefix, sys.base_prefix, str(Path(shim.__file__).parent))):
         path = Path(place).resolve()
         below = any(path.is_relative_to(hidden) for hidden in (Path("/tmp"), Path("/var/tmp"), Path("/run")))  # noqa: S108
         if below and not any(path.is_relative_to(folder) for folder in around.folders):
