@@ -47,6 +47,7 @@ class Ended:
     @property
     def result(self) -> dict[str, Any]:
         """Return the last of them."""
+        assert self.lines, self
         return self.lines[-1]
 
 
