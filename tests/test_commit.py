@@ -165,3 +165,11 @@ async def test_a_hunk_beside_lines_that_are_not_committed_is_committed_alone(roo
     clash = text.replace("25!", "25?")
     with pytest.raises(UsageError, match="not committed"):
         await commit(root, Part("a.txt", file(text), file(clash)))
+
+
+async def test_files_of_a_repository_inside_are_left_out(root: Path) -> None:
+    (root / "inner").mkdir()
+    git(root / "inner", "init", "-q")
+    with pytest.raises(UsageError, match="repository of its own"):
+        await commit(root, Part("inner/b.txt", None, file("b\n")))
+    assert git(root, "ls-files") == "a.txt\n"

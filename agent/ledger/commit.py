@@ -63,10 +63,11 @@ class Committing:
         head = await self._head()
         before = await self._tree_entries(head, [part.path for part in parts])
         ignored = await self._ignored([path for path, entry in before.items() if not entry.mode])
-        chosen = [part for part in parts if part.path not in ignored and not self._is_nested(part.path)]
-        left = [(part.path, "git ignores it") for part in parts if part not in chosen]
+        left = [(path, "git ignores it") for path in before if path in ignored]
+        left += [(path, "it lies in a repository of its own") for path in before if self._is_nested(path)]
+        chosen = [part for part in parts if part.path not in dict(left)]
         if not chosen:
-            raise UsageError("nothing was committed: git ignores all that was chosen" if left else "nothing is chosen")
+            raise UsageError(f"nothing was committed: {left[0][0]}: {left[0][1]}" if left else "nothing is chosen")
         with tempfile.TemporaryDirectory(prefix="jumar-commit-") as folder:
             index = {"GIT_INDEX_FILE": f"{folder}/index"}
             await self._git("read-tree", head or "--empty", more=index)
