@@ -50,6 +50,8 @@ def paths(tmp_path: Path) -> Paths:
         ("~/.aws/credentials", Place.HIDDEN),
         ("{}/home/.local/state/jumar/trusted.json", Place.HIDDEN),
         ("/proc/self/environ", Place.HIDDEN),
+        ("//proc/self/environ", Place.HIDDEN),
+        ("///proc//self/environ", Place.HIDDEN),
         ("/dev/fd/3", Place.HIDDEN),
         (".git/hooks/pre-commit", Place.PROTECTED),
         ("../.GIT/config", Place.PROTECTED),
