@@ -1,11 +1,15 @@
 """Owns a terminal for programs in tests: what they wrote to it, byte for byte, and what of that would act or hide."""
 
 import asyncio
+import fcntl
 import os
 import pty
 import re
+import struct
+import termios
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +24,7 @@ SCREEN = (
     rb"\x1b\[\?(?:7|25|1000|1002|1003|1004|1006|1015|1016|1049|2004|2026|2048)[hl]",
     rb"\x1b\[\?(?:2026|2048)\$p",
     rb"\x1b\[[<>=]\d*u",
-    rb"\x1b\[>1;4m|\x1b\[>4m",
+    rb"\x1b\]22;[a-z-]*\x07",  # the shape of the pointer
 )
 _DRAWN = {0x6DD, 0x70F, 0x890, 0x891, 0x8E2, 0x110BD, 0x110CD, *range(0x600, 0x606)}  # formats, and is seen all the same
 _UNSEEN = {0x34F, 0x115F, 0x1160, 0x3164, 0xFFA0, 0x17B4, 0x17B5, *range(0xFE00, 0xFE0F), *range(0xE0000, 0xE1000)}
@@ -105,6 +109,68 @@ async def on_terminal(
     os.close(secondary)
     raw = await asyncio.to_thread(read_all, primary)
     return Shown(await program.wait(), raw)
+
+
+class Watched:
+    """A program of the screen on a terminal of its own: its bytes as they come, and keys for it."""
+
+    def __init__(self, program: asyncio.subprocess.Process, primary: int) -> None:
+        self.raw = bytearray()
+        self.program = program
+        self._primary = primary
+        self._came = asyncio.Event()
+        asyncio.get_running_loop().add_reader(primary, self._read)
+
+    def _read(self) -> None:
+        try:
+            more = os.read(self._primary, 1 << 16)
+        except OSError:  # so Linux tells the end
+            more = b""
+        if not more:
+            asyncio.get_running_loop().remove_reader(self._primary)
+        self.raw += more
+        self._came.set()
+
+    async def sees(self, words: str) -> None:
+        """Wait until the words came."""
+        async with asyncio.timeout(30):
+            while words.encode() not in self.raw:
+                self._came.clear()
+                await self._came.wait()
+
+    def types(self, keys: bytes) -> None:
+        """Press keys."""
+        os.write(self._primary, keys)
+
+    async def close(self) -> None:
+        """End the program."""
+        self.program.terminate()
+        await self.program.wait()
+        asyncio.get_running_loop().remove_reader(self._primary)
+        os.close(self._primary)
+
+
+@asynccontextmanager
+async def watched(*arguments: str, cwd: Path, environment: Mapping[str, str]) -> AsyncIterator[Watched]:
+    """Run jumar's screen on a terminal of 140 columns and 45 lines."""
+    primary, secondary = pty.openpty()
+    fcntl.ioctl(secondary, termios.TIOCSWINSZ, struct.pack("HHHH", 45, 140, 0, 0))
+    program = await asyncio.create_subprocess_exec(
+        str(JUMAR),
+        *arguments,
+        cwd=cwd,
+        env={**environment, "TERM": "xterm-256color"},
+        stdin=secondary,
+        stdout=secondary,
+        stderr=secondary,
+        start_new_session=True,
+    )
+    os.close(secondary)
+    screen = Watched(program, primary)
+    try:
+        yield screen
+    finally:
+        await screen.close()
 
 
 def read_all(handle: int) -> bytes:

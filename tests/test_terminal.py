@@ -11,7 +11,7 @@ import pytest
 
 from agent.messages import Call
 from tests.fakes import ScriptedServer, answer, failure
-from tests.pty import HOSTILE, SCREEN, hostile_bytes, on_terminal, read_all
+from tests.pty import HOSTILE, SCREEN, hostile_bytes, on_terminal, read_all, watched
 from tests.runs import JUMAR, Person
 
 
@@ -233,3 +233,25 @@ async def test_nothing_hostile_of_what_was_done_reaches_the_terminal_of_a_comman
         if found := hostile_bytes(shown.raw):
             acting[arguments] = found[:3]
     assert not acting
+
+
+@pytest.mark.parametrize(("mode", "words"), [("edits", "May it?"), ("yolo", "finis")])
+async def test_nothing_hostile_reaches_the_terminal_of_the_screen(
+    hostile: Person, server: ScriptedServer, mode: str, words: str
+) -> None:
+    calls: list[Call | tuple[str, dict[str, object]]] = [
+        ("read", {"path": "cl\x1b[2J.py"}),
+        ("plan", {"items": [{"text": ALL, "state": "doing"}]}),
+        ("edit", {"path": "cl\x1b[2J.py", "old": "x = 1", "new": f"x = '{ALL}'"}),
+        ("shell", {"command": f"cat hostile.txt; : '{HOSTILE['clear']}{HOSTILE['bidi']}'"}),
+    ]
+    server.script.extend([answer(f"thinking {ALL}", calls=calls, reasoning=ALL), answer(f"# done\n\n{ALL}\n\nfinis\n")])
+    model = f"model {HOSTILE['title']}"
+    arguments = ("--trust", "--mode", mode, "-m", model)
+    async with watched(*arguments, cwd=hostile.root, environment=hostile.environment) as screen:
+        await screen.sees("model")
+        screen.types(f"do it {HOSTILE['bidi']}\r".encode())
+        await screen.sees(words)
+        told = re.sub(rb"\x1b[^a-zA-Z]*\Z", b"", screen.raw)  # what is not all there yet is no sequence
+    assert "thinking" in told.decode("utf-8", "replace")
+    assert not hostile_bytes(told, SCREEN)

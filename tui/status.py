@@ -3,6 +3,7 @@
 from textual.content import Content
 from textual.widgets import Static
 
+from agent.safe import safe_line
 from tui.story import Story
 from tui.words import Words
 
@@ -29,4 +30,4 @@ class StatusLine(Static):
             parts.append(branch)
         if queued:
             parts.append(words("status.queued", count=queued))
-        self.update(Content(" · ".join(part for part in parts if part)), layout=False)
+        self.update(Content(safe_line(" · ".join(part for part in parts if part))), layout=False)
