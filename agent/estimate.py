@@ -4,6 +4,7 @@ import json
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from agent.messages import Answer, Message, Prompt, Reply
 from agent.model import ToolOffer
@@ -39,6 +40,30 @@ def of_message(message: Message) -> int:
 
 def _of_tool(tool: ToolOffer) -> int:
     return _CALL + tokens(tool.name) + tokens(tool.description) + tokens(json.dumps(tool.parameters, ensure_ascii=False))
+
+
+@dataclass(frozen=True, slots=True)
+class Filling:
+    """What fills a model's window, in tokens as far as they can be told."""
+
+    fixed: int  # jumar's words, the tools, and what is told before the first prompt
+    person: int  # what the person said, and what else is told in their place
+    answers: int
+    replies: int
+    window: int
+    shortened: bool = False  # a note stands in place of the beginning
+
+
+def filling(
+    system: str, tools: Sequence[ToolOffer], messages: Sequence[Message], preface: str, window: int, *, shortened: bool
+) -> Filling:
+    """Tell what fills a window; `preface` is the part of the first message that the person did not say."""
+    before = tokens(preface)
+    sizes = {Prompt: 0, Answer: 0, Reply: 0}
+    for message in messages:
+        sizes[type(message)] += of_message(message)
+    fixed = _MESSAGE + tokens(system) + sum(_of_tool(tool) for tool in tools) + before
+    return Filling(fixed, max(0, sizes[Prompt] - before), sizes[Answer], sizes[Reply], window, shortened)
 
 
 class Estimate:

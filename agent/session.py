@@ -11,6 +11,7 @@ from agent.ask import Patience, Words
 from agent.blocks import Image, PlanBlock, TerminalBlock
 from agent.earlier import Earlier
 from agent.errors import Fault, ModelError, UsageError
+from agent.estimate import Filling, filling
 from agent.events import (
     Event,
     Informed,
@@ -141,6 +142,7 @@ class Session:
         offers = tuple(
             ToolOffer(name, _described(tool, brief=setting.brief), parameters(tool.arguments)) for name, tool in tools.items()
         )
+        self._offers = offers
         words = Words(setting.system, offers, log.id, setting.effort)
         news = self._recorder.news if self._recorder is not None else _nothing
         self._loop = Loop(setting.models, words, execute, self._history, self.tell, setting.patience, news)
@@ -484,6 +486,22 @@ class Session:
             return "nothing is compacted"
         self.tell(Uncompacted())
         return ""
+
+    async def filling(self) -> Filling:
+        """Tell what fills the window of the model that is asked first."""
+        setting, history = self._setting, self._history
+        preface = "\n\n".join(said.preface for said in history.said if said.preface)
+        model = setting.models[0]
+        await model.ready()
+        return await asyncio.to_thread(
+            filling,
+            setting.system,
+            self._offers,
+            tuple(history.messages),
+            preface,
+            model.capabilities.window,
+            shortened=history.compacted,
+        )
 
     def leave(self) -> None:
         """Nobody can answer any more: what waits for a person is refused, or answered so."""

@@ -3,7 +3,7 @@
 import asyncio
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import datetime
@@ -59,12 +59,20 @@ class Prepared:
         return session
 
 
+async def _nothing() -> None:
+    """Do nothing."""
+
+
 async def prepare(
-    options: RunOptions, environment: Mapping[str, str], given_back: AsyncExitStack, model: Model | None = None
+    options: RunOptions,
+    environment: Mapping[str, str],
+    given_back: AsyncExitStack,
+    model: Model | None = None,
+    before_log: Callable[[], Awaitable[None]] = _nothing,
 ) -> Prepared:
     """Open all that a session needs; `given_back` closes what the session itself does not. Raises JumarError.
 
-    Nothing of the work tree is read before it is trusted.
+    Nothing of the work tree is read before it is trusted. `before_log` is awaited once nothing but the log is missing.
     """
     place = home(environment)
     root = tree_root(options.cwd)
@@ -90,6 +98,7 @@ async def prepare(
     hidden = key_variables(settings)
     if unusual := [name for name in hidden if name in environment and not is_secret(name)]:
         seal(unusual)
+    await before_log()
     log, found, forked_from = _open_log(options, folder, place, root)
     workspace = LocalWorkspace(
         root,

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Mapping
 from contextlib import AsyncExitStack, suppress
@@ -17,7 +18,7 @@ from agent.blocks import Image
 from agent.errors import JumarError, UsageError
 from agent.events import Event, SessionRenamed
 from agent.log import Log, Summary, events_of, sessions
-from agent.model import Model
+from agent.model import Capabilities, Model
 from agent.safe import mended
 from agent.session import Session
 from jumar import recall
@@ -59,8 +60,16 @@ class FrontDesk:
             effort=choice.effort or self._options.effort,
             mode=choice.mode or self._options.mode,
         )
+        again = self._session is not None and self._session.id == choice.resume and not choice.fork
+        if again and options.ephemeral:
+            raise UsageError("this session is not kept, so it cannot be opened with another model; name one with -m at the start")
+
+        async def give_log_back() -> None:
+            if again:  # its log has one writer, which so far is the session that is open
+                await self._open.aclose()
+
         async with AsyncExitStack() as given_back:
-            prepared = await prepare(options, self.environment, given_back, self._model)
+            prepared = await prepare(options, self.environment, given_back, self._model, give_log_back)
             gc.enable()
             session = prepared.begin(lambda event, _: hear(event))
             given_back.push_async_callback(session.close)
@@ -120,14 +129,16 @@ class FrontDesk:
         for connection in chosen.connections:
             if not isinstance(connection, config.Connection):
                 continue
-            asked = provider(connection)
+            asked = provider(connection, chosen.catalogue)
             with suppress(JumarError, TimeoutError):
                 async with asyncio.timeout(_PATIENCE):
                     names = await asked.list_models()
                 prefix = f"{connection.server}:" if connection.server else ""
-                found += [Offered(f"{prefix}{name}") for name in names]
+                for name in names:
+                    known = provider(replace(connection, model=name), chosen.catalogue).capabilities
+                    found.append(_offered(f"{prefix}{name}", known))
             await asked.close()
-        return found
+        return list({one.name: one for one in found}.values())
 
     def rules(self) -> list[tuple[str, str, str]]:
         """List the rules that hold."""
@@ -140,6 +151,11 @@ class FrontDesk:
         from jumar.status import told
 
         return told(str(self.cwd))
+
+    def doctor(self, model: str) -> tuple[str, ...]:
+        """Return the command line that examines a model."""
+        # -P: the work tree is the current folder, and no module shall come from there.
+        return (sys.executable, "-P", "-m", "jumar", "doctor", *(("-m", model) if model else ()))
 
     def trusted(self) -> bool:
         """Whether the work tree is trusted."""
@@ -183,6 +199,13 @@ class FrontDesk:
             return TypeAdapter(Taste).validate_json((self._place.state / "screen.json").read_bytes())
         except (OSError, ValidationError):
             return Taste()
+
+
+def _offered(name: str, known: Capabilities) -> Offered:
+    price = known.price
+    told = f"${price.miss:g} / ${price.output:g}" if price is not None else ""
+    window = None if known.source.startswith("assumed") else known.window
+    return Offered(name, window, told, known.images, known.efforts)
 
 
 def show(options: RunOptions, environment: Mapping[str, str], model: Model | None = None) -> int:

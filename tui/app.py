@@ -7,6 +7,7 @@ from typing import Any
 
 from textual.app import App, ComposeResult
 from textual.binding import Binding
+from textual.command import CommandPalette
 from textual.containers import Horizontal, Vertical
 
 from agent.errors import JumarError
@@ -14,15 +15,19 @@ from agent.events import Event, ModelAnswered, TextStreamed, Warned
 from agent.policy import ORDER
 from agent.safe import safe_line
 from agent.session import Session
+from tui.acts import Act
 from tui.asking import Asking
 from tui.chips import Written
+from tui.commands import COMMANDS, Commands, offers
 from tui.composer import Composer
-from tui.desk import Choice, Desk
+from tui.desk import Choice, Desk, Taste
+from tui.palette import palette
 from tui.plan import PlanPanel
 from tui.preview import Preview, Shown, Undoing, Work
 from tui.prompt import Prompt
 from tui.queue import Queue
 from tui.review import Place, Review
+from tui.starting import start
 from tui.status import StatusLine
 from tui.story import Story
 from tui.timeline import Timeline
@@ -43,6 +48,8 @@ class JumarApp(App[int]):
         Binding("escape", "stop", show=False),
         Binding("shift+tab", "next_mode", priority=True, show=False),
         Binding("ctrl+t", "toggle_side", show=False),
+        Binding("f1", "help", show=False),
+        Binding("ctrl+p", "palette", show=False),
         Binding("f6", "focus_timeline", show=False),
         Binding("f7", "review", priority=True, show=False),
     ]
@@ -57,6 +64,7 @@ class JumarApp(App[int]):
         self._heard: list[Event] = []
         self._queue = Queue()
         self._commands: dict[asyncio.Task[None], str] = {}  # of the person's, that run
+        self._slash = Commands(self, self)
         self._answered = False  # whether anything came back in this turn
         self._turn: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -68,7 +76,7 @@ class JumarApp(App[int]):
             with Vertical(id="main"):
                 yield Transcript(self.words)
                 yield Asking(self.words)
-                yield Composer(self.words, self.desk, self._queue)
+                yield Composer(self.words, self.desk, self._queue, offers(self.words))
             with Vertical(id="side"):
                 yield PlanPanel(self.words)
                 yield Timeline(self.words)
@@ -81,7 +89,18 @@ class JumarApp(App[int]):
             loop.add_signal_handler(number, self.exit, 128 + number)
         self.query_one(Prompt).focus()
         self.set_interval(_FRAME, self._paint)
-        self.run_task(self.open(self._choice))
+        self.follow_taste(self.desk.taste)
+        self.run_task(start(self, self, self._choice))
+
+    @property
+    def session(self) -> Session | None:
+        """The open session."""
+        return self._session
+
+    @property
+    def busy(self) -> bool:
+        """Whether a turn runs."""
+        return self._turn is not None
 
     def run_task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run something beside the screen; what goes wrong is told in one line."""
@@ -230,11 +249,38 @@ class JumarApp(App[int]):
         if self._session is not None:
             self._session.answer(told.call_id, told.text)
 
+    def on_prompt_commanded(self, commanded: Prompt.Commanded) -> None:
+        """Carry out a command."""
+        self._slash.run(commanded.name, commanded.argument)
+
+    def send(self, text: str) -> None:
+        """Say something to the model, now or once the turn that runs is over."""
+        self._queue.add(Written(text, typed=text))
+        self._next()
+
+    def follow_taste(self, taste: Taste) -> None:
+        """Look as the person wants it from now on."""
+        if taste.theme in self.available_themes:
+            self.theme = taste.theme
+        if taste.side != "auto":
+            self.query_one("#side").display = taste.side == "shown"
+        before, self.words = self.words, words(self.desk.environment, taste.language)
+        if before is not self.words:
+            self.notify(self.words("settings.next_start"), markup=False)
+
     def on_timeline_show(self, wanted: Timeline.Show) -> None:
         """Show what an action did."""
+        self._show_act(wanted.act)
+
+    def show_action(self, number: str) -> None:
+        """Show what an action did, by its number."""
+        if (act := self.query_one(Timeline).acts.find(number)) is not None:
+            self._show_act(act)
+
+    def _show_act(self, act: Act) -> None:
         if self._session is not None:
-            undoing = Undoing("undo", (wanted.act.number,))
-            shown = Shown(self.words, self._session, wanted.act, self.desk.taste.diffs)
+            undoing = Undoing("undo", (act.number,))
+            shown = Shown(self.words, self._session, act, self.desk.taste.diffs)
             self.push_screen(shown, lambda undo: self.preview(undoing) if undo else None)
 
     def on_timeline_undo(self, wanted: Timeline.Undo) -> None:
@@ -246,6 +292,10 @@ class JumarApp(App[int]):
         self.preview(Undoing("rewind", (wanted.action,)))
 
     def on_timeline_redo(self) -> None:
+        """Bring back what was taken back last."""
+        self.redo()
+
+    def redo(self) -> None:
         """Bring back what was taken back last."""
         if self._session is not None:
             self.run_task(self._redo(self._session))
@@ -308,8 +358,30 @@ class JumarApp(App[int]):
         self.query_one("#side").display = True
         self.query_one(Timeline).focus()
 
+    def action_help(self) -> None:
+        """Show all commands and keys."""
+        if self.screen is self.default_screen:
+            self._slash.run("help")
+
+    def action_palette(self) -> None:
+        """Search the commands by what they are for."""
+        if self.screen is self.default_screen:
+            words = self.words
+            self.push_screen(CommandPalette([palette(offers(words), self._from_palette)], placeholder=words("palette.find")))
+
+    def _from_palette(self, name: str) -> None:
+        command = next(one for one in COMMANDS if one.name == name)
+        if command.argument and not command.argument.startswith("["):
+            self.query_one(Prompt).put(f"/{name} ")
+        else:
+            self._slash.run(name)
+
     def action_review(self) -> None:
         """See all that was changed, keep it, take it back or commit it."""
+        self.review()
+
+    def review(self, *, commits: bool = False) -> None:
+        """Open the review; what is marked is committed at once, once the person wrote why."""
         if self._session is not None and self.screen is self.default_screen:
             place = Place(self.desk.root, self.desk.environment, self.story.turn)
-            self.push_screen(Review(self.words, self._session, place))
+            self.push_screen(Review(self.words, self._session, place, commits=commits))

@@ -114,6 +114,10 @@ class Desk(Protocol):
         """Say what holds here, as `jumar status` does."""
         ...
 
+    def doctor(self, model: str) -> tuple[str, ...]:
+        """Return the command line that examines a model, without a name the one that would be asked."""
+        ...
+
     def trusted(self) -> bool:
         """Whether the work tree is trusted; nothing of it is read before."""
         ...

@@ -35,17 +35,23 @@ async def edited(app: App[Any], words: Words, text: str, environment: Mapping[st
 async def opened(app: App[Any], words: Words, arguments: Sequence[str], environment: Mapping[str, str], cwd: Path) -> None:
     """Let the person edit a file until they end their editor. Raises UsageError where there is none, or it failed."""
     named = environment.get("VISUAL") or environment.get("EDITOR") or "vi"
-    # Nothing is painted meanwhile, but the loop runs on: a turn does not wait for the editor.
     try:
-        with app.batch_update(), app.suspend(), _deaf():
-            editor = await asyncio.create_subprocess_exec(*shlex.split(named), *arguments, cwd=cwd, env=dict(environment))
-            code = await editor.wait()
-    except SuspendNotSupported:
-        raise UsageError(words("editor.no_terminal")) from None
+        code = await ran(app, words, (*shlex.split(named), *arguments), environment, cwd)
     except (OSError, ValueError) as error:
         raise UsageError(words("editor.not_started", editor=named, why=error)) from error
     if code != 0:
         raise UsageError(words("editor.failed", editor=named))
+
+
+async def ran(app: App[Any], words: Words, command: Sequence[str], environment: Mapping[str, str], cwd: Path) -> int:
+    """Give the terminal to a command, and return its exit code. Raises UsageError where there is no terminal; OSError."""
+    # Nothing is painted meanwhile, but the loop runs on: a turn does not wait for it.
+    try:
+        with app.batch_update(), app.suspend(), _deaf():
+            program = await asyncio.create_subprocess_exec(*command, cwd=cwd, env=dict(environment))
+            return await program.wait()
+    except SuspendNotSupported:
+        raise UsageError(words("editor.no_terminal")) from None
 
 
 @contextmanager

@@ -58,11 +58,12 @@ class Review(Screen[None]):
         Binding("R,upper_r", "redo", show=False),
     ]
 
-    def __init__(self, words: Words, session: Session, place: Place, turn: int = 0) -> None:
+    def __init__(self, words: Words, session: Session, place: Place, turn: int = 0, *, commits: bool = False) -> None:
         super().__init__(id="review")
         self._words = words
         self._session = session
         self._place = place
+        self._commits = commits  # at once, once it is known what there is
         self._turn = turn  # whose changes are seen; 0 for all
         self._picked: list[Picked] = []
         self._stops: list[tuple[int, int]] = []
@@ -90,7 +91,12 @@ class Review(Screen[None]):
         """Look at what there is."""
         self.query_one("#review-commit").display = False
         self.set_class(self.size.width < _NARROW, "narrow")
-        self._again(self._look())
+        self._again(self._begin())
+
+    async def _begin(self) -> None:
+        await self._look()
+        if self._commits:
+            self.action_commit()
 
     def on_resize(self, event: events.Resize) -> None:
         """Stand beside or below each other, as there is room."""

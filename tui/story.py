@@ -141,6 +141,18 @@ class News:
     gone: tuple[Entry, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What a model was used for; no cost once a price was not known."""
+
+    usage: Usage = field(default_factory=Usage)
+    cost: float | None = 0.0
+
+    def more(self, usage: Usage, cost: float | None) -> "Spent":
+        """Return it with one request more."""
+        return Spent(self.usage + usage, None if self.cost is None or cost is None else self.cost + cost)
+
+
 @dataclass(slots=True)
 class Story:
     """Everything that is on the screen, in order, and what the status line and the panels need of it."""
@@ -154,6 +166,7 @@ class Story:
     usage: Usage = field(default_factory=Usage)  # of all turns
     context: int = 0  # tokens of the last request and its answer
     cost: float | None = 0.0  # None once a price was not known
+    spent: dict[str, Spent] = field(default_factory=dict)  # by model
     model: str = ""
     mode: str = ""
     plan: PlanBlock | None = None
@@ -309,6 +322,7 @@ class Story:
             changed.append(called)
         self.step, self.model = event.step, event.model
         self.usage += event.usage
+        self.spent[event.model] = self.spent.get(event.model, Spent()).more(event.usage, event.cost)
         self.context = event.usage.prompt + event.usage.completion
         self.cost = None if self.cost is None or event.cost is None else self.cost + event.cost
         return changed
