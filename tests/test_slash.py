@@ -90,6 +90,13 @@ async def test_help_shows_commands_and_keys(person: Person) -> None:
         await screen.until(lambda: screen.app.screen is screen.app.default_screen)
 
 
+async def test_help_fits_a_narrow_screen(person: Person) -> None:
+    async with screen_of(person, size=(60, 60)) as screen:
+        await command(screen, "/help")
+        await screen.see("│ /help             all commands and keys", "│ /model [NAME [EFFORT]]     ")
+        await screen.see("│                   go on with another model, and")
+
+
 async def test_the_mode_is_chosen_by_name_or_from_a_list(person: Person) -> None:
     async with screen_of(person, mode="ask") as screen:
         await command(screen, "/mode edits")

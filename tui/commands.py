@@ -135,7 +135,7 @@ class Commands:
     def cost(self, _: str) -> None:
         """Show what was used."""
         words = self._stage.words
-        self._app.push_screen(Telling(words, words("cost.title"), cost(self._stage.story, words)))
+        self._app.push_screen(Telling(words, words("cost.title"), lambda _: cost(self._stage.story, words)))
 
     def context(self, _: str) -> None:
         """Show what fills the window."""
@@ -144,7 +144,7 @@ class Commands:
     async def _context(self) -> None:
         words = self._stage.words
         filling = await self._session.filling()
-        self._app.push_screen(Telling(words, words("context.title"), context(filling, words)))
+        self._app.push_screen(Telling(words, words("context.title"), lambda width: context(filling, words, width)))
 
     def rules(self, _: str) -> None:
         """Show the rules that hold."""

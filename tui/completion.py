@@ -51,7 +51,7 @@ class Suggestion:
 def wish(lines: Sequence[str], row: int, column: int) -> Wish | None:
     """Return what can be completed at the cursor, if anything."""
     before = lines[row][:column]
-    if row == 0 and not before.startswith("//") and (match := _COMMAND.match(before)) is not None:
+    if row == 0 and not lines[0].startswith("//") and (match := _COMMAND.match(before)) is not None:
         return Wish("command", 0, match[1])
     if (match := _FILE.search(before)) is not None:
         return Wish("file", match.start(), match[1] if match[1] is not None else match[2])

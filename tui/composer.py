@@ -43,7 +43,7 @@ class Composer(Vertical):
         self._completion = Completion()
         self._list = QueueList(words)
         self._prompt = Prompt(words, self._completion, self._chips, queue, self._recall)
-        self._running, self._runs = False, ""
+        self._busy, self._runs = False, ""
 
     def compose(self) -> ComposeResult:
         """Lay it out."""
@@ -74,12 +74,12 @@ class Composer(Vertical):
 
     def follow(self, *, running: bool, command: str = "") -> None:
         """Show how things stand now: whether a turn runs, and which command of the person's."""
-        self._running, self._runs = running, command
+        self._busy, self._runs = running, command
         self._show()
 
     def _show(self) -> None:
         self._list.follow(self._queue)
-        self._prompt.tell(running=self._running, command=self._runs)
+        self._prompt.tell(running=self._busy, command=self._runs)
 
     def give_back(self, written: Written) -> None:
         """Put a prompt that came to nothing back into the box, before what stands there."""

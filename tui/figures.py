@@ -9,7 +9,7 @@ from agent.safe import safe_line
 from tui.story import Story
 from tui.words import Words
 
-_BAR = 50  # columns
+_BAR = 60  # columns at most
 _KINDS = (("fixed", "█", "$primary"), ("person", "▓", "$success"), ("answers", "▒", "$warning"), ("replies", "░", "$accent"))
 
 
@@ -33,12 +33,13 @@ def _spent(name: str, usage: Usage, price: float | None, words: Words) -> Conten
     return Content("\n").join([Content.styled(safe_line(name), "bold"), *(Content(f"  {line}") for line in lines)])
 
 
-def context(filling: Filling, words: Words) -> Content:
+def context(filling: Filling, words: Words, width: int) -> Content:
     """Return a bar of what fills the window, by kind, and its figures."""
     sizes = {"fixed": filling.fixed, "person": filling.person, "answers": filling.answers, "replies": filling.replies}
     used, window = sum(sizes.values()), max(filling.window, sum(sizes.values()), 1)
-    cells = {name: -(-size * _BAR // window) if size else 0 for name, size in sizes.items()}
-    free = max(0, _BAR - sum(cells.values()))
+    columns = min(_BAR, width)
+    cells = {name: -(-size * columns // window) if size else 0 for name, size in sizes.items()}
+    free = max(0, columns - sum(cells.values()))
     bar = Content.assemble(*((mark * cells[name], style) for name, mark, style in _KINDS), ("·" * free, "$text-muted"))
     rows = [(mark, style, words(f"context.{name}"), sizes[name]) for name, mark, style in _KINDS]
     rows.append(("·", "$text-muted", words("context.free"), max(0, filling.window - used)))

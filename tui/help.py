@@ -1,6 +1,6 @@
 """Owns what is read and left again: a text over everything else, and the help with its commands and keys."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from rich.cells import cell_len
 from textual.app import ComposeResult
@@ -15,6 +15,10 @@ from tui.keys import PLACES
 from tui.words import Words
 
 _WIDEST = 30  # columns of what stands left
+_GAP = 2
+
+Text = Callable[[int], Content]  # as wide as it may be
+Pairs = Sequence[tuple[str, str]]
 
 
 class Telling(ModalScreen[None]):
@@ -28,7 +32,7 @@ class Telling(ModalScreen[None]):
         Binding("pagedown,space", "page(1)", show=False),
     ]
 
-    def __init__(self, words: Words, title: str, text: Content) -> None:
+    def __init__(self, words: Words, title: str, text: Text) -> None:
         super().__init__(classes="over")
         self._words = words
         self._title = title
@@ -38,12 +42,21 @@ class Telling(ModalScreen[None]):
         """Lay it out."""
         with Vertical(id="over"):
             with VerticalScroll(id="over-body", can_focus=False):
-                yield Static(self._text, id="over-what", markup=False)
+                yield Static("", id="over-what", markup=False)
             yield Static(Content.styled(self._words("help.back"), "$text-muted"), id="over-keys", markup=False)
 
     def on_mount(self) -> None:
         """Name it."""
         self.query_one("#over").border_title = Content(self._title)
+        self.call_after_refresh(self._paint)
+
+    def on_resize(self) -> None:
+        """Fit the new width."""
+        self.call_after_refresh(self._paint)
+
+    def _paint(self) -> None:
+        width = self.query_one("#over-body").size.width - _GAP
+        self.query_one("#over-what", Static).update(self._text(max(20, width)))
 
     def action_scroll(self, step: int) -> None:
         """Scroll by a line."""
@@ -59,21 +72,31 @@ class Telling(ModalScreen[None]):
         self.dismiss()
 
 
-def help_text(words: Words, offers: Iterable[Offer]) -> Content:
+def help_text(words: Words, offers: Iterable[Offer]) -> Text:
     """Return all that can be typed and pressed."""
     commands = [(f"/{offer.name} {offer.argument}".rstrip(), offer.help) for offer in offers]
     signs = [(sign, words(f"help.{name}")) for sign, name in (("@", "file"), ("!", "shell"), ("#", "note"), ("//", "slash"))]
-    parts = [paired(words("help.commands"), [*commands, *signs])]
-    for place in PLACES:
-        keys = [(key.shown, words(f"keys.{key.words}")) for key in place.keys]
-        parts.append(paired(words(f"keys.in_{place.words}"), keys))
-    return Content("\n\n").join(parts)
+    parts: list[tuple[str, Pairs]] = [(words("help.commands"), [*commands, *signs])]
+    parts += [
+        (words(f"keys.in_{place.words}"), [(key.shown, words(f"keys.{key.words}")) for key in place.keys]) for place in PLACES
+    ]
+    return lambda width: Content("\n\n").join(paired(title, pairs)(width) for title, pairs in parts)
 
 
-def paired(title: str, pairs: Iterable[tuple[str, str]]) -> Content:
-    """Return lines of two columns below a title; what stands left is bold."""
-    known = list(pairs)
-    widest = min(_WIDEST, max((cell_len(left) for left, _ in known), default=0))
-    lines = [Content.styled(title, "bold $text-accent")] if title else []
-    lines += [Content.assemble((left, "bold"), " " * max(2, widest - cell_len(left) + 2), right) for left, right in known]
-    return Content("\n").join(lines)
+def paired(title: str, pairs: Pairs) -> Text:
+    """Return lines of two columns below a title; what stands left is bold, and what stands right is wrapped in its column."""
+
+    def drawn(width: int) -> Content:
+        widest = min(_WIDEST, width // 3, max((cell_len(left) for left, _ in pairs), default=0))
+        lines = [Content.styled(title, "bold $text-accent")] if title else []
+        for left, right in pairs:
+            first, *more = Content(right).wrap(width - widest - _GAP) or [Content("")]
+            gap = widest + _GAP - cell_len(left)
+            if gap < _GAP:  # it has a line of its own
+                lines.append(Content.styled(left, "bold"))
+                left, gap = "", widest + _GAP
+            lines.append(Content.assemble((left, "bold"), " " * gap, first))
+            lines += [Content.assemble(" " * (widest + _GAP), line) for line in more]
+        return Content("\n").join(lines)
+
+    return drawn
