@@ -154,6 +154,7 @@ class FrontDesk:
 
     def doctor(self, model: str) -> tuple[str, ...]:
         """Return the command line that examines a model."""
+        model = model or next(iter(self._options.models), "")
         # -P: the work tree is the current folder, and no module shall come from there.
         return (sys.executable, "-P", "-m", "jumar", "doctor", *(("-m", model) if model else ()))
 

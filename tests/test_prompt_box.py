@@ -394,5 +394,5 @@ async def test_the_key_to_the_timeline_works_in_the_box(person: Person, server: 
 async def test_the_editor_cannot_be_opened_without_a_terminal_and_nothing_is_lost(person: Person, server: ScriptedServer) -> None:
     async with screen_of(person) as screen:
         await screen.pilot.press(*"begun", "ctrl+g")
-        await screen.see("an editor cannot be opened here")
+        await screen.see("there is no terminal here")
         assert box(screen).text == "begun"

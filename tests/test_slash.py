@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -323,6 +324,20 @@ async def test_a_theme_is_seen_before_it_is_chosen_and_goes_when_it_is_not(perso
         await screen.until(lambda: screen.app.theme == "textual-light")
         await screen.pilot.press("escape")
         await screen.until(lambda: screen.app.theme == before)
+
+
+async def test_another_language_is_spoken_at_once_and_nothing_is_lost(person: Person, server: ScriptedServer) -> None:
+    server.script += [*writing("a.txt", "one\n"), answer("Still here.")]
+    chinese = replace(catalogue("en"), language="zh", texts={**catalogue("en").texts, "prompt.placeholder": "要做什么？"})
+    async with screen_of(person, mode="auto") as screen:
+        await screen.say("write it")
+        await screen.see("Written.", "1 write a.txt")
+        screen.app.words = chinese
+        await command(screen, "/language en")
+        await screen.until(lambda: screen.app.words is catalogue("en"))
+        await screen.see("Written.", "1 write a.txt", "What shall be done?")
+        await screen.say("and now?")
+        await screen.see("Still here.")
 
 
 async def test_the_palette_finds_commands(person: Person) -> None:

@@ -264,9 +264,23 @@ class JumarApp(App[int]):
             self.theme = taste.theme
         if taste.side != "auto":
             self.query_one("#side").display = taste.side == "shown"
-        before, self.words = self.words, words(self.desk.environment, taste.language)
-        if before is not self.words:
+        if words(self.desk.environment, taste.language) is not self.words:
+            self.call_later(self._speak)
+
+    async def _speak(self) -> None:
+        """Lay everything out in another language, once nothing lies over it."""
+        spoken = words(self.desk.environment, self.desk.taste.language)
+        if self.screen is not self.default_screen or spoken is self.words:
+            return
+        if self._session is None or self.busy or self._commands or self._queue:
             self.notify(self.words("settings.next_start"), markup=False)
+            return
+        self.words = spoken
+        await self.recompose()
+        self.query_one(Transcript).restart(self.story)
+        self.query_one(Timeline).restart(self.story, self._session)
+        self.query_one(Prompt).focus()
+        self._follow()
 
     def on_timeline_show(self, wanted: Timeline.Show) -> None:
         """Show what an action did."""

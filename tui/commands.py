@@ -397,7 +397,8 @@ class Commands:
     def settings(self, _: str) -> None:
         """Choose how the screen is."""
         themes = themes_of(self._app)
-        self._app.push_screen(Settings(self._stage.words, self._stage.desk, themes, self._stage.follow_taste))
+        settings = Settings(self._stage.words, self._stage.desk, themes, self._stage.follow_taste)
+        self._app.push_screen(settings, lambda _: self._stage.follow_taste(self._stage.desk.taste))
 
     def _keep(self, **wanted: str) -> None:
         self._stage.desk.keep_taste(replace(self._stage.desk.taste, **wanted))  # type: ignore[arg-type]

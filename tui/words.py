@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-LANGUAGES = ("en", "zh")
+_FOLDER = Path(__file__).parent / "catalogue"
+LANGUAGES = tuple(sorted(path.stem for path in _FOLDER.glob("*.toml")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,18 +24,19 @@ class Words:
 
 def language_of(environment: Mapping[str, str], chosen: str = "") -> str:
     """Return the language: the chosen one, else that of the locale, else English."""
-    if chosen:
+    if chosen in LANGUAGES:
         return chosen
     for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
         if value := environment.get(name, ""):
-            return "zh" if value.lower().startswith("zh") else "en"
+            language = value[:2].lower()
+            return language if language in LANGUAGES else "en"
     return "en"
 
 
 @cache
 def catalogue(language: str) -> Words:
     """Load the words of a language."""
-    raw = (Path(__file__).parent / "catalogue" / f"{language}.toml").read_text("utf-8")
+    raw = (_FOLDER / f"{language}.toml").read_text("utf-8")
     return Words(language, {f"{table}.{key}": text for table, texts in tomllib.loads(raw).items() for key, text in texts.items()})
 
 
