@@ -242,6 +242,29 @@ async def test_another_model_goes_on_with_the_same_session(person: Person, serve
     assert "I am small." in server.requests[-1].decode()
 
 
+async def test_a_model_that_cannot_be_asked_leaves_the_session_as_it_is(person: Person, server: ScriptedServer) -> None:
+    server.script += [answer("I am small."), answer("Still me.")]
+    async with screen_of(person) as screen:
+        await screen.say("who are you?")
+        await screen.see("I am small.")
+        await command(screen, "/model openrouter:any/thing")
+        await screen.see("OPENROUTER_API_KEY")
+        await screen.say("and now?")
+        await screen.see("Still me.")
+
+
+async def test_no_other_session_is_opened_while_a_turn_runs(person: Person, server: ScriptedServer) -> None:
+    server.script += [answer("", calls=[("write", {"path": "a.txt", "content": "one\n"})])]
+    async with screen_of(person, mode="ask") as screen:
+        await screen.say("write it")
+        await screen.see("May it?")
+        session = screen.app.session
+        for typed in ("/new", "/model better", "/fork", "/resume -"):
+            screen.app._slash.run(typed[1:].partition(" ")[0], typed.partition(" ")[2])
+        await screen.see("a turn runs: stop it first")
+        assert screen.app.session is session
+
+
 async def test_sessions_are_searched_renamed_deleted_and_gone_on_with(person: Person, server: ScriptedServer) -> None:
     server.script += [answer("First."), answer("Second.")]
     async with screen_of(person) as screen:

@@ -1,10 +1,10 @@
 """Owns the commands that begin with a slash: one table of them, and what each does."""
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from textual.app import App
 
@@ -15,72 +15,20 @@ from agent.session import Session
 from prompts import words as said
 from tui.choosing import Choosing, Row, fixed
 from tui.completion import Offer
-from tui.desk import Choice, Desk, Offered, Taste
+from tui.desk import Choice, Offered
 from tui.editor import ran
 from tui.exporting import FORMS, Exporting, form_of
 from tui.figures import context, cost
 from tui.help import Telling, help_text, paired
+from tui.models import efforts, models
 from tui.preview import Undoing
 from tui.sessions import Sessions
 from tui.settings import Settings
-from tui.story import Answered, Story
+from tui.stage import Stage
+from tui.story import Answered
 from tui.words import LANGUAGES, Words
 
 _PAUSE = '"$@"; printf "\\n%s " "$0"; read -r _'  # a shell's: run it, and leave it to be read
-
-
-class Stage(Protocol):
-    """What commands need of the app."""
-
-    desk: Desk
-    words: Words
-    story: Story
-
-    @property
-    def session(self) -> Session | None:
-        """The open session."""
-        ...
-
-    @property
-    def busy(self) -> bool:
-        """Whether a turn runs."""
-        ...
-
-    def run_task(self, work: Coroutine[Any, Any, None]) -> object:
-        """Run something beside the screen; what goes wrong is told in one line."""
-        ...
-
-    def say(self, text: str) -> None:
-        """Tell the person something."""
-        ...
-
-    def send(self, text: str) -> None:
-        """Say something to the model, now or once the turn that runs is over."""
-        ...
-
-    async def open(self, choice: Choice) -> None:
-        """Open a session in place of the one before."""
-        ...
-
-    def preview(self, undoing: Undoing) -> None:
-        """Take something back, once the person has seen what that changes."""
-        ...
-
-    def redo(self) -> None:
-        """Bring back what was taken back last."""
-        ...
-
-    def show_action(self, number: str) -> None:
-        """Show what an action did."""
-        ...
-
-    def review(self, *, commits: bool = False) -> None:
-        """Open the review."""
-        ...
-
-    def follow_taste(self, taste: Taste) -> None:
-        """Look as the person wants it from now on."""
-        ...
 
 
 class Commands:
@@ -179,7 +127,7 @@ class Commands:
             self._usage("export")
             return
         words, session, desk = self._stage.words, self._session, self._stage.desk
-        file = desk.cwd / (Path(name).expanduser() if name else f"jumar-{session.id}.{form}")
+        file = desk.cwd / _of_home(name or f"jumar-{session.id}.{form}")
         Exporting(self._stage.story, session.id, words).write(form, file)
         self._app.notify(words("export.written", file=safe_line(str(file))), markup=False)
 
@@ -324,10 +272,7 @@ class Commands:
         async def find() -> Sequence[Row]:
             current = self._stage.session.model if self._stage.session is not None else ""
             offered.update({one.name: one for one in await self._stage.desk.models()})
-            return [
-                Row(one.name, one.name, _about(one, self._stage.words), current=current in {one.name, one.name.partition(":")[2]})
-                for one in offered.values()
-            ]
+            return models(offered.values(), current, self._stage.words)
 
         def taken(chosen: str | None) -> None:
             if chosen is not None:
@@ -340,8 +285,7 @@ class Commands:
             self._take_model(model.name, "")
             return
         words = self._stage.words
-        rows = [Row("", words("model.any_effort"), words("model.any_effort_about"), current=not self._effort)]
-        rows += [Row(effort, effort, current=effort == self._effort) for effort in model.efforts]
+        rows = efforts(model, self._effort, words)
         self._choose(words("model.effort", model=model.name), rows, partial(self._take_model, model.name))
 
     def _take_model(self, name: str, effort: str) -> None:
@@ -482,9 +426,8 @@ def themes_of(app: App[int]) -> list[str]:
     return sorted(app.available_themes, key=lambda name: (not name.startswith("jumar"), name))
 
 
-def _about(one: Offered, words: Words) -> str:
-    parts = [words("model.window", tokens=f"{one.window:,}")] if one.window is not None else []
-    parts += [one.price] if one.price else []
-    parts += [words("model.images")] if one.images else []
-    parts += [words("model.efforts", efforts=", ".join(one.efforts))] if one.efforts else []
-    return " · ".join(parts)
+def _of_home(name: str) -> Path:
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:  # of nobody's home
+        return Path(name)

@@ -11,8 +11,8 @@ from textual.content import Content
 from agent.errors import JumarError
 from agent.safe import safe_line
 from tui.choosing import Question
-from tui.commands import Stage
 from tui.desk import Choice
+from tui.stage import Stage
 from tui.words import Words
 
 _UNTRUSTED = 3  # the exit code where the person does not trust the work tree

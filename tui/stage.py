@@ -1,0 +1,64 @@
+"""Owns what commands, and what stands before a session, need of the app."""
+
+from collections.abc import Coroutine
+from typing import Any, Protocol
+
+from agent.session import Session
+from tui.desk import Choice, Desk, Taste
+from tui.preview import Undoing
+from tui.story import Story
+from tui.words import Words
+
+
+class Stage(Protocol):
+    """The app, as they see it."""
+
+    desk: Desk
+    words: Words
+    story: Story
+
+    @property
+    def session(self) -> Session | None:
+        """The open session."""
+        ...
+
+    @property
+    def busy(self) -> bool:
+        """Whether a turn runs."""
+        ...
+
+    def run_task(self, work: Coroutine[Any, Any, None]) -> object:
+        """Run something beside the screen; what goes wrong is told in one line."""
+        ...
+
+    def say(self, text: str) -> None:
+        """Tell the person something."""
+        ...
+
+    def send(self, text: str) -> None:
+        """Say something to the model, now or once the turn that runs is over."""
+        ...
+
+    async def open(self, choice: Choice) -> None:
+        """Open a session in place of the one before."""
+        ...
+
+    def preview(self, undoing: Undoing) -> None:
+        """Take something back, once the person has seen what that changes."""
+        ...
+
+    def redo(self) -> None:
+        """Bring back what was taken back last."""
+        ...
+
+    def show_action(self, number: str) -> None:
+        """Show what an action did."""
+        ...
+
+    def review(self, *, commits: bool = False) -> None:
+        """Open the review."""
+        ...
+
+    def follow_taste(self, taste: Taste) -> None:
+        """Look as the person wants it from now on."""
+        ...
