@@ -1,0 +1,106 @@
+"""Owns the commands on the session: what was done, and how it goes on."""
+
+from agent.policy import ORDER, Mode
+from agent.safe import safe_line
+from prompts import words as said
+from tui.choosing import Row
+from tui.hands import Hands
+from tui.preview import Undoing
+
+
+class Verbs(Hands):
+    """Each takes what follows its name."""
+
+    def undo(self, argument: str) -> None:
+        """Take actions back, after a look at what that changes."""
+        if argument in {"", "last"}:
+            last = next(
+                (
+                    one.action.id
+                    for one in reversed(self._session.actions())
+                    if one.undoable and one.action.session == self._session.id and one.action.kind == "call"
+                ),
+                "",
+            )
+            if not last:
+                self._tell(self._stage.words("commands.nothing_to_undo"))
+                return
+            argument = last
+        if numbers := self._numbers(argument):
+            self._stage.preview(Undoing("undo", tuple(numbers)))
+
+    def redo(self, _: str) -> None:
+        """Bring back what was taken back last."""
+        self._stage.redo()
+
+    def rewind(self, argument: str) -> None:
+        """Go back to before an action."""
+        if not argument:
+            self._usage("rewind")
+        elif len(numbers := self._numbers(argument)) == 1:
+            self._stage.preview(Undoing("rewind", (numbers[0],)))
+
+    def diff(self, argument: str) -> None:
+        """Show what an action did; without one, all that was changed."""
+        if not argument:
+            self._stage.review()
+        elif len(numbers := self._numbers(argument)) == 1:
+            self._stage.show_action(numbers[0])
+
+    def _numbers(self, argument: str) -> list[str]:
+        """Return the numbers of actions that words name; none where one of them is none, which is told."""
+        known = {one.action.id for one in self._session.actions()}
+        numbers = [word.lstrip("#") for word in argument.replace(",", " ").split()]
+        if unknown := next((number for number in numbers if number not in known), ""):
+            self._tell(self._stage.words("commands.no_action", number=safe_line(unknown)[:40]))
+            return []
+        return numbers
+
+    def review(self, _: str) -> None:
+        """Review all changes."""
+        self._stage.review()
+
+    def commit(self, _: str) -> None:
+        """Commit what the session changed."""
+        self._stage.review(commits=True)
+
+    # How it goes on.
+
+    def mode(self, argument: str) -> None:
+        """Let more or less run without asking."""
+        session, words = self._session, self._stage.words
+        if argument:
+            if argument not in [mode.value for mode in Mode]:
+                self._usage("mode")
+                return
+            session.set_mode(Mode(argument))
+            return
+        modes = [*ORDER, Mode.YOLO] if session.mode is Mode.YOLO else list(ORDER)
+        rows = [Row(mode, mode, words(f"mode.{mode}"), current=mode is session.mode) for mode in modes]
+        self._choose(words("mode.title"), rows, lambda chosen: session.set_mode(Mode(chosen)))
+
+    def plan(self, argument: str) -> None:
+        """Let it look and plan only; what follows is said to it."""
+        self._session.set_mode(Mode.PLAN)
+        if argument:
+            self._stage.send(argument)
+
+    def compact(self, argument: str) -> None:
+        """Shorten what the model is told."""
+        session = self._session
+
+        async def shorten() -> None:
+            self._app.notify(self._stage.words("commands.compacting"), markup=False)
+            if why := await session.compact(argument):
+                self._tell(why)
+
+        self._stage.run_task(shorten())
+
+    def uncompact(self, _: str) -> None:
+        """Take the last shortening back."""
+        if why := self._session.uncompact():
+            self._tell(why)
+
+    def init(self, argument: str) -> None:
+        """Have AGENTS.md written."""
+        self._stage.send(f"{said('init')}\n\n{argument}".rstrip())
