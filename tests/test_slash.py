@@ -218,7 +218,20 @@ async def test_rules_and_status_are_shown(person: Person, monkeypatch: pytest.Mo
         await screen.see("shell(git status)", "allow")
         await screen.pilot.press("escape")
         await command(screen, "/status")
-        await screen.see("work tree", "sandbox", "ledger")
+        await screen.see("In this session", "In this work tree", "sandbox", "ledger")
+
+
+async def test_what_was_changed_is_committed_by_a_command(person: Person, server: ScriptedServer) -> None:
+    server.script += [*writing("a.txt", "one\n"), answer("Add a file")]
+    person.environment |= {f"GIT_{who}_{what}": "a@b" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    async with screen_of(person, mode="auto") as screen:
+        await screen.say("write it")
+        await screen.see("Written.")
+        await command(screen, "/commit")
+        await screen.see("Add a file", "Ctrl+S commits")
+        await screen.pilot.press("ctrl+s")
+        await screen.see("Committed.")
+    assert (await person.shell("git log --format=%s")).out.splitlines()[0] == "Add a file"
 
 
 async def test_another_model_goes_on_with_the_same_session(person: Person, server: ScriptedServer) -> None:

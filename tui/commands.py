@@ -1,10 +1,12 @@
 """Owns the commands that begin with a slash: one table of them, and what each does."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from textual.app import App
+from textual.content import Content
 
 from agent.errors import JumarError
 from agent.safe import safe_line, safe_text
@@ -72,10 +74,20 @@ class Commands(Verbs, Opening):
         self._app.push_screen(Choosing(words, words("rules.title"), fixed(pairs)))
 
     def status(self, _: str) -> None:
-        """Show what holds here."""
-        words = self._stage.words
-        pairs = [(safe_line(name), safe_line(text)) for name, text in self._stage.desk.status()]
-        self._app.push_screen(Telling(words, words("status.title"), paired("", pairs)))
+        """Show what holds in this session, and here without it."""
+        self._stage.run_task(self._status())
+
+    async def _status(self) -> None:
+        words, session, story = self._stage.words, self._stage.session, self._stage.story
+        lines = await asyncio.to_thread(self._stage.desk.status)
+        here = paired(words("status.here"), [(safe_line(name), safe_line(text)) for name, text in lines])
+        mine: list[tuple[str, str]] = []
+        if session is not None and story.started is not None:
+            told = {"session": session.id, "model": session.model, "mode": session.mode, "sandbox": story.started.sandbox}
+            mine = [(words(f"status.{name}"), safe_line(text)) for name, text in told.items()]
+        parts = [paired(words("status.now"), mine), here] if mine else [here]
+        shown = Telling(words, words("status.title"), lambda width: Content("\n\n").join(part(width) for part in parts))
+        self._app.push_screen(shown)
 
     def copy(self, _: str) -> None:
         """Put the last answer on the clipboard."""
