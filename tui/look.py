@@ -7,7 +7,7 @@ from rich.cells import cell_len, set_cell_size
 from textual.content import Content
 
 from agent.blocks import Block, DiffBlock, PlanBlock, TerminalBlock, TextBlock
-from agent.events import Compacted, RequestRetried, Uncompacted
+from agent.events import Compacted, ModelSwitched, RequestRetried, Uncompacted
 from agent.safe import safe_line, safe_text
 from tui.draw import draw
 from tui.markdown import markdown
@@ -184,6 +184,8 @@ def _note(entry: Noted, words: Words) -> str:
             return "↻ " + words("note.retry", seconds=round(entry.seconds), reason=text)
         case Compacted(tokens_before=before, tokens_after=after):
             return "≡ " + words("note.compacted", before=before, after=after, reason=text)
+        case ModelSwitched(before=before, after=after):
+            return "! " + words("note.switched", before=safe_line(before), reason=text, after=safe_line(after))
         case Uncompacted():
             return "≡ " + words("note.uncompacted")
         case _:

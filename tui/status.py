@@ -12,7 +12,7 @@ class StatusLine(Static):
     """One line at the bottom. It is repainted without a new layout."""
 
     def __init__(self, words: Words) -> None:
-        super().__init__("", id="status", markup=False)
+        super().__init__(words("app.opening"), id="status", markup=False)
         self._words = words
 
     def tell(self, story: Story, window: int, branch: str, queued: int) -> None:

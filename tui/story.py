@@ -243,7 +243,7 @@ class Story:
                 return [Noted("", "repair", event.words, event=event)]
             case ModelSwitched():
                 self.model = event.after
-                return [Noted("", "warning", f"{event.before}: {event.reason}; {event.after} goes on", event=event)]
+                return [Noted("", "warning", event.reason, event=event)]
             case Compacted():
                 self.context = event.tokens_after or self.context
                 return [Noted("", "compacted", event.reason, event=event)]
