@@ -30,6 +30,7 @@ from tui.review import Place, Review
 from tui.starting import start
 from tui.status import StatusLine
 from tui.story import Story
+from tui.themes import bared, dress
 from tui.timeline import Timeline
 from tui.transcript import Transcript
 from tui.words import words
@@ -56,6 +57,8 @@ class JumarApp(App[int]):
 
     def __init__(self, desk: Desk, choice: Choice) -> None:
         super().__init__()
+        dress(self)
+        self._filters = bared(self, self._filters)
         self.desk = desk
         self.words = words(desk.environment, desk.taste.language)
         self.story = Story()
