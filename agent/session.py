@@ -199,6 +199,12 @@ class Session:
         """The name of the model that is asked first."""
         return self._setting.models[0].name
 
+    def window(self, model: str) -> tuple[int, bool]:
+        """Return how many tokens the window of one of its models holds, and whether that is known, not assumed."""
+        models = self._setting.models
+        known = next((one for one in models if one.name == model), models[0]).capabilities
+        return known.window, not known.source.startswith("assumed")
+
     @property
     def sees(self) -> bool:
         """Whether that model can be shown pictures."""

@@ -5,6 +5,7 @@ import signal
 from collections.abc import Coroutine
 from typing import Any
 
+from textual import events
 from textual.app import App, ComposeResult
 from textual.binding import Binding
 from textual.command import CommandPalette
@@ -17,6 +18,7 @@ from agent.safe import safe_line
 from agent.session import Session
 from tui.acts import Act
 from tui.asking import Asking
+from tui.branch import branch
 from tui.chips import Written
 from tui.commands import COMMANDS, Commands, offers
 from tui.composer import Composer
@@ -27,8 +29,9 @@ from tui.preview import Preview, Shown, Undoing, Work
 from tui.prompt import Prompt
 from tui.queue import Queue
 from tui.review import Place, Review
+from tui.side import Side
 from tui.starting import start
-from tui.status import StatusLine
+from tui.status import Standing, StatusLine
 from tui.story import Story
 from tui.themes import bared, dress
 from tui.timeline import Timeline
@@ -80,7 +83,7 @@ class JumarApp(App[int]):
                 yield Transcript(self.words)
                 yield Asking(self.words)
                 yield Composer(self.words, self.desk, self._queue, offers(self.words))
-            with Vertical(id="side"):
+            with Side():
                 yield PlanPanel(self.words)
                 yield Timeline(self.words)
         yield StatusLine(self.words)
@@ -93,7 +96,13 @@ class JumarApp(App[int]):
         self.query_one(Prompt).focus()
         self.set_interval(_FRAME, self._paint)
         self.follow_taste(self.desk.taste)
+        self.theme_changed_signal.subscribe(self.query_one(Transcript), lambda _: self.query_one(Transcript).redraw())
         self.run_task(start(self, self, self._choice))
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Lay the plan and the timeline where there is room for them."""
+        for side in self.query(Side):
+            side.fit(event.size.width)
 
     @property
     def session(self) -> Session | None:
@@ -163,8 +172,11 @@ class JumarApp(App[int]):
         self.query_one(Asking).follow(self.story)
         self.query_one(Timeline).settle()
         self.query_one(PlanPanel).follow(self.story)
-        self.query_one(Composer).follow(running=self._turn is not None, command=next(iter(self._commands.values()), ""))
-        self.query_one(StatusLine).tell(self.story, 0, "", len(self._queue))
+        command = next(iter(self._commands.values()), "")
+        self.query_one(Composer).follow(running=self._turn is not None, command=command)
+        window, measured = self._session.window(self.story.model) if self._session is not None else (0, False)
+        on = branch(self.desk.root) if self._session is not None else ""
+        self.query_one(StatusLine).tell(Standing(self.story, window, measured, on, len(self._queue), command))
 
     # What the person does.
 
@@ -265,8 +277,9 @@ class JumarApp(App[int]):
         """Look as the person wants it from now on."""
         if taste.theme in self.available_themes:
             self.theme = taste.theme
-        if taste.side != "auto":
-            self.query_one("#side").display = taste.side == "shown"
+        self.query_one(Side).follow(taste.side)
+        self.query_one(Transcript).split = taste.diffs
+        self.query_one(StatusLine).still = taste.reduced_motion
         if words(self.desk.environment, taste.language) is not self.words:
             self.call_later(self._speak)
 
@@ -280,6 +293,8 @@ class JumarApp(App[int]):
             return
         self.words = spoken
         await self.recompose()
+        self.query_one(Side).fit(self.size.width)
+        self.follow_taste(self.desk.taste)
         self.query_one(Transcript).restart(self.story)
         self.query_one(Timeline).restart(self.story, self._session)
         self.query_one(Prompt).focus()
@@ -366,13 +381,17 @@ class JumarApp(App[int]):
             self._session.set_mode(ORDER[at % len(ORDER)])
 
     def action_toggle_side(self) -> None:
-        """Show or hide the plan and the timeline."""
-        side = self.query_one("#side")
-        side.display = not side.display
+        """Show or hide the plan and the timeline. Where they lie over the conversation, keys are for them."""
+        side = self.query_one(Side)
+        side.toggle()
+        if side.is_sheet:
+            self.query_one(Timeline).focus()
+        elif not side.display:
+            self.query_one(Prompt).focus()
 
     def action_focus_timeline(self) -> None:
         """Go to the timeline."""
-        self.query_one("#side").display = True
+        self.query_one(Side).open()
         self.query_one(Timeline).focus()
 
     def action_help(self) -> None:

@@ -61,6 +61,17 @@ class Transcript(ScrollView, can_focus=True):
         self._anchored = True
         self._split = "auto"
 
+    @property
+    def split(self) -> str:
+        """Whether differences are drawn side by side: auto, split or unified."""
+        return self._split
+
+    @split.setter
+    def split(self, split: str) -> None:
+        if split != self._split:
+            self._split = split
+            self.redraw()
+
     # What happens.
 
     def follow(self, story: Story, news: News) -> None:
