@@ -114,6 +114,7 @@ class Config(Strict):
     deny: tuple[str, ...] = ()
     endpoints: dict[str, EndpointTable] = {}
     overrides: dict[str, ModelTable] = {}
+    keys: dict[str, str] = {}  # of the screen, which says what they may be
 
     @field_validator("models", mode="before")
     @classmethod

@@ -89,7 +89,7 @@ class FrontDesk:
             self._place.state.mkdir(parents=True, exist_ok=True, mode=0o700)
             handle, name = tempfile.mkstemp(dir=self._place.state, prefix=".screen.")
             with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump(asdict(taste), file, indent=1)
+                json.dump({name: value for name, value in asdict(taste).items() if name != "keys"}, file, indent=1)
             Path(name).replace(path)
         except OSError as error:
             raise UsageError(f"cannot be kept in {path}: {error.strerror}", 1) from error
@@ -196,10 +196,16 @@ class FrontDesk:
         return path
 
     def _taste(self) -> Taste:
+        path = self._place.state / "screen.json"
         try:
-            return TypeAdapter(Taste).validate_json((self._place.state / "screen.json").read_bytes())
-        except (OSError, ValidationError):
-            return Taste()
+            kept = TypeAdapter(Taste).validate_json(path.read_bytes())
+        except OSError:
+            kept = Taste()
+        except ValidationError as error:
+            fault = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(str(part) for part in fault["loc"])
+            raise UsageError(f"{path}: {f'{where}: ' if where else ''}{fault['msg']}; mend it, or delete it") from error
+        return replace(kept, keys=config.load(self._place.config / "config.toml").keys)
 
 
 def _offered(name: str, known: Capabilities) -> Offered:

@@ -5,7 +5,7 @@ import signal
 from collections.abc import Coroutine
 from typing import Any
 
-from textual import events
+from textual import constants, events
 from textual.app import App, ComposeResult
 from textual.binding import Binding
 from textual.command import CommandPalette
@@ -23,6 +23,7 @@ from tui.chips import Written
 from tui.commands import COMMANDS, Commands, offers
 from tui.composer import Composer
 from tui.desk import Choice, Desk, Taste
+from tui.keymap import keymap
 from tui.palette import palette
 from tui.plan import PlanPanel
 from tui.preview import Preview, Shown, Undoing, Work
@@ -33,7 +34,7 @@ from tui.side import Side
 from tui.starting import start
 from tui.status import Standing, StatusLine
 from tui.story import Story
-from tui.themes import bared, dress
+from tui.themes import DEFAULT, bared, dress
 from tui.timeline import Timeline
 from tui.transcript import Transcript
 from tui.words import words
@@ -48,20 +49,23 @@ class JumarApp(App[int]):
     CSS_PATH = "app.tcss"
     ENABLE_COMMAND_PALETTE = False
     BINDINGS = [
-        Binding("ctrl+c", "interrupt", priority=True, show=False),
+        Binding("ctrl+c", "interrupt", priority=True, show=False, id="interrupt"),
         Binding("escape", "stop", show=False),
-        Binding("shift+tab", "next_mode", priority=True, show=False),
-        Binding("ctrl+t", "toggle_side", show=False),
-        Binding("f1", "help", show=False),
-        Binding("ctrl+p", "palette", show=False),
-        Binding("f6", "focus_timeline", show=False),
-        Binding("f7", "review", priority=True, show=False),
+        Binding("shift+tab", "next_mode", priority=True, show=False, id="mode"),
+        Binding("ctrl+t", "toggle_side", show=False, id="side"),
+        Binding("f1", "help", show=False, id="help"),
+        Binding("ctrl+p", "palette", show=False, id="palette"),
+        Binding("f6", "focus_timeline", show=False, id="timeline"),
+        Binding("f7", "review", priority=True, show=False, id="review"),
+        Binding("ctrl+z", "suspend_process", priority=True, show=False, id="suspend"),
+        Binding("ctrl+q", "quit", priority=True, show=False, id="quit"),
     ]
 
     def __init__(self, desk: Desk, choice: Choice) -> None:
         super().__init__()
         dress(self)
         self._filters = bared(self, self._filters)
+        self.set_keymap(keymap(desk.taste.keys))
         self.desk = desk
         self.words = words(desk.environment, desk.taste.language)
         self.story = Story()
@@ -275,8 +279,8 @@ class JumarApp(App[int]):
 
     def follow_taste(self, taste: Taste) -> None:
         """Look as the person wants it from now on."""
-        if taste.theme in self.available_themes:
-            self.theme = taste.theme
+        self.theme = taste.theme if taste.theme in self.available_themes else DEFAULT
+        self.animation_level = "none" if taste.reduced_motion else constants.TEXTUAL_ANIMATIONS
         self.query_one(Side).follow(taste.side)
         self.query_one(Transcript).split = taste.diffs
         self.query_one(StatusLine).still = taste.reduced_motion

@@ -16,6 +16,7 @@ from tui.editor import ran
 from tui.exporting import FORMS, Exporting, form_of
 from tui.figures import context, cost
 from tui.help import Telling, help_text, paired
+from tui.keymap import places
 from tui.opening import Opening
 from tui.settings import Settings
 from tui.story import Answered
@@ -51,7 +52,8 @@ class Commands(Verbs, Opening):
     def help(self, _: str) -> None:
         """Show all commands and keys."""
         words = self._stage.words
-        self._app.push_screen(Telling(words, words("help.title"), help_text(words, offers(words))))
+        text = help_text(words, offers(words), places(self._stage.desk.taste.keys))
+        self._app.push_screen(Telling(words, words("help.title"), text))
 
     def cost(self, _: str) -> None:
         """Show what was used."""

@@ -11,7 +11,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from tui.completion import Offer
-from tui.keys import PLACES
+from tui.keys import Place
 from tui.words import Words
 
 _WIDEST = 30  # columns of what stands left
@@ -72,13 +72,13 @@ class Telling(ModalScreen[None]):
         self.dismiss()
 
 
-def help_text(words: Words, offers: Iterable[Offer]) -> Text:
+def help_text(words: Words, offers: Iterable[Offer], places: Iterable[Place]) -> Text:
     """Return all that can be typed and pressed."""
     commands = [(f"/{offer.name} {offer.argument}".rstrip(), offer.help) for offer in offers]
     signs = [(sign, words(f"help.{name}")) for sign, name in (("@", "file"), ("!", "shell"), ("#", "note"), ("//", "slash"))]
     parts: list[tuple[str, Pairs]] = [(words("help.commands"), [*commands, *signs])]
     parts += [
-        (words(f"keys.in_{place.words}"), [(key.shown, words(f"keys.{key.words}")) for key in place.keys]) for place in PLACES
+        (words(f"keys.in_{place.words}"), [(key.shown, words(f"keys.{key.words}")) for key in place.keys]) for place in places
     ]
     return lambda width: Content("\n\n").join(paired(title, pairs)(width) for title, pairs in parts)
 

@@ -36,6 +36,8 @@ PLACES = (
             Key(("ctrl+t",), "Ctrl+T", "side"),
             Key(("f6",), "F6", "timeline"),
             Key(("f7",), "F7", "review"),
+            Key(("ctrl+z",), "Ctrl+Z", "suspend"),
+            Key(("ctrl+q",), "Ctrl+Q", "quit"),
         ),
     ),
     Place(
@@ -49,6 +51,7 @@ PLACES = (
             Key(("ctrl+g",), "Ctrl+G", "editor"),
             Key(("ctrl+x",), "Ctrl+X", "drop"),
             Key(("ctrl+u",), "Ctrl+U", "empty"),
+            Key(("ctrl+underscore",), "Ctrl+_", "unwrite"),
             Key(("tab",), "Tab", "complete"),
         ),
     ),

@@ -42,7 +42,10 @@ class Prompt(TextArea):
     """Enter sends, or queues while a turn runs; Ctrl+Enter and Ctrl+S steer."""
 
     COMPONENT_CLASSES = {"prompt--chip"}
-    BINDINGS = [Binding("f6", "pass_on", show=False)]  # a text area would select its line
+    BINDINGS = [
+        Binding("f6", "pass_on", show=False),  # a text area would select its line
+        Binding("ctrl+underscore", "undo", show=False),  # Ctrl+Z puts jumar into the background
+    ]
 
     @dataclass
     class Sent(Message):
