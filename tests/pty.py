@@ -25,6 +25,11 @@ SCREEN = (
     rb"\x1b\[\?(?:2026|2048)\$p",
     rb"\x1b\[[<>=]\d*u",
     rb"\x1b\]22;[a-z-]*\x07",  # the shape of the pointer
+    rb"\x1b\[2[23];2t",  # keep the terminal's title, and give it back
+    # Our title, and a notification with the bell before it. What is in them is looked at as everything else is.
+    rb"(?:\x07)?\x1b\](?:2|9|777;notify);(?=jumar )",
+    rb"\x1bPtmux;\x1b\x1b\](?:9|777;notify);(?=jumar )",
+    rb"(?:\x1b\x1b\\)?\x1b\\",
 )
 _DRAWN = {0x6DD, 0x70F, 0x890, 0x891, 0x8E2, 0x110BD, 0x110CD, *range(0x600, 0x606)}  # formats, and is seen all the same
 _UNSEEN = {0x34F, 0x115F, 0x1160, 0x3164, 0xFFA0, 0x17B4, 0x17B5, *range(0xFE00, 0xFE0F), *range(0xE0000, 0xE1000)}

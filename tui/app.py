@@ -18,6 +18,7 @@ from agent.safe import safe_line
 from agent.session import Session
 from tui.acts import Act
 from tui.asking import Asking
+from tui.background import has_shell
 from tui.branch import branch
 from tui.chips import Written
 from tui.commands import COMMANDS, Commands, offers
@@ -34,6 +35,7 @@ from tui.side import Side
 from tui.starting import start
 from tui.status import Standing, StatusLine
 from tui.story import Story
+from tui.summons import Summons
 from tui.themes import DEFAULT, bared, dress
 from tui.timeline import Timeline
 from tui.transcript import Transcript
@@ -57,7 +59,7 @@ class JumarApp(App[int]):
         Binding("ctrl+p", "palette", show=False, id="palette"),
         Binding("f6", "focus_timeline", show=False, id="timeline"),
         Binding("f7", "review", priority=True, show=False, id="review"),
-        Binding("ctrl+z", "suspend_process", priority=True, show=False, id="suspend"),
+        Binding("ctrl+z", "background", priority=True, show=False, id="suspend"),
         Binding("ctrl+q", "quit", priority=True, show=False, id="quit"),
     ]
 
@@ -70,6 +72,7 @@ class JumarApp(App[int]):
         self.words = words(desk.environment, desk.taste.language)
         self.story = Story()
         self._choice = choice
+        self._summons = Summons(self.words, desk.root.name, desk.environment, self._write)
         self._session: Session | None = None
         self._heard: list[Event] = []
         self._queue = Queue()
@@ -100,6 +103,8 @@ class JumarApp(App[int]):
         self.query_one(Prompt).focus()
         self.set_interval(_FRAME, self._paint)
         self.follow_taste(self.desk.taste)
+        self.app_suspend_signal.subscribe(self, lambda _: self._summons.leave(), immediate=True)
+        self.app_resume_signal.subscribe(self, lambda _: self._summons.come(), immediate=True)
         self.theme_changed_signal.subscribe(self.query_one(Transcript), lambda _: self.query_one(Transcript).redraw())
         self.run_task(start(self, self, self._choice))
 
@@ -107,6 +112,14 @@ class JumarApp(App[int]):
         """Lay the plan and the timeline where there is room for them."""
         for side in self.query(Side):
             side.fit(event.size.width)
+
+    def on_unmount(self) -> None:
+        """Leave the terminal as it was."""
+        self._summons.leave()
+
+    def _write(self, sequence: str) -> None:
+        if self._driver is not None and not self.is_headless:
+            self._driver.write(sequence)
 
     @property
     def session(self) -> Session | None:
@@ -170,6 +183,7 @@ class JumarApp(App[int]):
             news = self.story.apply(event)
             transcript.follow(self.story, news)
             timeline.follow(news, event)
+        self._summons.follow(self.story, focused=self.app_focus)
         self._follow()
 
     def _follow(self) -> None:
@@ -284,6 +298,7 @@ class JumarApp(App[int]):
         self.query_one(Side).follow(taste.side)
         self.query_one(Transcript).split = taste.diffs
         self.query_one(StatusLine).still = taste.reduced_motion
+        self._summons.follow_taste(taste)
         if words(self.desk.environment, taste.language) is not self.words:
             self.call_later(self._speak)
 
@@ -377,6 +392,13 @@ class JumarApp(App[int]):
         self._interrupted = now
         self.action_stop()
         self.notify(self.words("app.quit_again"), markup=False, timeout=_TWICE)
+
+    def action_background(self) -> None:
+        """Go into the background, where a shell can bring us back."""
+        if has_shell() and not self.is_headless:
+            self.action_suspend_process()
+        else:
+            self.notify(self.words("app.no_shell"), markup=False)
 
     def action_next_mode(self) -> None:
         """Let more or less run without asking."""

@@ -52,6 +52,8 @@ class Taste:
     language: Literal["", "en", "zh"] = ""  # empty: as the locale says
     reduced_motion: bool = False
     bell: bool = True
+    notify: Literal["auto", "osc9", "osc777", "off"] = "auto"  # how a terminal is asked to notify them
+    terminal_title: bool = True  # whether the terminal's title says how things stand
     diffs: Literal["auto", "split", "unified"] = "auto"
     side: Literal["auto", "shown", "hidden"] = "auto"
     keys: Mapping[str, str] = field(default_factory=dict)

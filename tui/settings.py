@@ -12,6 +12,8 @@ _CYCLES: dict[str, tuple[str | bool, ...]] = {
     "language": ("", *LANGUAGES),
     "reduced_motion": (False, True),
     "bell": (True, False),
+    "notify": ("auto", "osc9", "osc777", "off"),
+    "terminal_title": (True, False),
     "diffs": ("auto", "split", "unified"),
     "side": ("auto", "shown", "hidden"),
 }
@@ -37,6 +39,8 @@ class Settings(Listing[None]):
         value = getattr(self._desk.taste, name)
         if isinstance(value, bool):
             return self._words("settings.on" if value else "settings.off")
+        if name == "notify":
+            return self._words(f"settings.notify_{value}")
         if name in {"diffs", "side"}:
             return self._words(f"settings.{value}")
         return value or self._words("settings.locale")
