@@ -32,6 +32,7 @@ from tui.prompt import Prompt
 from tui.queue import Queue
 from tui.review import Place, Review
 from tui.side import Side
+from tui.small import guard
 from tui.starting import start
 from tui.status import Standing, StatusLine
 from tui.story import Story
@@ -112,6 +113,7 @@ class JumarApp(App[int]):
         """Lay the plan and the timeline where there is room for them."""
         for side in self.query(Side):
             side.fit(event.size.width)
+            guard(self, self.words, event.size)
 
     def on_unmount(self) -> None:
         """Leave the terminal as it was."""
