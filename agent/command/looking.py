@@ -53,7 +53,8 @@ def looks(part: Part, standing: Standing) -> Weighed | None:
     if program is None:
         return None
     if program.operands == "anything":
-        return _seen(part, (), standing) if all(word.literal or word.glob for word in words) else None
+        globs = tuple(word for word in words if word.glob)  # which say what a folder holds
+        return _seen(part, globs, standing) if all(word.literal or word.glob for word in words) else None
     given = strict(words, program.allowed)
     if given is None:
         return None

@@ -229,6 +229,11 @@ _ONLY_ASKS: Mapping[str, frozenset[str]] = MappingProxyType(
 )
 
 
+_IP_SETS = frozenset(
+    {"add", "del", "delete", "set", "change", "replace", "append", "flush", "restore", "a", "d", "s", "c", "r", "f"}
+)
+
+
 def reached(part: Part, name: str) -> Iterator[Weighed]:
     """Yield how a part needs the network."""
     words = part.words[1:]
@@ -257,7 +262,9 @@ def left(part: Part, name: str) -> Iterator[Weighed]:
         return
     words = part.words[1:]
     first = words[0].text if words else ""
-    if name in _ONLY_ASKS and (first in _ONLY_ASKS[name]):
+    if name in _ONLY_ASKS and first in _ONLY_ASKS[name] and not (name == "ip" and any(word.text in _IP_SETS for word in words)):
+        return
+    if first == "--version" and len(words) == 1 and words[0].literal:
         return
     if name == "init" and first not in {"0", "1", "6"}:
         return

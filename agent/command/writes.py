@@ -18,9 +18,10 @@ _CHANGES = names(
     "rmdir touch mkdir chmod chown chgrp chattr setfacl mkfifo mknod mktemp virtualenv venv setfattr xattr fallocate"
 )
 _FILLS = names("cp ln install rsync scp")
-_SECOND = names("uniq xxd")
+_SECOND = names("uniq xxd split")
 _TO = re.compile(
-    r"--(?:target-directory|directory|output|output-document|output-dir|out|target|directory-prefix|exdir)=(.+)", re.DOTALL
+    r"--(?:target-directory|directory|output|output-document|output-dir|output-directory|out|target|directory-prefix|exdir)=(.+)",
+    re.DOTALL,
 )
 _INTO = {
     **dict.fromkeys(("cp", "mv", "ln", "install"), frozenset({"-t", "--target-directory"})),
@@ -33,6 +34,7 @@ _INTO = {
     "patch": frozenset({"-o", "-d"}),
     "go": frozenset({"-o"}),
     "find": frozenset({"-fprint", "-fprint0", "-fprintf", "-fls"}),
+    "tree": frozenset({"-o", "--output"}),
     "pip": frozenset({"-t", "--target", "--prefix", "--root"}),
 }
 _OUTPUT = re.compile(r"[0-9]*>>?|[0-9]*>\||&>>?|>&|[0-9]*<>|\{\w+\}(?:>>?|<>)")
@@ -55,7 +57,8 @@ def written(part: Part, name: str, standing: Standing, unkept: Unkept) -> Iterat
     into = _given(words, _INTO.get(name, frozenset()))
     for word in into:
         yield from _one(part, word, standing, unkept, takes=name in {"sort", "curl", "wget"})
-    if name in _TAKES or name in _CHANGES:
+    folders = name == "install" and any(re.fullmatch(r"-[a-zA-Z]*d[a-zA-Z]*|--directory", word.text) for word in words)
+    if name in _TAKES or name in _CHANGES or folders:
         for word in operands:
             yield from _one(part, word, standing, unkept, takes=name in _TAKES)
     elif name in _FILLS and not into and len(operands) > 1:
@@ -97,7 +100,7 @@ def _peculiar(part: Part, name: str, words: tuple[Word, ...], standing: Standing
             first = operands[1:2] if name == "7z" else operands[:1]
             yield from (one for word in first for one in _one(part, word, standing, unkept, takes=False))
         case "git":
-            yield from (one for word in _by_git(operands) for one in _one(part, word, standing, unkept, takes=False))
+            yield from (one for word in _by_git(words) for one in _one(part, word, standing, unkept, takes=False))
         case _:
             return
 
@@ -226,13 +229,18 @@ def _archive(words: tuple[Word, ...]) -> tuple[Word, ...]:
     return (words[at + 1 : at + 2] if at is not None else ()) + glued
 
 
-def _by_git(operands: tuple[Word, ...]) -> tuple[Word, ...]:
+def _by_git(words: tuple[Word, ...]) -> tuple[Word, ...]:
+    """Return what git writes besides its own state."""
+    operands = _operands(words)
     texts = [word.text for word in operands]
-    if texts[:2] == ["worktree", "add"]:
-        return operands[2:3]
+    # `-o` is not of all its commands what it is of these.
+    flags = frozenset({"--output", "--output-directory"}) | ({"-o"} if {"archive", "format-patch"} & set(texts) else frozenset())
+    into = _given(words, flags)
+    if texts[:2] in (["worktree", "add"], ["bundle", "create"]):
+        return operands[2:3] + into
     if texts[:1] == ["clone"]:
-        return operands[2:3]
-    return operands[1:2] if texts[:1] == ["init"] else ()
+        return operands[2:3] + into
+    return (operands[1:2] if texts[:1] == ["init"] else ()) + into
 
 
 def _is_descriptor(operator: str, target: Word) -> bool:
