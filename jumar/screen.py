@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -18,10 +19,11 @@ from agent.blocks import Image
 from agent.errors import JumarError, UsageError
 from agent.events import Event, SessionRenamed
 from agent.log import Log, Summary, events_of, sessions
+from agent.mask import Mask
 from agent.model import Capabilities, Model
 from agent.safe import mended
 from agent.session import Session
-from jumar import recall
+from jumar import crash, recall
 from jumar.home import home
 from jumar.notes import note
 from jumar.opening import prepare
@@ -44,6 +46,7 @@ class FrontDesk:
         self._place = home(environment)
         self._open = AsyncExitStack()
         self._session: Session | None = None
+        self._mask = Mask.of(environment)
         self.root = tree_root(options.cwd)
         self.cwd = options.cwd
         self.environment = environment
@@ -75,11 +78,18 @@ class FrontDesk:
             given_back.push_async_callback(session.close)
             await self._open.aclose()
             self._open, self._session = given_back.pop_all(), session
+            self._mask = prepared.setting.mask
         return Held(session, prepared.found.events if prepared.found is not None else ())
 
     async def close(self) -> None:
         """Close the open session and give everything back."""
         await self._open.aclose()
+
+    def crashed(self, error: BaseException) -> str:
+        """Keep what is known of a fault of our own; return what the person is told."""
+        kept = crash.keep(self._place.state / "crashes", error, self._mask)
+        session = self._session.id if self._session is not None and not self._options.ephemeral else ""
+        return crash.line(error, kept, session, self._mask)
 
     def keep_taste(self, taste: Taste) -> None:
         """Keep how the person wants the screen."""
@@ -218,16 +228,33 @@ def _offered(name: str, known: Capabilities) -> Offered:
 def show(options: RunOptions, environment: Mapping[str, str], model: Model | None = None) -> int:
     """Run the screen until the person quits; return the exit code."""
     from tui.app import JumarApp
+    from tui.background import has_terminal
     from tui.keyboard import know_terminals
 
     know_terminals()
     desk = FrontDesk(options, environment, model)
 
     async def run() -> int:
+        faults: list[BaseException] = []
+
+        def take(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+            if (error := context.get("exception")) is not None:
+                faults.append(error)
+
+        asyncio.get_running_loop().set_exception_handler(take)
+        app = JumarApp(desk, Choice(resume=options.resume, fork=options.fork))
         try:
-            choice = Choice(resume=options.resume, fork=options.fork)
-            return await JumarApp(desk, choice).run_async() or 0
+            code = await app.run_async() or 0
+            if app.fault is not None and environment.get("JUMAR_DEBUG"):
+                raise app.fault
         finally:
             await desk.close()
+        if not has_terminal():  # what still waits to be written there would fail
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, 1)
+            os.dup2(nowhere, 2)
+        if (error := app.fault or next(iter(faults), None)) is not None:
+            raise UsageError(desk.crashed(error), 1)
+        return code
 
     return asyncio.run(run())

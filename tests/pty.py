@@ -136,10 +136,10 @@ class Watched:
         self.raw += more
         self._came.set()
 
-    async def sees(self, words: str) -> None:
-        """Wait until the words came."""
+    async def sees(self, words: str, after: int = 0) -> None:
+        """Wait until the words came, after so many bytes."""
         async with asyncio.timeout(30):
-            while words.encode() not in self.raw:
+            while words.encode() not in self.raw[after:]:
                 self._came.clear()
                 await self._came.wait()
 
@@ -147,35 +147,53 @@ class Watched:
         """Press keys."""
         os.write(self._primary, keys)
 
-    async def close(self) -> None:
-        """End the program."""
-        self.program.terminate()
-        await self.program.wait()
+    def hang_up(self) -> None:
+        """Take the terminal away."""
         asyncio.get_running_loop().remove_reader(self._primary)
         os.close(self._primary)
+        self._primary = -1
+
+    def resize(self, columns: int, lines: int) -> None:
+        """Give the terminal another size."""
+        fcntl.ioctl(self._primary, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+
+    async def close(self) -> None:
+        """End the program."""
+        if self.program.returncode is None:
+            self.program.terminate()
+        await self.program.wait()
+        if self._primary >= 0:
+            self.hang_up()
 
 
 @asynccontextmanager
-async def watched(*arguments: str, cwd: Path, environment: Mapping[str, str]) -> AsyncIterator[Watched]:
-    """Run jumar's screen on a terminal of 140 columns and 45 lines."""
+async def watched(
+    *arguments: str, cwd: Path, environment: Mapping[str, str], program: Sequence[str] = (str(JUMAR),)
+) -> AsyncIterator[Watched]:
+    """Run jumar's screen, or another program, as the first of a terminal of 140 columns and 45 lines."""
     primary, secondary = pty.openpty()
     fcntl.ioctl(secondary, termios.TIOCSWINSZ, struct.pack("HHHH", 45, 140, 0, 0))
-    program = await asyncio.create_subprocess_exec(
-        str(JUMAR),
-        *arguments,
+    started = await asyncio.create_subprocess_exec(
+        *(*program, *arguments),
         cwd=cwd,
         env={**environment, "TERM": "xterm-256color"},
         stdin=secondary,
         stdout=secondary,
         stderr=secondary,
-        start_new_session=True,
+        preexec_fn=_lead,
     )
     os.close(secondary)
-    screen = Watched(program, primary)
+    screen = Watched(started, primary)
     try:
         yield screen
     finally:
         await screen.close()
+
+
+def _lead() -> None:
+    """Lead a session on the terminal that is stdin, as a terminal's own program does."""
+    os.setsid()
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 def read_all(handle: int) -> bytes:

@@ -1,11 +1,16 @@
 """The screen's manners: any size of the window, the background and back, a terminal that goes away, a fault of its own."""
 
 import asyncio
+import os
+import stat
+import sys
 
 from tests.fakes import ScriptedServer, answer
+from tests.pty import HOSTILE, SCREEN, Watched, hostile_bytes, watched
 from tests.runs import Person
 from tests.screens import screen_of
 from tui.asking import DEAF
+from tui.desk import Choice
 
 _WRITES = ("write", {"path": "a.txt", "content": "one\n"})
 
@@ -50,3 +55,65 @@ async def test_a_window_that_is_small_from_the_beginning_comes_up_once_there_is_
         await screen.see("small: 20×5")
         await screen.pilot.resize_terminal(100, 30)
         await screen.see("What can be typed")
+
+
+async def ended(screen: Watched) -> int:
+    """Wait until the program ended by itself; return its exit code."""
+    async with asyncio.timeout(10):
+        return await screen.program.wait()
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+async def test_a_terminal_that_goes_away_ends_what_runs_and_loses_nothing(person: Person, server: ScriptedServer) -> None:
+    server.script.append(answer("I sleep.", calls=[("shell", {"command": "echo $$ > pid; echo rea''dy; exec sleep 300"})]))
+    pid = person.root / "pid"
+    async with watched("--trust", "--mode", "yolo", cwd=person.root, environment=person.environment) as screen:
+        await screen.sees("yolo mode")
+        screen.types(b"sleep long\r")
+        await screen.sees("ready")
+        assert is_alive(int(pid.read_text()))
+        screen.hang_up()
+        assert await ended(screen) == 129
+    assert not is_alive(int(pid.read_text()))
+    async with screen_of(person, choice=Choice(resume="-")) as again:
+        await again.see("❯ sleep long", "I sleep.", "shell echo $$ > pid", "stopped")
+
+
+_FAULTY = """
+import os, sys
+from tui.status import StatusLine
+def tell(self, standing):
+    key = os.environ["JUMAR_API_KEY"]
+    raise ValueError(f"no {key} " + os.environ["HOSTILE"])
+StatusLine.tell = tell
+from jumar.__main__ import main
+sys.exit(main())
+"""
+
+
+async def test_a_fault_of_ours_is_told_in_one_line_and_the_rest_is_kept(person: Person, server: ScriptedServer) -> None:
+    hostile = {"HOSTILE": HOSTILE["clear"] + HOSTILE["clipboard"] + HOSTILE["bidi"]}
+    async with watched(
+        "--trust", cwd=person.root, environment={**person.environment, **hostile}, program=(sys.executable, "-c", _FAULTY)
+    ) as screen:
+        assert await ended(screen) == 1
+        await screen.sees("goes on with it")
+    assert not hostile_bytes(bytes(screen.raw), SCREEN)
+    told = screen.raw[screen.raw.rindex(b"\x1b[23;2t") :].decode()
+    assert "jumar itself failed: ValueError: no " in told
+    assert f"jumar -r {person.logs[0].stem} goes on with it" in " ".join(told.split())
+    assert "Traceback" not in screen.raw.decode("utf-8", "replace")
+    [kept] = person.home.rglob("crash-*.txt")
+    text = kept.read_text()
+    assert "Traceback" in text
+    assert "in tell" in text
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert "sk-of-the-test" not in told + text
+    assert not hostile_bytes(text.encode())

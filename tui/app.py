@@ -5,6 +5,7 @@ import signal
 from collections.abc import Coroutine
 from typing import Any
 
+from rich.console import RenderableType
 from textual import constants, events
 from textual.app import App, ComposeResult
 from textual.binding import Binding
@@ -18,7 +19,7 @@ from agent.safe import safe_line
 from agent.session import Session
 from tui.acts import Act
 from tui.asking import Asking
-from tui.background import has_shell
+from tui.background import has_shell, has_terminal
 from tui.branch import branch
 from tui.chips import Written
 from tui.commands import COMMANDS, Commands, offers
@@ -43,6 +44,7 @@ from tui.transcript import Transcript
 from tui.words import words
 
 _FRAME = 1 / 25  # seconds between two paintings of what streams
+_LOOK = 2.0  # seconds between two looks whether the terminal is still there
 _TWICE = 2.0  # seconds within which Ctrl+C twice quits
 
 
@@ -103,6 +105,8 @@ class JumarApp(App[int]):
             loop.add_signal_handler(number, self.exit, 128 + number)
         self.query_one(Prompt).focus()
         self.set_interval(_FRAME, self._paint)
+        if not self.is_headless:
+            self.set_interval(_LOOK, self._look_for_terminal)
         self.follow_taste(self.desk.taste)
         self.app_suspend_signal.subscribe(self, lambda _: self._summons.leave(), immediate=True)
         self.app_resume_signal.subscribe(self, lambda _: self._summons.come(), immediate=True)
@@ -118,6 +122,23 @@ class JumarApp(App[int]):
     def on_unmount(self) -> None:
         """Leave the terminal as it was."""
         self._summons.leave()
+
+    @property
+    def fault(self) -> BaseException | None:
+        """A fault of our own that ended the screen."""
+        return self._exception
+
+    def _fatal_error(self) -> None:
+        # Nothing of it is printed: a traceback shows what nobody should read over a shoulder.
+        self._close_messages_no_wait()
+
+    def panic(self, *renderables: RenderableType) -> None:
+        """End, where Textual itself is at its end."""
+        self._handle_exception(RuntimeError("the terminal could not be read"))
+
+    def _look_for_terminal(self) -> None:
+        if not has_terminal():
+            self.exit(128 + signal.SIGHUP)
 
     def _write(self, sequence: str) -> None:
         if self._driver is not None and not self.is_headless:
@@ -141,6 +162,8 @@ class JumarApp(App[int]):
                 await work
             except JumarError as error:
                 self.say(str(error))
+            except Exception as error:  # noqa: BLE001 - told in one place with every other fault of ours
+                self._handle_exception(error)
 
         task = asyncio.create_task(guarded())
         self._tasks.add(task)
