@@ -7,7 +7,7 @@ import sys
 
 from tests.fakes import ScriptedServer, answer
 from tests.pty import HOSTILE, SCREEN, Watched, hostile_bytes, watched
-from tests.runs import Person
+from tests.runs import JUMAR, Person
 from tests.screens import screen_of
 from tui.asking import DEAF
 from tui.desk import Choice
@@ -84,6 +84,39 @@ async def test_a_terminal_that_goes_away_ends_what_runs_and_loses_nothing(person
     assert not is_alive(int(pid.read_text()))
     async with screen_of(person, choice=Choice(resume="-")) as again:
         await again.see("❯ sleep long", "I sleep.", "shell echo $$ > pid", "stopped")
+
+
+async def test_ctrl_z_gives_the_shell_back_and_fg_brings_all_of_it_back(person: Person, server: ScriptedServer) -> None:
+    command = "echo rea''dy; while [ ! -e go ]; do sleep 0.02; done; echo fin''ished"
+    server.script += [answer("", calls=[("shell", {"command": command})]), answer("All is over.")]
+    shell = ("bash", "--norc", "--noprofile", "-i")
+    async with watched(cwd=person.root, environment=person.environment, program=shell) as screen:
+        screen.types(f"{JUMAR} --trust --mode yolo\r".encode())
+        await screen.sees("yolo mode")
+        screen.types(b"go on\r")
+        await screen.sees("ready")
+        screen.types(b"\x1a")
+        await screen.sees("Stopped")
+        assert b"\x1b[?1049l" in screen.raw
+        assert screen.raw.rindex(b"\x1b[23;2t") < screen.raw.rindex(b"Stopped")
+        at = len(screen.raw)
+        screen.types(b"echo al''ive; touch go; fg\r")
+        await screen.sees("alive", at)
+        await screen.sees("\x1b[?1049h", at)
+        await screen.sees("go on", at)
+        await screen.sees("All is over.", at)
+        await screen.sees("\x1b]2;jumar · repository", at)
+        screen.types(b"/quit\r")
+        await screen.sees("\x1b[?1049l", at)
+        screen.types(b"exit\r")
+        await ended(screen)
+
+
+async def test_without_a_shell_ctrl_z_leaves_jumar_where_it_is(person: Person, server: ScriptedServer) -> None:
+    async with watched("--trust", cwd=person.root, environment=person.environment) as screen:
+        await screen.sees("ask mode")
+        screen.types(b"\x1a")
+        await screen.sees("that could bring it back")
 
 
 _FAULTY = """

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+from rich.color import ColorSystem
 from textual.color import Color
 from textual.theme import Theme
 
@@ -42,6 +43,19 @@ def test_all_can_be_read(theme: Theme) -> None:
     assert not faint
 
 
+@pytest.mark.parametrize("theme", THEMES, ids=lambda theme: theme.name)
+def test_with_256_colours_all_can_be_read_and_grounds_stay_grey(theme: Theme) -> None:
+    def seen(name: str) -> Color:
+        return Color.from_rich_color(Color.parse(variables[name]).rich_color.downgrade(ColorSystem.EIGHT_BIT))
+
+    variables = {**theme.to_color_system().generate(), **theme.variables}
+    for ground in _GROUNDS:
+        assert max(seen(ground).rgb) - min(seen(ground).rgb) <= 8
+        faint = {text: round(found, 2) for text in _TEXTS if (found := contrast(seen(text), seen(ground))) < LEAST}
+        assert not faint
+    assert seen("panel") != seen("background")
+
+
 def test_high_contrast_is_high_and_muted_is_muted() -> None:
     strong = next(theme for theme in THEMES if theme.name == "jumar-contrast")
     variables = {**strong.to_color_system().generate(), **strong.variables}
@@ -65,7 +79,7 @@ async def test_ours_come_first_and_the_chosen_one_is_kept(person: Person) -> Non
         assert screen.app.theme == DEFAULT
         await screen.say("/theme")
         await screen.see("How shall it look?", "jumar-light", "jumar-contrast", "jumar-colourblind")
-        await screen.pilot.press(*"jumar-light", "enter")
+        await screen.pilot.press(*"light", "enter")
         await screen.until(lambda: screen.app.theme == "jumar-light" and screen.app.desk.taste.theme == "jumar-light")
     async with screen_of(person) as screen:
         assert screen.app.theme == "jumar-light"

@@ -1,6 +1,7 @@
 """Owns the wiring of the screen: events go to the story and the panels, what the person does goes to the session's verbs."""
 
 import asyncio
+import os
 import signal
 from collections.abc import Coroutine
 from typing import Any
@@ -421,7 +422,8 @@ class JumarApp(App[int]):
     def action_background(self) -> None:
         """Go into the background, where a shell can bring us back."""
         if has_shell() and not self.is_headless:
-            self.action_suspend_process()
+            self.app_suspend_signal.publish(self)
+            os.killpg(os.getpgrp(), signal.SIGTSTP)  # what started us waits for the shell with us
         else:
             self.notify(self.words("app.no_shell"), markup=False)
 

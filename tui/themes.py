@@ -69,16 +69,16 @@ THEMES = (
     _theme(
         DEFAULT,
         dark=True,
-        grounds=("#14171c", "#1a1e25", "#252b35"),
+        grounds=("#15171b", "#1c1e22", "#282b31"),
         texts=("#dde3ea", "#929dab"),
         colours=("#7aa7e8", "#7fc8d8", "#8cc98f", "#e0b566", "#ef8a86"),
     ),
     _theme(
         "jumar-light",
         dark=False,
-        grounds=("#fbfaf7", "#f3f2ee", "#e6e4de"),
-        texts=("#23272e", "#5a616b"),
-        colours=("#1f58a8", "#0d626f", "#1f6329", "#774e00", "#a8211f"),
+        grounds=("#fbfaf8", "#f1f0ee", "#e5e4df"),
+        texts=("#23272e", "#52585f"),
+        colours=("#1f58a8", "#0d626f", "#1f6329", "#6b4300", "#a8211f"),
     ),
     _theme(
         "jumar-contrast",
@@ -90,7 +90,7 @@ THEMES = (
     _theme(
         "jumar-colourblind",
         dark=True,
-        grounds=("#14171c", "#1a1e25", "#252b35"),
+        grounds=("#15171b", "#1c1e22", "#282b31"),
         texts=("#dde3ea", "#929dab"),
         colours=("#9db2f0", "#b9c6d6", "#66b5ff", "#f2e16b", "#ff9f45"),
     ),
