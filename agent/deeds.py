@@ -4,7 +4,7 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 
 from agent.blocks import PlanBlock, PlanItem
-from agent.events import ActionFile, ActionRecorded, ActionsUndone, ToolFinished, ToolStarted
+from agent.events import ActionFile, ActionRecorded, ActionsUndone, Informed, ToolFinished, ToolStarted
 from agent.tool import Change, Effect
 
 _MOST_COMMANDS = 60  # that are remembered
@@ -33,7 +33,7 @@ class Deeds:
     _started: dict[str, ToolStarted] = field(default_factory=dict)
     _recorded: dict[str, tuple[Change, ...]] = field(default_factory=dict)  # by the call, what the ledger holds of it
 
-    def apply(self, event: ToolStarted | ToolFinished | ActionRecorded | ActionsUndone) -> None:
+    def apply(self, event: ToolStarted | ToolFinished | ActionRecorded | ActionsUndone | Informed) -> None:
         """Take one event in."""
         match event:
             case ActionsUndone():
@@ -45,6 +45,8 @@ class Deeds:
                 self._started[event.call_id] = event
             case ToolFinished():
                 self._finished(event)
+            case Informed():
+                self.plan = event.plan.items if event.plan is not None else self.plan
 
     def _undone(self, event: ActionsUndone) -> None:
         for file in event.files:

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from itertools import takewhile
+from itertools import takewhile, zip_longest
 
+from agent.blocks import PlanBlock
+from agent.checklist import whole
 from agent.deeds import Deeds
 from agent.events import (
     ActionRecorded,
@@ -77,7 +79,10 @@ class History:
                 prompt = f"{event.preface}\n\n{TASK}\n\n{event.prompt}" if event.preface else event.prompt
                 self.said.append(Said(len(self.whole), event.prompt, event.preface, event.by == "check"))
                 self._add(Prompt(prompt, event.images))
-            case Steered() | Informed():
+            case Informed():
+                self.deeds.apply(event)
+                self._due.append(event)
+            case Steered():
                 self._due.append(event)
             case ActionsUndone():
                 self.deeds.apply(event)
@@ -207,12 +212,22 @@ class History:
         """Deliver what is due with a step; None: all. What was said first is told first."""
         due = list(takewhile(lambda event: step is None or event.step <= step, self._due))
         del self._due[: len(due)]
-        for event in due:
+        edits: list[str] = []  # of the plan, one after the other: it is told whole once
+        for event, after in zip_longest(due, due[1:]):
             if isinstance(event, Steered):
                 self.said.append(Said(len(self.whole), event.text))
                 self._add(Prompt(event.text, event.images))
+            elif (plan := _plan(event)) is not None:
+                edits.append(event.told)
+                if _plan(after) is None:
+                    self._add(Prompt("\n".join([*edits, whole(plan)])))
+                    edits = []
             else:
                 self._add(Prompt(event.told))
+
+
+def _plan(event: Steered | ActionsUndone | Informed | None) -> PlanBlock | None:
+    return event.plan if isinstance(event, Informed) else None
 
 
 def thinned(messages: Iterable[Message], dropped: frozenset[str], *, pictures: bool) -> list[Message]:

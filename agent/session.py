@@ -7,8 +7,10 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
+from agent import checklist
 from agent.ask import Patience, Words
 from agent.blocks import Image, PlanBlock, TerminalBlock
+from agent.checklist import Checklist
 from agent.earlier import Earlier
 from agent.errors import Fault, ModelError, UsageError
 from agent.estimate import Filling, filling
@@ -102,6 +104,7 @@ class Session:
         self._log = log
         self._listen = listen
         self._history = History()
+        self.checklist = Checklist()
         self._running: asyncio.Task[TurnFinished] | None = None
         self._compacting: asyncio.Task[str] | None = None
         self._questions: dict[str, asyncio.Future[str]] = {}
@@ -175,9 +178,13 @@ class Session:
             line = self._log.append(event)
             self._take_in(event)
         self._listen(event, line)
+        if isinstance(event, ToolFinished) and self.checklist.objections and any(isinstance(b, PlanBlock) for b in event.blocks):
+            told = checklist.objected(self.checklist.objections)
+            self.tell(Informed(kind="plan", title="the plan goes against the person's changes", told=told, step=self._due()))
 
     def _take_in(self, event: Event) -> None:
         self._history.apply(event)
+        self.checklist.apply(event)
         if self._recorder is not None:
             self._recorder.hear(event)
 
@@ -280,12 +287,10 @@ class Session:
         self.tell(SessionRenamed(title=title))
 
     def set_plan(self, plan: PlanBlock) -> None:
-        """Change the model's checklist; it learns of it with its next step."""
-        lines = "\n".join(f"- [{item.state}] {item.text}" for item in plan.items)
-        told = (
-            f"The person changed your plan. It is now, whole:\n{lines or '(empty)'}\nGo on by it, and send it with the plan tool."
-        )
-        self.tell(Informed(kind="plan", title="plan", told=told, step=self._due(), plan=plan))
+        """Change the model's checklist; it learns of what was changed with its next step."""
+        if changes := checklist.compared(self.checklist.plan, plan):
+            told = checklist.told(changes)
+            self.tell(Informed(kind="plan", title="the plan was changed", told=told, step=self._due(), plan=plan))
 
     async def shell(self, command: str, told: Callable[[str], None] = lambda _: None) -> None:
         """Run a command of the person's own, which no gate judges; it is on the ledger, and the model learns of it."""
