@@ -32,6 +32,7 @@ class Empty(App):
 Empty().run()
 """
 FIRST = ("/command", "opening")  # what the first whole frame says at least
+READY = "measured-one"  # the model, which the status line names once the session is open
 KEYS = [chr(0x0410 + number) for number in range(60)]  # letters that nobody else writes
 
 
@@ -97,7 +98,7 @@ class Bench:
     @property
     def environment(self) -> dict[str, str]:
         """Return what a screen is started with."""
-        model = {"JUMAR_BASE_URL": f"http://127.0.0.1:{self.port}/v1", "JUMAR_MODEL": "m", "JUMAR_API_KEY": "k"}
+        model = {"JUMAR_BASE_URL": f"http://127.0.0.1:{self.port}/v1", "JUMAR_MODEL": READY, "JUMAR_API_KEY": "k"}
         return {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "HOME": str(self.home), "JUMAR_HOME": str(self.home), **model}
 
     @asynccontextmanager
@@ -207,7 +208,7 @@ async def stream(on: Bench) -> None:
     """CPU that an answer of 20,000 tokens takes, fast and slow."""
     for pace in (0, 4000, 1000):
         async with on.screen() as shown:
-            await shown.sees("auto")
+            await shown.sees(READY)
             await shown.rests()
             on.model.tokens, on.model.pace = TOKENS, pace
             before = shown.cpu
@@ -225,7 +226,7 @@ async def idle(on: Bench) -> None:
     for events in (0, BLOCKS * 14 // 9):
         arguments = ("-r", on.session(events)) if events else ()
         async with on.screen(*arguments) as shown:
-            await shown.sees(LAST if events else "auto")
+            await shown.sees(LAST if events else READY)
             await shown.rests(1.5)
             before, came = shown.cpu, shown.came
             await asyncio.sleep(15)
@@ -238,7 +239,7 @@ async def memory(on: Bench) -> None:
     for events in (0, BLOCKS * 14 // 9):
         arguments = ("-r", on.session(events)) if events else ()
         async with on.screen(*arguments) as shown:
-            await shown.sees(LAST if events else "auto")
+            await shown.sees(LAST if events else READY)
             await shown.rests()
             tell(f"memory, {'10,000 blocks' if events else 'empty'}", f"{shown.mib:.0f} MiB", "150 MB")
 

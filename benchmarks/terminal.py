@@ -52,11 +52,12 @@ class Terminal:
         return time.perf_counter()
 
     async def rests(self, seconds: float = 0.5) -> None:
-        """Wait until nothing came for so long."""
-        seen = -1
-        while seen != self.came:
-            seen = self.came
+        """Wait until it does next to nothing for so long; its cursor may blink."""
+        took = 1.0
+        while took > seconds / 20:
+            before = self.cpu
             await asyncio.sleep(seconds)
+            took = self.cpu - before
 
     def forget(self) -> None:
         """Look only at what comes from now on."""
