@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,6 +43,7 @@ class LocalWorkspace:
         self._files = Files(self._paths)
         self.root = self._paths.root
         self.cwd = self._paths.cwd
+        self._keep_own(hidden, add_dirs)
         found, self.holding = holding(self._surroundings(person, add_dirs), self._paths.spill, sandbox, known)
         self._shell = Shell(self.cwd, environment, spill, shown, sandbox=found)
         self._looking = asyncio.Lock()  # pictures are large: one after the other
@@ -114,6 +116,13 @@ class LocalWorkspace:
     def sandbox(self) -> str:
         """Which sandbox confines commands."""
         return self.holding.name
+
+    def _keep_own(self, hidden: Sequence[Path], add_dirs: Sequence[Path]) -> None:
+        """Make our own folders where a command could else make them: what is not there cannot be hidden from it."""
+        for own in hidden:
+            if any(own.resolve().is_relative_to(folder) for folder in (self.root, *(one.resolve() for one in add_dirs))):
+                with suppress(OSError):
+                    own.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def _surroundings(self, person: Path | None, add_dirs: Sequence[Path]) -> Surroundings:
         return Surroundings(

@@ -12,6 +12,7 @@ from agent.workspace.sandbox import seccomp, shim
 from agent.workspace.sandbox.contract import Launch, Surroundings, Way
 from agent.workspace.sandbox.landlock import before
 from agent.workspace.sandbox.manifest import Manifest, repository_at
+from agent.workspace.sandbox.sockets import sockets
 
 _APART = ("--unshare-user-try", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try")
 _FIRST = 1  # the number inside of bubblewrap's own process, which starts the command
@@ -27,20 +28,32 @@ class Bubblewrap:
         self._around = around
         self._program = program
         self._tmp = folder / "tmp"
+        self._shared = folder / "shm"  # on the disk, where what it takes is seen
 
     def launch(
         self, argv: Sequence[str], confined: Confinement, environment: Mapping[str, str], way: Way | None = None
     ) -> Launch:
         """Return how the command line is started. Raises ToolFailure where it cannot be."""
         try:
-            self._tmp.mkdir(parents=True, exist_ok=True, mode=0o700)
+            for own in (self._tmp, self._shared):
+                own.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
             raise ToolFailure(f"The command was not started: its /tmp cannot be made ({error.strerror}).") from error
         handle = _filter()
         words = [str(self._program), *_APART, "--new-session", "--die-with-parent"]
         if way is not None or not confined.hosts:
             words.append("--unshare-net")
-        words += ["--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", *self._hides(), *self._binds(confined, way)]
+        words += ["--cap-drop", "ALL", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"]
+        others = [path for path in sockets() if self._is_seen(path)]
+        empty = [str(path) for path in self._hides()]
+        mounts: list[tuple[str, ...]] = [*self._replaces(), *self._binds(confined, way, others)]
+        mounts += [("--tmpfs", path) for path in empty]
+        mounts += [("--ro-bind", "/dev/null", str(path)) for path in (*self._around.hidden, *others) if _is_file(path)]
+        # What lies in another folder comes after it, or it would be hidden, or be shown again, by that.
+        for mount in sorted(mounts, key=lambda mount: len(Path(mount[-1]).parts)):
+            words += mount
+        for path in (*empty, "/dev"):  # a file of theirs would be memory that nobody counts
+            words += ["--remount-ro", path]
         words += ["--chdir", str(self._around.cwd)]
         if handle >= 0:
             words += ["--seccomp", str(handle)]
@@ -65,61 +78,80 @@ class Bubblewrap:
             folders += [path for place in places for path in (place.own, place.common)]
         return [str(path) for path in folders]
 
-    def _hides(self) -> Iterator[str]:
-        """Yield what is not there for a command: others' sockets and files in /tmp and /run, credentials, our own state."""
+    def _is_seen(self, path: Path) -> bool:
+        """Whether a command would find it, if nothing stood in its place."""
+        gone = (Path("/run"), Path("/tmp"), Path("/var/tmp"))  # noqa: S108 - as seen inside
+        if any(path.is_relative_to(folder) for folder in self._around.hidden):
+            return False
+        return any(path.is_relative_to(one) for one in self._around.folders) or not any(path.is_relative_to(one) for one in gone)
+
+    def _hides(self) -> Iterator[Path]:
+        """Yield folders that are empty for a command: others' sockets and files, credentials, our own state."""
         runtime = os.environ.get("XDG_RUNTIME_DIR", "")
-        yield from ("--tmpfs", "/run", "--bind", str(self._tmp), "/tmp")  # noqa: S108 - as seen inside
+        yield Path("/run")
         if runtime and not runtime.startswith("/run") and Path(runtime).is_dir():
-            yield from ("--tmpfs", runtime)
-        if Path("/var/tmp").is_dir():  # noqa: S108 - as above
-            yield from ("--bind", str(self._tmp), "/var/tmp")  # noqa: S108 - as above
+            yield Path(runtime).resolve()
+        yield from (path for path in self._around.hidden if path.is_dir())
+
+    def _replaces(self) -> Iterator[tuple[str, str, str]]:
+        """Yield what stands in place of what a command may not see or share."""
+        for place, own in (("/tmp", self._tmp), ("/var/tmp", self._tmp), ("/dev/shm", self._shared)):  # noqa: S108 - as seen inside
+            if Path(place).is_dir():
+                yield ("--bind", str(own), place)
         resolver = Path("/etc/resolv.conf").resolve()
         if resolver.is_relative_to("/run") and resolver.is_file():
-            yield from ("--ro-bind", str(resolver), str(resolver))
-        for path in self._around.hidden:
-            if path.is_dir():
-                yield from ("--tmpfs", str(path))
-            elif path.exists():
-                yield from ("--ro-bind", "/dev/null", str(path))
+            yield ("--ro-bind", str(resolver), str(resolver))
 
-    def _binds(self, confined: Confinement, way: Way | None) -> Iterator[str]:
+    def _binds(self, confined: Confinement, way: Way | None, kept: Sequence[Path]) -> Iterator[tuple[str, str, str]]:
         around = self._around
         if around.home is not None and around.cache is not None and (around.home / ".cache").is_dir():
             around.cache.mkdir(parents=True, exist_ok=True, mode=0o700)
-            yield from ("--bind", str(around.cache), str(around.home / ".cache"))
+            yield ("--bind", str(around.cache), str(around.home / ".cache"))
         kind = "--bind" if confined.writes else "--ro-bind"
         for folder in around.folders:
-            yield from (kind, str(folder), str(folder))
+            yield (kind, str(folder), str(folder))
         for program in _programs(around):
-            yield from ("--ro-bind", str(program), str(program))
+            yield ("--ro-bind", str(program), str(program))
         if way is not None:
-            yield from ("--ro-bind", str(way.socket), str(way.socket))
+            yield ("--ro-bind", str(way.socket), str(way.socket))
         if not confined.writes:
             return
         for folder in around.folders:
             yield from _protects(folder, git=confined.git)
+            yield from (("--bind", str(path), str(path)) for path in _leading(folder, (*around.hidden, *kept)))
 
 
-def _protects(folder: Path, *, git: bool) -> Iterator[str]:
+def _is_file(path: Path) -> bool:
+    return path.exists() and not path.is_dir()
+
+
+def _leading(folder: Path, hidden: Sequence[Path]) -> dict[Path, None]:
+    """Return the folders between one and what is hidden in it: what is a mount cannot be renamed, to be seen again elsewhere."""
+    there = [path for path in hidden if path.is_relative_to(folder) and path.exists()]
+    between = (parent for path in there for parent in path.parents if parent != folder and parent.is_relative_to(folder))
+    return dict.fromkeys(parent for parent in between if not any(parent.is_relative_to(path) for path in hidden))
+
+
+def _protects(folder: Path, *, git: bool) -> Iterator[tuple[str, str, str]]:
     """Yield what keeps files that other programs act on as they are. Git's own folder is a mount, so that nothing replaces it."""
     for name in sorted(os.listdir(folder)):  # noqa: PTH208 - names alone
         if name != ".git" and is_protected(name) and not (folder / name).is_symlink():
-            yield from ("--ro-bind", str(folder / name), str(folder / name))
+            yield ("--ro-bind", str(folder / name), str(folder / name))
     place = repository_at(folder)
     own = folder / ".git"
     if place is None:
         if own.exists() and not own.is_symlink():
-            yield from ("--ro-bind", str(own), str(own))
+            yield ("--ro-bind", str(own), str(own))
         return
     if not git:
-        yield from ("--ro-bind", str(own), str(own))
+        yield ("--ro-bind", str(own), str(own))
         return
     if not stat.S_ISDIR(own.lstat().st_mode):
-        yield from ("--ro-bind", str(own), str(own))
+        yield ("--ro-bind", str(own), str(own))
     for one in dict.fromkeys((place.common, place.own)):
-        yield from ("--bind", str(one), str(one))
+        yield ("--bind", str(one), str(one))
     for path in place.acted_on():
-        yield from ("--ro-bind", str(path), str(path))
+        yield ("--ro-bind", str(path), str(path))
 
 
 def _programs(around: Surroundings) -> Iterator[Path]:

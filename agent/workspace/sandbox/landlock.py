@@ -15,7 +15,9 @@ GAPS = (
     "git's hooks and settings can be written; what a command changes of them is put back when it has ended",
     "files outside can be given other modes and times, though not other contents",
     "sockets of other programs, such as docker's, can be reached",
-    "other processes can be seen",
+    "a command that may reach some hosts can reach all",
+    "other processes can be seen, and what they share in /dev/shm",
+    "where the workspace holds what is hidden, such as a home folder does, no new file can be made directly beside that",
 )
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/tty", "/dev/ptmx", "/dev/pts", "/dev/shm")  # noqa: S108
 _MOST = 4000  # folders and files that are named to the kernel
@@ -42,7 +44,9 @@ class Landlock:
         if self._readable is None:
             self._readable = list(_visible(Path("/"), self._around.hidden))[:_MOST]
         open_to = bool(confined.hosts)  # by host, there is no way without a network of its own
-        folders = [str(self._tmp), *map(str, self._around.folders)]
+        # Nothing in a folder that is granted can be kept back: where something is hidden in one, what lies beside that is named.
+        around = self._around
+        folders = [str(self._tmp), *(name for folder in around.folders for name in _visible(folder, around.hidden))]
         words = before(
             os.getpid(),
             write=[*_DEVICES, *(folders if confined.writes else folders[:1])],

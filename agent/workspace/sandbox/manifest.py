@@ -1,6 +1,7 @@
 """Owns what a confined command must leave as it is though no mount can hold it: what is not there yet, and what git acts on."""
 
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
@@ -13,6 +14,7 @@ from agent.workspace.sandbox.contract import Surroundings
 
 # Below a repository: what git runs or is led by.
 _ACTED_ON = ("hooks", "config", "config.worktree", "commondir", "info/attributes", "info/grafts", "objects/info/alternates")
+_WORK_TREE = re.compile(r"^\s*worktree\s*=\s*([^\s#;\"\\]+)\s*$", re.MULTILINE)
 _MOST = 4096  # files of one repository's own that are looked at
 
 
@@ -44,9 +46,21 @@ def repository_at(folder: Path) -> Repository | None:
             return None
         shared = own / "commondir"
         common = Path(os.path.realpath(own / shared.read_text("utf-8").strip())) if shared.is_file() else own
+        known = (own / "HEAD").is_file() and _is_of(folder, own, common)
     except (OSError, UnicodeDecodeError):
         return None
-    return Repository(own, common) if (own / "HEAD").is_file() else None
+    return Repository(own, common) if known else None
+
+
+def _is_of(folder: Path, own: Path, common: Path) -> bool:
+    """Whether a repository says itself that the work tree is its own: what a work tree says may lead to any folder."""
+    if own != common:
+        back = Path(os.path.realpath(own / (own / "gitdir").read_text("utf-8", "surrogateescape").strip()))
+        return own.parent == common / "worktrees" and back == Path(os.path.realpath(folder)) / ".git"
+    if own.is_relative_to(folder):
+        return True
+    named = _WORK_TREE.search((own / "config").read_text("utf-8", "surrogateescape"))
+    return named is not None and Path(os.path.realpath(own / named[1])) == Path(os.path.realpath(folder))
 
 
 class Manifest:

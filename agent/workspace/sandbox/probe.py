@@ -29,6 +29,8 @@ def holding(around: Surroundings, folder: Path, wanted: str, known: Path | None)
     """Return the sandbox that holds here, and what is to be said of it. `known` is where results are remembered."""
     if wanted == "off":
         return None, Holding(reasons=("it is switched off",))
+    if Path("/") in around.folders:
+        return None, Holding(reasons=("the workspace is the whole machine, so there is nothing to keep a command to",))
     reasons: list[str] = []
     if wanted in {"auto", "bubblewrap"}:
         program = _bubblewrap(around)
@@ -62,7 +64,7 @@ def _bubblewrap(around: Surroundings) -> Path | None:
             continue
         real = Path(os.path.realpath(candidate))
         if not any(real.is_relative_to(one) for one in around.folders):
-            return Path(candidate)
+            return real  # a link may lead elsewhere by the next time
     return None
 
 

@@ -12,7 +12,7 @@ from agent.workspace.sandbox.contract import Launch, Surroundings, Way
 from agent.workspace.sandbox.manifest import Manifest, repository_at
 
 PROGRAM = Path("/usr/bin/sandbox-exec")
-GAPS = ("other processes can be seen",)
+GAPS = ("a command that may reach some hosts can reach all", "other processes can be seen")
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/tty", "/dev/dtracehelper")
 
 

@@ -7,7 +7,8 @@ _ALLOW, _REFUSE, _KILL = 0x7FFF0000, 0x00050001, 0x80000000  # the second: EPERM
 _LOAD, _EQUAL, _AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
 _NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT, _SECOND_ARGUMENT = 0, 4, 16, 24  # where these stand in what the kernel hands over
 _X32 = 0x40000000
-_FAMILIES = (2, 10, 16, 17, 40)  # the internet's two, the kernel's own, raw frames, and the host of a virtual machine
+_LEADING_OUT = (17, 38, 40, 44)  # raw frames, the kernel's ciphers, and the host of a virtual machine, which no namespace closes
+_FAMILIES = (2, 10, 16, *_LEADING_OUT)  # the internet's two, and the kernel's own
 _TYPING = (0x5412, 0x541C)  # TIOCSTI and TIOCLINUX: typing into somebody's terminal
 
 # By architecture: its mark, ioctl, socket, and what no command needs and reaches into the kernel or out of the sandbox:
@@ -31,7 +32,7 @@ _SYSTEMS: dict[str, tuple[int, int, int, tuple[int, ...]]] = {
 def program(machine: str = "", *, sockets: bool = True) -> bytes:
     """Return the filter as the kernel takes it; empty for a machine whose numbers are not known here.
 
-    Without `sockets`, none of a network can be made.
+    Without `sockets`, none of a network can be made; with them, none that no namespace holds.
     """
     known = _SYSTEMS.get(machine or platform.machine())
     if known is None:
@@ -46,7 +47,7 @@ def program(machine: str = "", *, sockets: bool = True) -> bytes:
     tests: list[tuple[int, int]] = [(_AT_LEAST, _X32)] if mark == _SYSTEMS["x86_64"][0] else []
     tests += [(_EQUAL, number) for number in refused]
     calls: list[tuple[int, int, tuple[int, ...]]] = [(ioctl, _SECOND_ARGUMENT, _TYPING)]
-    calls += [] if sockets else [(socket, _FIRST_ARGUMENT, _FAMILIES)]
+    calls.append((socket, _FIRST_ARGUMENT, _LEADING_OUT if sockets else _FAMILIES))
     after = sum(len(values) + 3 for _, _, values in calls) + 1  # what comes before what refuses
     for left, (test, value) in zip(range(len(tests), 0, -1), tests, strict=True):
         code.append((test, left - 1 + after, 0, value))

@@ -9,7 +9,8 @@ import ctypes
 import os
 import sys
 
-_PDEATHSIG, _NO_NEW_PRIVS, _SECCOMP, _FILTER = 1, 38, 22, 2
+_PDEATHSIG, _DROP, _NO_NEW_PRIVS, _SECCOMP, _FILTER = 1, 24, 38, 22, 2
+_MOST_CAPABILITIES, _FIRST_TO_DROP = 63, 7  # the last one to go is the one to let others go
 _CREATE, _ADD, _RESTRICT = 444, 445, 446
 _VERSION = 1  # a flag of _CREATE
 _BENEATH = 1
@@ -81,6 +82,8 @@ def main() -> None:
     if os.getppid() != int(parent):
         sys.exit(_FAULT)  # who started us has ended meanwhile
     libc.prctl(_NO_NEW_PRIVS, 1, 0, 0, 0)
+    for number in range(_MOST_CAPABILITIES, _FIRST_TO_DROP, -1):  # what the administrator may do to the system, not to files
+        libc.prctl(_DROP, number, 0, 0, 0)
     fault = confine(libc, write.split(SEPARATOR), read.split(SEPARATOR), network == "1")
     if parent == "1" and version(libc) < 1:
         fault = ""  # it is the second wall, and the kernel has no such thing
