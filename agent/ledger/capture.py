@@ -168,6 +168,7 @@ class Capture:
 
     def close(self) -> None:
         """Watch no longer."""
+        self._sight.close()
         if self._watch is not None:
             self._watch.close()
 

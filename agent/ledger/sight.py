@@ -8,7 +8,7 @@ import asyncio
 import os
 import stat
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -35,7 +35,8 @@ from agent.ledger.snapshot import (
     folders_above,
 )
 from agent.ledger.store import Store
-from agent.ledger.survey import Survey
+from agent.ledger.survey import TICK, Survey, margin
+from agent.ledger.sweep import Sweep
 from agent.ledger.table import Known, Table, mode_of, size_and_time, stamp, unsure
 from agent.ledger.watch import Watch
 from agent.workspace.tree import Moved, Thing, Tree
@@ -45,8 +46,6 @@ _FEW = 300  # files and folders in an ignored folder that is entered all the sam
 _MOST_SMALL = 32 << 20  # bytes of all ignored files
 _MOST_LINKED = 2000  # files with further names, of whose changes no watch of folders tells
 _TOGETHER = 32 << 20  # bytes that are read before they are kept
-_TICK = 20_000_000  # nanoseconds in which two changes of a file may have the same time
-_COARSE = 2_100_000_000  # the same, where a file system counts seconds
 _RULES = b".gitignore"
 _FILLED = frozenset(map(os.fsencode, FILLED_BY_TOOLS))
 
@@ -88,7 +87,7 @@ class _Round:
 class Sight:
     """What is known of the files below the root of a store. `until` a first look was `taken`, that is nothing."""
 
-    def __init__(self, store: Store, watch: Watch | None, seconds: float) -> None:
+    def __init__(self, store: Store, watch: Watch | None, seconds: float, now: Callable[[], int] = time.time_ns) -> None:
         self.table = Table()
         self.taken = False
         self.first: Snapshot | None = None  # of the first look
@@ -108,6 +107,7 @@ class Sight:
         self._pinned: set[str] = set()
         self._too_much = ""  # why looks are given up
         self._last = 0  # nanoseconds: when the last look began
+        self._sweep = Sweep(store.bare, store.root, self.table, now)
         self._ours = tuple(os.fsencode(folder) for folder in store.bare.inside())
 
     async def blobs(self) -> Blobs:
@@ -127,12 +127,16 @@ class Sight:
             watch, seen, dirty = self._watch, None, None
             try:
                 dirty = watch.drain() if watch is not None and self.taken and not full else None
-                if dirty is None and watch is not None:
+                watching = watch is not None and not watch.why_not
+                if dirty is None and watch is not None and watching and not (full and watch.trusted):
                     watch.renew()
-                if dirty is None or dirty or self._linked or self.table.apart:
+                    seen = await self._look(None, blobs)
+                    if len(self._linked) <= _MOST_LINKED:
+                        watch.settle()
+                elif dirty is None:
+                    seen = await self._look_without_watch(blobs)
+                elif dirty or self._linked or self.table.apart:
                     seen = await self._look(dirty, blobs)
-                if dirty is None and watch is not None and len(self._linked) <= _MOST_LINKED:
-                    watch.settle()
             except TooMuch as error:
                 self._too_much = str(error)
                 raise
@@ -186,13 +190,24 @@ class Sight:
             await asyncio.to_thread(blobs.put, thing.content)
         return Glance(held, mark, thing.content)
 
-    async def _look(self, dirty: set[bytes] | None, blobs: Blobs) -> Seen:
+    def close(self) -> None:
+        """Let go of what makes looks quick."""
+        self._sweep.close()
+
+    async def _look_without_watch(self, blobs: Blobs) -> Seen:
+        """Look at all; where a sweep can tell what changed, only that is read."""
+        dirty = await self._sweep.folders() if self.taken else None
+        seen = await self._look(dirty, blobs, full=True)
+        await self._sweep.renew(len(dirty or ()))
+        return seen
+
+    async def _look(self, dirty: set[bytes] | None, blobs: Blobs, *, full: bool = False) -> Seen:
         survey = Survey(self._root, self.table, self._watch, MOST_FILES, time.monotonic() + self._seconds)
         one = _Round(survey, time.time_ns())
         if not self.taken:
             await self._take_snapshot(one)
         await asyncio.to_thread(survey.everything if dirty is None else lambda: survey.at(dirty))
-        await self._reopen(one, dirty is None)
+        await self._reopen(one, full or dirty is None)
         while survey.fresh:
             entering = await self._judge(one)
             await asyncio.to_thread(survey.enter, entering)
@@ -324,7 +339,7 @@ class Sight:
     def _is_first(self, one: _Round, path: bytes, status: os.stat_result) -> bool:
         """Whether the snapshot of a first look holds what is there now."""
         known = one.first.get(path)
-        if known is None or status.st_ctime_ns + _margin(status) > one.began:
+        if known is None or status.st_ctime_ns + margin(status) > one.began:
             return False
         return known[1] == stat.S_ISLNK(status.st_mode) and stat.S_IFMT(status.st_mode) in {stat.S_IFREG, stat.S_IFLNK}
 
@@ -407,7 +422,7 @@ class Sight:
     def _mark(self, path: bytes, status: os.stat_result, thing: Thing, now: int) -> bytes:
         """Return the stamp of bytes that were read `now`; one that no file has where they may be others by now."""
         with suppress(OSError):
-            if status.st_ctime_ns + _margin(status) < now and stamp(os.lstat(self._root + b"/" + path)) == stamp(status):
+            if status.st_ctime_ns + margin(status) < now and stamp(os.lstat(self._root + b"/" + path)) == stamp(status):
                 return stamp(status)
         return unsure(thing.mode)
 
@@ -427,6 +442,8 @@ class Sight:
         unreadable = survey.unreadable & table.folders.keys()
         one.closing |= dict.fromkeys(survey.unreadable - unreadable, CLOSED_FOLDER)
         self.unreadable = unreadable if survey.walked_all else (self.unreadable - survey.walked) | unreadable
+        for folder in survey.marks.keys() & table.folders.keys():
+            table.folders[folder].mark = survey.marks[folder]
         for folder, why in one.closing.items():
             if folder not in table.closed:
                 seen.made.append(folder)
@@ -452,7 +469,7 @@ class Sight:
             seen.changes.pop(path, None)
             return
         if old is None and any(folder[:-1] in one.adopted for folder in folders_above(path)):
-            if one.survey.differs[path].st_ctime_ns < self._last - _TICK:
+            if one.survey.differs[path].st_ctime_ns < self._last - TICK:
                 return
             old = LeftOut("it was not held before")
         seen.changes[path] = (seen.changes[path][0] if path in seen.changes else old), now
@@ -479,10 +496,6 @@ class Sight:
             self._pinned |= self._unpinned
             self._unpinned = set()
             await self._store.pin(sorted(self._pinned))
-
-
-def _margin(status: os.stat_result) -> int:
-    return _COARSE if status.st_ctime_ns % 1_000_000_000 == 0 else _TICK
 
 
 def _still(record: bytes, old: Held, mark: bytes, now: LeftOut) -> Held | LeftOut:

@@ -2,11 +2,14 @@
 
 import os
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 
 from agent.ledger.snapshot import TooMuch
-from agent.ledger.table import Folder, Table, join, stamp
+from agent.ledger.table import Folder, Table, folder_mark, join, stamp
 from agent.ledger.watch import Watch
+
+TICK = 20_000_000  # nanoseconds in which two changes of a file may have the same time
+_COARSE = 2_100_000_000  # the same, where a file system counts seconds
 
 
 class Survey:
@@ -28,6 +31,7 @@ class Survey:
         self.entered: dict[bytes, tuple[int, bool]] = {}  # those of them that were: inode, and whether all in it is ignored
         self.unreadable: set[bytes] = set()
         self.nested: set[bytes] = set()  # repositories of their own
+        self.marks: dict[bytes, bytes] = {}  # of the folders whose names were read, just before
 
     def everything(self) -> None:
         """Walk over all folders that are known."""
@@ -38,7 +42,9 @@ class Survey:
     def at(self, folders: Collection[bytes]) -> None:
         """Walk over these folders, and over those below them that are not the ones that they were."""
         for folder in sorted(folders):
-            if folder not in self.walked and (folder in self._table.folders or not folder):
+            if folder in self.walked or any(above in self.left for above in _and_above(folder)):
+                continue  # what is gone, or what a link leads to by now, is not entered
+            if folder in self._table.folders or not folder:
                 self._walk([(folder, 0)], deep=False)
         self._closed()
 
@@ -75,14 +81,19 @@ class Survey:
             raise TooMuch("reading the workspace took too long; work in a folder below it")
         if self._watch is not None:
             self._watch.add(path)
+        whole = self._root + b"/" + path if path else self._root
         try:
-            with os.scandir(self._root + b"/" + path if path else self._root) as entries:
-                return list(entries)
+            status, now = os.lstat(whole), time.time_ns()
+            with os.scandir(whole) as entries:
+                listed = list(entries)
         except (FileNotFoundError, NotADirectoryError):
             if path in self._table.folders:
                 self.left.add(path)
         except OSError:
             self.unreadable.add(path)
+        else:
+            self.marks[path] = folder_mark(status) if status.st_ctime_ns + margin(status) < now else b""
+            return listed
         return None
 
     def _compare(self, path: bytes, known: Folder, entries: "list[os.DirEntry[bytes]]") -> list[tuple[bytes, int, bool]]:
@@ -131,3 +142,14 @@ class Survey:
                         self.left.add(path)
                 except OSError:
                     self.left.add(path)
+
+
+def margin(status: os.stat_result) -> int:
+    """Return for how long, in nanoseconds, a further change may leave the time of change as it is."""
+    return _COARSE if status.st_ctime_ns % 1_000_000_000 == 0 else TICK
+
+
+def _and_above(folder: bytes) -> Iterator[bytes]:
+    while folder:
+        yield folder
+        folder = folder.rpartition(b"/")[0]

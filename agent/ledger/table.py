@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from agent.ledger.action import Held
 from agent.ledger.snapshot import LeftOut
 
-_STAT = struct.Struct("<IQqqQ")  # mode, size, times of content and of change in nanoseconds, inode
+_STAT = struct.Struct("<IQqqQII")  # mode, size, times of content and of change in nanoseconds, inode, owner, group
+_MARK = struct.Struct("<IqqQ")
 _pack = _STAT.pack
 
 Known = Held | LeftOut | None
@@ -16,12 +17,15 @@ Known = Held | LeftOut | None
 
 def stamp(status: os.stat_result) -> bytes:
     """Return what tells that a file has changed, or not."""
-    return _pack(status.st_mode, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+    return _pack(
+        *(status.st_mode, status.st_size, status.st_mtime_ns, status.st_ctime_ns),
+        *(status.st_ino, status.st_uid, status.st_gid),
+    )
 
 
 def unsure(mode: int) -> bytes:
     """Return a stamp that no file has: the next look reads the file."""
-    return _pack(mode, 0, 0, 0, 0)
+    return _pack(mode, 0, 0, 0, 0, 0, 0)
 
 
 def mode_of(record: bytes) -> int:
@@ -31,8 +35,18 @@ def mode_of(record: bytes) -> int:
 
 def size_and_time(record: bytes) -> tuple[int, int]:
     """Return the size in a record, and when the content changed."""
-    _, size, changed, _, _ = _STAT.unpack_from(record)
+    _, size, changed, *_ = _STAT.unpack_from(record)
     return size, changed
+
+
+def numbers(record: bytes) -> tuple[int, int, int, int, int, int, int]:
+    """Return mode, size, times of content and of change, inode, owner and group of a record."""
+    return _STAT.unpack_from(record)
+
+
+def folder_mark(status: os.stat_result) -> bytes:
+    """Return what tells that other names are in a folder, or not."""
+    return _MARK.pack(status.st_mode, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
 
 
 @dataclass(slots=True)
@@ -43,6 +57,7 @@ class Folder:
     names: dict[bytes, bytes] = field(default_factory=dict)
     below: set[bytes] = field(default_factory=set)
     ignored: bool = False  # so is all that comes to be in it
+    mark: bytes = b""  # as it was when its names were read; empty where they may be others by now
 
 
 class Table:
@@ -53,6 +68,7 @@ class Table:
         self.closed: dict[bytes, str] = {}  # folders that are not entered, and why
         self.apart: dict[bytes, bytes] = {}  # records of files in folders that are not entered
         self.lone: dict[bytes, str] = {}  # files that are not held, and why
+        self.touched: set[bytes] = set()  # folders in which something was put or dropped since somebody cleared this
         self._reasons: list[str] = []
 
     def __len__(self) -> int:
@@ -72,7 +88,7 @@ class Table:
 
     def told(self, record: bytes) -> Held | LeftOut:
         """Return what a record says."""
-        mode, size, changed, _, _ = _STAT.unpack_from(record)
+        mode, size, changed, *_ = _STAT.unpack_from(record)
         rest = record[_STAT.size :]
         if len(rest) == 1:
             return LeftOut(self._reasons[rest[0]], size, changed)
@@ -93,6 +109,7 @@ class Table:
         if folder is None:
             self.apart[path] = record
         else:
+            self.touched.add(above)
             folder.names[name] = record
 
     def drop(self, path: bytes) -> None:
@@ -101,6 +118,7 @@ class Table:
         above, _, name = path.rpartition(b"/")
         folder = self.folders.get(above)
         if folder is not None:
+            self.touched.add(above)
             folder.names.pop(name, None)
         self.apart.pop(path, None)
 
@@ -115,6 +133,7 @@ class Table:
             self.closed.pop(path, None)
             for lone in [lone for lone in self.apart if lone.rpartition(b"/")[0] == path]:
                 folder.names[lone.rpartition(b"/")[2]] = self.apart.pop(lone)
+            self.touched.add(path)
         folder.inode = inode or folder.inode
         return folder
 
@@ -126,6 +145,7 @@ class Table:
             folder = self.folders.pop(one, None)
             if folder is not None:
                 waiting += [one + b"/" + name for name in folder.below]
+                self.touched.discard(one)
                 yield one
         above, _, name = path.rpartition(b"/")
         if above in self.folders:

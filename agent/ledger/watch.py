@@ -176,6 +176,11 @@ class Watch:
                 self._sound = False
 
 
+def keeps_times(root: Path, mounts: Path = Path("/proc/self/mountinfo")) -> bool:
+    """Whether the times of every folder there tell that names in it came or went."""
+    return sys.platform != "linux" or not _unfit(os.fsencode(root), mounts)
+
+
 _NOT_THERE, _NO_FOLDER = 2, 20  # errno of Linux
 
 
