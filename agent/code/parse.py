@@ -1,14 +1,14 @@
 """Owns parsing texts for faults. It runs as a program of its own, for a hostile text can crash a parser or fill the memory."""
 
-import importlib
 import json
 import re
 import resource
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
+
+from agent.code.grammars import checked, spoken
 
 if TYPE_CHECKING:
     from tree_sitter import Node
@@ -17,31 +17,6 @@ _LARGEST = 1 << 20
 _MEMORY = 1 << 30
 _SECONDS = 2
 _NEAR = 60
-_LANGUAGES = {
-    "python": ".py .pyi",
-    "javascript": ".js .mjs .cjs .jsx",
-    "typescript": ".ts .mts .cts",
-    "tsx": ".tsx",
-    "json": ".json",
-    "html": ".html .htm",
-    "css": ".css",
-    "bash": ".sh .bash",
-    "go": ".go",
-    "rust": ".rs",
-    "java": ".java",
-    "c": ".c",
-    "cpp": ".cc .cpp .cxx .hpp .hh",
-    "ruby": ".rb",
-    "php": ".php",
-    "toml": ".toml",
-    "yaml": ".yaml .yml",
-}
-_BY_SUFFIX = {suffix: language for language, suffixes in _LANGUAGES.items() for suffix in suffixes.split()}
-_SPECIAL = {
-    "tsx": ("tree_sitter_typescript", "language_tsx"),
-    "typescript": ("tree_sitter_typescript", "language_typescript"),
-    "php": ("tree_sitter_php", "language_php"),
-}
 _OPTIONAL = "_implicit_end_tag"  # of a paragraph at the end of a page: it need not be written
 _TYPE = re.compile(rb"""\btype\s*=\s*["']?([^"'\s>]+)""", re.IGNORECASE)
 _SCRIPTS = {
@@ -50,33 +25,26 @@ _SCRIPTS = {
 }
 
 
-def language(name: str) -> str:
-    """Return the language of a file by its name, or nothing."""
-    return _BY_SUFFIX.get(PurePosixPath(name).suffix.lower(), "")
-
-
 def fault(name: str, text: str) -> str | None:
     """Return where a text is not well-formed and what stands there, "" where it is, None where that cannot be told."""
-    spoken = language(name)
-    if not spoken or len(text) > _LARGEST:
+    language = checked(name)
+    if not language or len(text) > _LARGEST:
         return None
     raw = text.encode("utf-8", "replace")
-    root = _parsed(spoken, raw)
+    root = _parsed(language, raw)
     if wrong := _first(root):
         return _place(wrong, raw, 0)
-    for inner, node in _embedded(root) if spoken == "html" else ():
+    for inner, node in _embedded(root) if language == "html" else ():
         part = raw[node.start_byte : node.end_byte]
         if wrong := _first(_parsed(inner, part)):
             return f"{_place(wrong, part, node.start_point[0])} ({inner})"
     return ""
 
 
-def _parsed(spoken: str, raw: bytes) -> "Node":
-    from tree_sitter import Language, Parser
+def _parsed(language: str, raw: bytes) -> "Node":
+    from tree_sitter import Parser
 
-    module, attribute = _SPECIAL.get(spoken, (f"tree_sitter_{spoken}", "language"))
-    grammar = Language(getattr(importlib.import_module(module), attribute)())
-    return Parser(grammar).parse(raw).root_node
+    return Parser(spoken(language)).parse(raw).root_node
 
 
 def _embedded(root: "Node") -> Iterator[tuple[str, "Node"]]:
@@ -115,16 +83,11 @@ def _place(node: "Node", raw: bytes, above: int) -> str:
     return f"line {above + row + 1}: near {near!r}"
 
 
-def main(folder: str) -> None:
-    """Answer on stdout what stdin asks: the name of a file and its texts. `folder` is where the parsers are installed."""
+def main() -> None:
+    """Answer on stdout what stdin asks: the name of a file and its texts."""
     with suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
     with suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_CPU, (_SECONDS, _SECONDS))
-    sys.path.append(folder)
     name, texts = json.load(sys.stdin)
     json.dump([fault(name, text) for text in texts], sys.stdout)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])

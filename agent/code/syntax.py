@@ -1,15 +1,12 @@
 """Owns whether a text is well-formed, in the words that a model reads."""
 
 import asyncio
-import importlib.util
 import json
 import subprocess
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-from agent.code import parse
-from agent.code.parse import language
+from agent.code.grammars import checked
+from agent.code.program import command
 
 _SECONDS = 3.0
 
@@ -20,21 +17,19 @@ async def state(name: str, text: str, before: str | None = None) -> str:
     if found is None:
         return ""
     if not found:
-        return "syntax ok, scripts and styles too" if language(name) == "html" else "syntax ok"
+        return "syntax ok, scripts and styles too" if checked(name) == "html" else "syntax ok"
     return f"SYNTAX FAULT at {found}{' (there was one before)' if known else ''}"
 
 
 def _faults(name: str, texts: Sequence[str]) -> list[str | None]:
     """Return the fault of each text, None where it cannot be told: no parser, or one that came to no end."""
     nothing: list[str | None] = [None] * len(texts)
-    installed = importlib.util.find_spec("tree_sitter") if language(name) else None
-    if installed is None or installed.origin is None:
+    if not checked(name):
         return nothing
-    folder = str(Path(installed.origin).parent.parent)
     asked = json.dumps([name, [text.encode("utf-8", "replace").decode() for text in texts]])
     try:
         ended = subprocess.run(
-            [sys.executable, "-I", "-S", parse.__file__, folder],
+            command("agent.code.parse"),
             input=asked.encode(),
             capture_output=True,
             timeout=_SECONDS,

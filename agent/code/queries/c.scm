@@ -1,0 +1,18 @@
+(function_definition declarator: (function_declarator declarator: (identifier) @name)) @function
+(function_definition declarator: (pointer_declarator (function_declarator declarator: (identifier) @name))) @function
+(function_definition declarator: (pointer_declarator (pointer_declarator (function_declarator declarator: (identifier) @name)))) @function
+(declaration declarator: (function_declarator declarator: (identifier) @name)) @declaration
+(declaration declarator: (pointer_declarator (function_declarator declarator: (identifier) @name))) @declaration
+(struct_specifier name: (type_identifier) @name body: (_)) @struct
+(union_specifier name: (type_identifier) @name body: (_)) @union
+(enum_specifier name: (type_identifier) @name body: (_)) @enum
+(enumerator name: (identifier) @name) @variant
+(field_declaration declarator: (field_identifier) @name) @field
+(type_definition declarator: (type_identifier) @name) @type
+(type_definition declarator: (pointer_declarator (type_identifier) @name)) @type
+(preproc_def name: (identifier) @name) @macro
+(preproc_function_def name: (identifier) @name) @macro
+(translation_unit (declaration declarator: (identifier) @name) @variable)
+(translation_unit (declaration declarator: (init_declarator declarator: (identifier) @name)) @variable)
+;; uses
+[(identifier) (type_identifier) (field_identifier)] @use

@@ -1,0 +1,24 @@
+(function_definition declarator: (function_declarator declarator: [(identifier) (field_identifier) (operator_name) (destructor_name)] @name)) @function
+(function_definition declarator: (function_declarator declarator: (qualified_identifier name: (_) @name))) @function
+(function_definition declarator: (pointer_declarator (function_declarator declarator: [(identifier) (field_identifier)] @name))) @function
+(function_definition declarator: (pointer_declarator (function_declarator declarator: (qualified_identifier name: (_) @name)))) @function
+(function_definition declarator: (reference_declarator (function_declarator declarator: [(identifier) (field_identifier) (operator_name)] @name))) @function
+(function_definition declarator: (reference_declarator (function_declarator declarator: (qualified_identifier name: (_) @name)))) @function
+(declaration declarator: (function_declarator declarator: (identifier) @name)) @declaration
+(field_declaration declarator: (function_declarator declarator: (field_identifier) @name)) @declaration
+(field_declaration declarator: (pointer_declarator (function_declarator declarator: (field_identifier) @name))) @declaration
+(field_declaration declarator: (field_identifier) @name) @field
+(class_specifier name: (type_identifier) @name body: (_)) @class
+(struct_specifier name: (type_identifier) @name body: (_)) @struct
+(union_specifier name: (type_identifier) @name body: (_)) @union
+(enum_specifier name: (type_identifier) @name body: (_)) @enum
+(enumerator name: (identifier) @name) @variant
+(namespace_definition name: (_) @name) @namespace
+(type_definition declarator: (type_identifier) @name) @type
+(alias_declaration name: (type_identifier) @name) @type
+(concept_definition name: (identifier) @name) @type
+(preproc_def name: (identifier) @name) @macro
+(preproc_function_def name: (identifier) @name) @macro
+(translation_unit (declaration declarator: (init_declarator declarator: (identifier) @name)) @variable)
+;; uses
+[(identifier) (type_identifier) (field_identifier) (namespace_identifier)] @use

@@ -1,0 +1,4 @@
+export const Button = (props: Props) => {
+  return <Label text={props.text} />;
+};
+interface Props { text: string }
