@@ -1,6 +1,7 @@
 """Owns what a person may type: the options of a run, and what is wrong with them."""
 
 import argparse
+import sys
 from pathlib import Path
 from typing import NoReturn, cast
 
@@ -114,6 +115,17 @@ def run_parser(prog: str = "jumar", usage: str = _USAGE, description: str = _DES
     add("--effort", choices=EFFORTS, default="", help="how much the model thinks, in a word that it takes")
     add("--context", type=window, metavar="TOKENS", help="how much the first model holds, in place of what its server says")
     return top
+
+
+def on_terminal() -> bool:
+    """Whether a person sits before all that we hear and say; the screen is painted on stderr."""
+    return all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
+
+
+def need_terminal(parser: Parser) -> None:
+    """End with 2 where there is nothing that the screen could be shown on."""
+    if not on_terminal():
+        parser.error("--screen needs a terminal; without it everything is printed")
 
 
 def _count(text: str) -> int:

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from io import TextIOWrapper
 
-from jumar.arguments import COMMANDS, options_of, run_parser
+from jumar.arguments import COMMANDS, on_terminal, options_of, run_parser
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -63,12 +63,11 @@ def _headless(arguments: Sequence[str]) -> int:
         raise UsageError(f"there is no command {arguments[0]!r}; there are {known}; what to do is said with -p PROMPT")
     parser = run_parser()
     given = parser.parse_args(arguments)
-    terminal = sys.stdin.isatty() and sys.stdout.isatty()
-    options = options_of(parser, given, terminal=terminal)
+    options = options_of(parser, given, terminal=on_terminal())
     if options.screen:
-        from jumar.screen import show
+        from jumar.screen import FrontDesk, show
 
-        return show(options, os.environ)
+        return show(FrontDesk(options, os.environ))
     from jumar.headless import Headless
     from jumar.inputs import piped_text
     from jumar.printers import stderr_line

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from agent.errors import UsageError
 from agent.safe import safe_json, safe_line
-from jumar.arguments import Parser, seconds, window
+from jumar.arguments import MODES, Parser, need_terminal, seconds, window
 from jumar.home import home
 from jumar.trust import distrust, tree_root, trust, trusted_roots
 
@@ -145,10 +145,18 @@ def _demo(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("--into", metavar="DIR", help="an empty or new folder for it; a fresh temporary one without it")
     parser.add_argument("--fast", action="store_true", help="do not wait between the steps")
+    parser.add_argument("--screen", action="store_true", help="in the screen, where you approve, refuse and undo")
+    parser.add_argument("--mode", default="", choices=MODES, metavar="MODE", help="of --screen; else what is usual: auto, or ask")
     given = parser.parse_args(arguments)
-    from jumar.demo import demo
+    from jumar.demo import demo, demo_on_screen
 
-    return demo(Path(given.into) if given.into else None, fast=given.fast, out=sys.stdout, progress=sys.stderr)
+    into = Path(given.into) if given.into else None
+    if given.screen:
+        need_terminal(parser)
+        return demo_on_screen(into, given.mode, fast=given.fast, progress=sys.stderr)
+    if given.mode:
+        parser.error("--mode is for --screen; without it nothing is asked")
+    return demo(into, fast=given.fast, out=sys.stdout, progress=sys.stderr)
 
 
 def _endpoints(arguments: Sequence[str]) -> int:

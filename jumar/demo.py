@@ -12,13 +12,11 @@ from typing import TextIO
 
 from agent.errors import UsageError
 from agent.providers.replay import ReplayModel, load
-from agent.safe import safe_line
 from jumar.headless import Headless
 from jumar.options import RunOptions
-from jumar.recording import expected
+from jumar.recording import PACE, about, expected
 
 _RECORDING = Path(__file__).with_name("demo.json")
-_PACE = 0.015  # seconds a piece of a dozen letters, so that it can be followed
 _QUIET_GIT = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1", "GIT_TERMINAL_PROMPT": "0"}
 
 
@@ -26,8 +24,7 @@ def demo(into: Path | None, *, fast: bool, out: TextIO, progress: TextIO) -> int
     """Play the demo and return its exit code. Raises UsageError."""
     recording = load(_RECORDING.read_bytes())
     folder = _scratch(into)
-    where = safe_line(str(folder))
-    print(f"This is a recording: the model's words were recorded, every call really runs, in {where}", file=progress, flush=True)
+    print(about(folder), file=progress, flush=True)
     options = RunOptions(
         prompts=recording.prompts,
         cwd=folder,
@@ -35,14 +32,32 @@ def demo(into: Path | None, *, fast: bool, out: TextIO, progress: TextIO) -> int
         verify="python3 check.py",
         trust=True,
     )
-    ours = str(Path(sys.executable).parent)
-    environment = {**os.environ, "PATH": f"{ours}:{os.environ.get('PATH', os.defpath)}"}
-    model = ReplayModel(recording, pace=0.0 if fast or not progress.isatty() else _PACE)
-    headless = Headless(options, environment, out, progress)
+    model = ReplayModel(recording, pace=0.0 if fast or not progress.isatty() else PACE)
+    headless = Headless(options, _environment(), out, progress)
     code = asyncio.run(headless.run(model, expected(recording)))
     if code == 0:
         print(_after(folder, headless.session_id), file=progress, flush=True)
     return code
+
+
+def demo_on_screen(into: Path | None, mode: str, *, fast: bool, progress: TextIO) -> int:
+    """Play the demo in the screen, as a session that asks as any other does, and return the exit code. Raises UsageError."""
+    from jumar.screen import FrontDesk, Played, show
+
+    recording = load(_RECORDING.read_bytes())
+    folder = _scratch(into)
+    options = RunOptions(prompts=None, cwd=folder, screen=True, mode=mode, trust=True)
+    played = Played(ReplayModel(recording, pace=0.0 if fast else PACE), recording.prompts, about(folder))
+    desk = FrontDesk(options, _environment(), played)
+    code = show(desk)
+    if code == 0:
+        print(_after(folder, desk.session_id), file=progress, flush=True)
+    return code
+
+
+def _environment() -> dict[str, str]:
+    ours = str(Path(sys.executable).parent)
+    return {**os.environ, "PATH": f"{ours}:{os.environ.get('PATH', os.defpath)}"}
 
 
 def _scratch(into: Path | None) -> Path:
@@ -89,6 +104,7 @@ def _after(folder: Path, session_id: str) -> str:
     program = "jumar" if shutil.which("jumar") else shlex.quote(str(Path(sys.argv[0]).absolute()))
     return f"""
 Play it    {opener} {shlex.quote(str(folder / "index.html"))}
+Steer it   {program} demo --screen --mode ask      (the same, where you approve, refuse and undo)
 Undo it    {program} undo -C {place} --session {session_id}
            {program} redo -C {place}      (and it is there again)
            {program} actions -C {place}   (each of them can be undone alone)

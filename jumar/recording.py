@@ -11,12 +11,13 @@ from agent.errors import UsageError
 from agent.events import Event, ModelAnswered, ToolFinished, TurnFinished, TurnStarted
 from agent.log import Log
 from agent.providers.replay import Outcome, Recording, ReplayModel, Step, dump, load
-from agent.safe import safe_json
-from jumar.arguments import options_of, run_parser
+from agent.safe import safe_json, safe_line
+from jumar.arguments import need_terminal, options_of, run_parser
 from jumar.headless import Headless
 from jumar.run import Expected
 
 _LARGEST = 64 << 20
+PACE = 0.015  # seconds a piece of a dozen letters, so that it can be followed
 _DESCRIPTION = """Play a recording in the current folder: the model's words come from it, every call really runs. It needs the
 --mode and rules that the recorded run had, and keeps no session."""
 
@@ -74,10 +75,16 @@ def expected(recording: Recording) -> Expected:
     return {one.call_id: (one.status, one.exit_code) for step in recording.steps for one in step.replies}
 
 
+def about(folder: Path) -> str:
+    """Say what is played, and where."""
+    return f"This is a recording: the model's words were recorded, every call really runs, in {safe_line(str(folder))}"
+
+
 def replay(arguments: Sequence[str]) -> int:
     """Play a recording in the current folder, and say where a call comes out differently."""
     parser = run_parser("jumar replay", "jumar replay FILE [OPTION ...]", _DESCRIPTION)
     parser.add_argument("file", metavar="FILE", help="what jumar record made")
+    parser.add_argument("--screen", action="store_true", help="in the screen, where you approve, refuse and undo")
     given = parser.parse_args(arguments)
     if given.prompt is not None or given.input_format != "text" or given.go_on or given.resume or given.image:
         parser.error("a recording has its own prompts, is shown no pictures, and goes on with no session")
@@ -90,5 +97,11 @@ def replay(arguments: Sequence[str]) -> int:
     recording = load(raw)
     given.prompt = ""
     options = replace(options_of(parser, given), prompts=recording.prompts, ephemeral=True)
+    if given.screen:
+        need_terminal(parser)
+        from jumar.screen import FrontDesk, Played, show
+
+        played = Played(ReplayModel(recording, pace=PACE), recording.prompts, about(options.cwd))
+        return show(FrontDesk(replace(options, prompts=None, screen=True), os.environ, played))
     front_end = Headless(options, os.environ, sys.stdout, sys.stderr)
     return asyncio.run(front_end.run(ReplayModel(recording), expected(recording)))

@@ -8,7 +8,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from contextlib import AsyncExitStack, suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from agent import config
 from agent.blocks import Image
 from agent.errors import JumarError, UsageError
-from agent.events import Event, SessionRenamed
+from agent.events import Event, SessionRenamed, Warned
 from agent.log import Log, Summary, events_of, sessions
 from agent.mask import Mask
 from agent.model import Capabilities, Model
@@ -37,12 +37,22 @@ from tui.desk import Choice, Hear, Held, Offered, Recalled, Taste
 _PATIENCE = 5.0  # seconds that a server has to list its models
 
 
-class FrontDesk:
-    """Opens one session after the other in one work tree. `model` is one that plays a recording."""
+@dataclass(frozen=True, slots=True)
+class Played:
+    """A recording that is played in place of a model: its prompts go out by themselves, after a word on what it is."""
 
-    def __init__(self, options: RunOptions, environment: Mapping[str, str], model: Model | None = None) -> None:
+    model: Model
+    prompts: tuple[str, ...]
+    about: str
+
+
+class FrontDesk:
+    """Opens one session after the other in one work tree."""
+
+    def __init__(self, options: RunOptions, environment: Mapping[str, str], played: Played | None = None) -> None:
         self._options = options
-        self._model = model
+        self._played = played
+        self.prompts = played.prompts if played is not None else ()
         self._place = home(environment)
         self._open = AsyncExitStack()
         self._session: Session | None = None
@@ -51,6 +61,16 @@ class FrontDesk:
         self.cwd = options.cwd
         self.environment = environment
         self.taste = self._taste()
+
+    @property
+    def session_id(self) -> str:
+        """The session that is open, or was last; empty where none was."""
+        return self._session.id if self._session is not None else ""
+
+    @property
+    def first(self) -> Choice:
+        """Which session is wanted first."""
+        return Choice(resume=self._options.resume, fork=self._options.fork)
 
     async def open(self, choice: Choice, hear: Hear) -> Held:
         """Open a session in place of the one before, which stays open where this one cannot be."""
@@ -72,9 +92,12 @@ class FrontDesk:
                 await self._open.aclose()
 
         async with AsyncExitStack() as given_back:
-            prepared = await prepare(options, self.environment, given_back, self._model, give_log_back)
+            model = self._played.model if self._played is not None else None
+            prepared = await prepare(options, self.environment, given_back, model, give_log_back)
             gc.enable()
             session = prepared.begin(lambda event, _: hear(event))
+            if self._played is not None:
+                session.tell(Warned(text=self._played.about))
             given_back.push_async_callback(session.close)
             await self._open.aclose()
             self._open, self._session = given_back.pop_all(), session
@@ -225,14 +248,13 @@ def _offered(name: str, known: Capabilities) -> Offered:
     return Offered(name, window, told, known.images, known.efforts)
 
 
-def show(options: RunOptions, environment: Mapping[str, str], model: Model | None = None) -> int:
+def show(desk: FrontDesk) -> int:
     """Run the screen until the person quits; return the exit code."""
     from tui.app import JumarApp
     from tui.background import has_terminal
     from tui.keyboard import know_terminals
 
     know_terminals()
-    desk = FrontDesk(options, environment, model)
 
     async def run() -> int:
         faults: list[BaseException] = []
@@ -242,10 +264,10 @@ def show(options: RunOptions, environment: Mapping[str, str], model: Model | Non
                 faults.append(error)
 
         asyncio.get_running_loop().set_exception_handler(take)
-        app = JumarApp(desk, Choice(resume=options.resume, fork=options.fork))
+        app = JumarApp(desk, desk.first)
         try:
             code = await app.run_async() or 0
-            if app.fault is not None and environment.get("JUMAR_DEBUG"):
+            if app.fault is not None and desk.environment.get("JUMAR_DEBUG"):
                 raise app.fault
         finally:
             await desk.close()

@@ -75,6 +75,7 @@ class Desk(Protocol):
     cwd: Path
     environment: Mapping[str, str]
     taste: Taste
+    prompts: tuple[str, ...]  # that go out by themselves
 
     async def open(self, choice: Choice, hear: Hear) -> Held:
         """Open a session; `hear` hears what happens in it from here on. The one before is closed."""
