@@ -156,10 +156,10 @@ class Checklist:
     def _take(self, change: Change) -> None:
         match change.kind:
             case "added":
-                if change.text in self._struck:
-                    self._struck.discard(change.text)
-                else:
+                if change.text not in self._struck:
                     self._added.add(change.text)
+                elif change.state != "dropped":  # else it is there again, struck as it was
+                    self._struck.discard(change.text)
             case "removed":
                 if change.text in self._added:
                     self._added.discard(change.text)

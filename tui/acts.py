@@ -113,6 +113,7 @@ class Acts:
     session: str = ""
     rows: list[Row] = field(default_factory=list)
     sought: str = ""
+    items: frozenset[str] = frozenset()  # of the plan, whose acts alone are seen
     seal: str = ""  # of the last action of the ledger that is in
     _acts: list[Act] = field(default_factory=list)
     _calls: dict[str, Act] = field(default_factory=dict)
@@ -182,6 +183,11 @@ class Acts:
         self.sought = words
         self._lay()
 
+    def only(self, items: frozenset[str]) -> None:
+        """Show only what was done for a step of the plan, whatever it is called."""
+        self.items = items
+        self._lay()
+
     def find(self, number: str) -> Act | None:
         """Return the act of an action."""
         return self._actions.get(number)
@@ -213,7 +219,7 @@ class Acts:
             self._show(act)
 
     def _show(self, act: Act) -> None:
-        if self.sought and not act.fits(self.sought):
+        if (self.sought and not act.fits(self.sought)) or (self.items and act.item not in self.items):
             return
         if act.called is not None and act.turn and act.turn != self._turn:
             self.rows.append(Head(act.turn, self._titles.get(act.turn, "").strip().partition("\n")[0]))

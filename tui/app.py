@@ -13,6 +13,8 @@ from textual.binding import Binding
 from textual.command import CommandPalette
 from textual.containers import Horizontal, Vertical
 
+from agent.blocks import PlanBlock
+from agent.checklist import carried_out
 from agent.errors import JumarError
 from agent.events import Event, ModelAnswered, TextStreamed, Warned
 from agent.policy import ORDER
@@ -345,6 +347,28 @@ class JumarApp(App[int]):
         self.query_one(Prompt).focus()
         self._follow()
 
+    def on_plan_panel_edited(self, edited: PlanPanel.Edited) -> None:
+        """Change the plan."""
+        if self._session is not None:
+            self._plan(self._session, carried_out(self._session.checklist.plan, edited.change), "plan.gone")
+
+    def on_plan_panel_taken_back(self) -> None:
+        """Take the person's last edit of the plan back."""
+        if self._session is not None:
+            self._plan(self._session, self._session.checklist.taken_back(), "plan.nothing")
+
+    def _plan(self, session: Session, plan: PlanBlock | None, otherwise: str) -> None:
+        if plan is not None:
+            session.set_plan(plan)
+        else:
+            self.notify(self.words(otherwise), markup=False)
+
+    def on_plan_panel_followed(self, followed: PlanPanel.Followed) -> None:
+        """Show what was done for a step of the plan."""
+        timeline = self.query_one(Timeline)
+        timeline.only(self.story.checklist.names(followed.step), followed.step.text)
+        timeline.focus()
+
     def on_timeline_show(self, wanted: Timeline.Show) -> None:
         """Show what an action did."""
         self._show_act(wanted.act)
@@ -443,9 +467,15 @@ class JumarApp(App[int]):
             self.query_one(Prompt).focus()
 
     def action_focus_timeline(self) -> None:
-        """Go to the timeline."""
+        """Go to the timeline, from there to the plan, from there to the prompt."""
+        timeline, plan = self.query_one(Timeline), self.query_one(PlanPanel)
         self.query_one(Side).open()
-        self.query_one(Timeline).focus()
+        if timeline.has_focus_within and plan.display:
+            plan.focus()
+        elif timeline.has_focus_within or plan.has_focus_within:
+            self.query_one(Prompt).focus()
+        else:
+            timeline.focus()
 
     def action_help(self) -> None:
         """Show all commands and keys."""

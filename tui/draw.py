@@ -9,7 +9,7 @@ from agent.safe import safe_line, safe_text
 from tui.diffs import difference
 from tui.markdown import code, table
 
-_PLAN_MARKS = {"open": ("○", ""), "doing": ("◐", "bold"), "done": ("●", "$text-muted"), "dropped": ("⊘", "$text-muted strike")}
+PLAN_MARKS = {"open": ("○", ""), "doing": ("◐", "bold"), "done": ("●", "$text-muted"), "dropped": ("⊘", "$text-muted strike")}
 
 
 def draw(block: Block, width: int = 100, split: str = "auto") -> Content:
@@ -26,7 +26,7 @@ def draw(block: Block, width: int = 100, split: str = "auto") -> Content:
             return Content("\n").join(table([[Content(safe_line(cell)) for cell in row] for row in rows]))
         case PlanBlock():
             return Content("\n").join(
-                Content.styled(f"{_PLAN_MARKS[item.state][0]} {safe_line(item.text)}", _PLAN_MARKS[item.state][1])
+                Content.styled(f"{PLAN_MARKS[item.state][0]} {safe_line(item.text)}", PLAN_MARKS[item.state][1])
                 for item in block.items
             )
     assert_never(block)

@@ -90,6 +90,20 @@ PLACES = (
         ),
     ),
     Place(
+        "plan",
+        (
+            _MOVE,
+            Key(("a",), "a", "add_step"),
+            Key(("e",), "e", "reword"),
+            Key(("x",), "x", "strike"),
+            Key(("alt+up", "K", "upper_k", "alt+down", "J", "upper_j"), "J K", "reorder"),
+            Key(("delete",), "Del", "remove_step"),
+            Key(("u",), "u", "take_edit_back"),
+            Key(("enter",), "Enter", "follow_step"),
+            Key(("escape",), "Esc", "leave"),
+        ),
+    ),
+    Place(
         "preview",
         (
             Key(("enter",), "Enter", "carry_out"),

@@ -190,6 +190,10 @@ def _note(entry: Noted, words: Words) -> str:
             return "≡ " + words("note.uncompacted")
         case _:
             pass
+    if entry.kind == "plan":
+        told = [words(f"plan.told_{one.kind}", text=safe_line(one.text), new=safe_line(one.new)) for one in entry.changes]
+        told += [words(f"plan.told_{step.mark}", text=safe_line(step.text)) for step in entry.against]
+        return "\n".join(f"☰ {line}" for line in told) or f"· {text}"
     if entry.kind == "repair":
         return "· " + words("note.repair", words=text)
     if entry.kind == "undone":

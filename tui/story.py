@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, assert_never
 
-from agent.blocks import Block, Image, PlanBlock
+from agent.blocks import Block, Image
+from agent.checklist import Change, Checklist, Step
 from agent.events import (
     ActionFile,
     ActionRecorded,
@@ -39,7 +40,7 @@ from agent.events import (
 )
 from agent.messages import Usage
 
-NoteKind = Literal["info", "warning", "retry", "repair", "compacted", "undone"]
+NoteKind = Literal["info", "warning", "retry", "repair", "compacted", "undone", "plan"]
 CallState = Literal["written", "asked", "allowed", "running", "over"]
 _LIVE = 64 << 10  # characters of a running command's output that are kept
 
@@ -112,6 +113,8 @@ class Noted:
     text: str
     seconds: float = 0.0  # that are waited, of a retry
     event: Event | None = None
+    changes: tuple[Change, ...] = ()  # of the plan, by the person
+    against: tuple[Step, ...] = ()  # of the plan, in which the model goes against these
 
 
 @dataclass(slots=True)
@@ -169,7 +172,7 @@ class Story:
     spent: dict[str, Spent] = field(default_factory=dict)  # by model
     model: str = ""
     mode: str = ""
-    plan: PlanBlock | None = None
+    checklist: Checklist = field(default_factory=Checklist)
     waiting: list[str] = field(default_factory=list)  # keys of calls that wait for the person, the first first
     _calls: dict[str, Called] = field(default_factory=dict)
     _actions: dict[str, Called] = field(default_factory=dict)
@@ -184,6 +187,7 @@ class Story:
     def apply(self, event: Event) -> News:
         """Take an event in."""
         self._gone = []
+        self.checklist.apply(event)
         changed = self._apply(event)
         for entry in changed:
             if not entry.key:
@@ -356,8 +360,6 @@ class Story:
                 called.blocks = event.blocks or called.blocks
                 called.exit_code, called.seconds = event.exit_code, event.seconds
                 called.live = ""
-                plan = next((block for block in event.blocks if isinstance(block, PlanBlock)), None)
-                self.plan = plan or self.plan
         return [called]
 
     def _wait(self, called: Called) -> None:
@@ -380,7 +382,9 @@ class Story:
 
     def _informed(self, event: Informed) -> list[Entry]:
         self.mode = event.mode or self.mode
-        self.plan = event.plan or self.plan
+        if event.kind == "plan":
+            changes, against = (self.checklist.changes, ()) if event.plan is not None else ((), self.checklist.objections)
+            return [Noted("", "plan", event.title, event=event, changes=changes, against=against)]
         if not event.call_id:
             return [Noted("", "info", event.title, event=event)]
         recorded = self._unclaimed.pop(event.call_id, None)
@@ -410,7 +414,7 @@ class Story:
     @property
     def _doing(self) -> str:
         """What of the plan is being done."""
-        return next((item.text for item in self.plan.items if item.state == "doing"), "") if self.plan is not None else ""
+        return next((step.text for step in self.checklist.steps if step.state == "doing"), "")
 
     def _finished(self, event: TurnFinished) -> list[Entry]:
         self.running = False

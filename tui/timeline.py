@@ -23,6 +23,7 @@ from agent.events import ActionRecorded, ActionsUndone, Event, TurnFinished, Tur
 from agent.safe import safe_line
 from agent.session import Session
 from tui.acts import Act, Acts, Head
+from tui.fields import Line
 from tui.story import News, Story
 from tui.words import Words
 
@@ -84,7 +85,7 @@ class Timeline(Vertical):
 
     def compose(self) -> ComposeResult:
         """Lay it out."""
-        line = Input(id="timeline-find", placeholder=self._words("timeline.find"), compact=True)
+        line = Line(id="timeline-find", placeholder=self._words("timeline.find"), compact=True)
         line.display = False
         yield line
         yield Rows(self._words)
@@ -109,6 +110,12 @@ class Timeline(Vertical):
         self._turned = True
         self.rows.restart(self.acts)
         self.settle()
+
+    def only(self, items: frozenset[str], text: str = "") -> None:
+        """Show only what was done for a step of the plan; for none, all."""
+        self.acts.only(items)
+        self.border_subtitle = Content(_cut(safe_line(text), max(0, self.size.width - 6)))
+        self.rows.restart(self.acts)
 
     def follow(self, news: News, event: Event) -> None:
         """Take in what an event changed."""
@@ -196,8 +203,9 @@ class Timeline(Vertical):
     def on_key(self, event: events.Key) -> None:
         """Leave the search with Escape."""
         line = self.query_one("#timeline-find", Input)
-        if event.key == "escape" and (line.has_focus or self.acts.sought):
+        if event.key == "escape" and (line.has_focus or self.acts.sought or self.acts.items):
             event.stop()
+            self.only(frozenset())
             line.value = ""
             line.display = False
             self.acts.seek("")
