@@ -15,7 +15,7 @@ from jumar.screen import FrontDesk
 from tests.fakes import ScriptedServer, answer
 from tests.runs import Person
 from tests.screens import Screen, screen_of
-from tui import app, choosing, help, plan, preview, review, sessions, timeline, transcript  # noqa: A004 - the module
+from tui import app, choosing, goahead, help, plan, preview, review, sessions, timeline, transcript  # noqa: A004 - the module
 from tui.asking import DEAF
 from tui.choosing import Listing, Question
 from tui.commands import COMMANDS, offers
@@ -74,6 +74,7 @@ def bound(*owners: Any) -> Iterable[str]:
         ("transcript", [transcript.Transcript]),
         ("timeline", [timeline.Rows]),
         ("plan", [plan.Steps]),
+        ("goahead", [goahead.GoAhead]),
         ("preview", [preview.Preview, preview.Shown]),
         ("review", [review.Review]),
         ("lists", [choosing.Listing, sessions.Sessions, help.Telling]),
