@@ -173,3 +173,34 @@ async def test_shared_memory_is_the_sessions_own_and_counts_as_disk(home: Path) 
     assert ended[0].exit_code != 0
     assert not Path(f"/dev/shm/{name}").exists()
     assert (home / ".local/state/jumar/spill/shm" / name).read_text() == "x\n"
+
+
+@pytest.mark.parametrize("mechanism", MECHANISMS)
+async def test_a_repository_in_the_repository_is_not_led_astray_either(home: Path, mechanism: str) -> None:
+    root = home / "project"
+    made(root, "git init -q .", "git init -q lib/inner", f"{WHO} -C lib/inner commit -qm x --allow-empty")
+    hook, settings = root / "lib/inner/.git/hooks/post-checkout", root / "lib/inner/.git/config"
+    before = settings.read_text()
+    ended = await confined(
+        home,
+        root,
+        mechanism,
+        "cd lib/inner; echo theirs > .git/hooks/post-checkout; git config core.fsmonitor ./x; mv .git/hooks .git/h; git status",
+        "git init -q fresh/one; ls fresh",
+        "echo theirs > fresh/one/.git/hooks/post-checkout",
+    )
+    assert "nothing to commit" in ended[0].output
+    assert not hook.exists()
+    assert settings.read_text() == before
+    assert "fresh/one/.git, which other programs act on" in ended[1].planted
+    assert not (root / "fresh/one/.git/hooks/post-checkout").exists()
+
+
+async def test_a_repository_in_the_repository_can_be_committed_to_where_git_may_be_written(home: Path) -> None:
+    root = home / "project"
+    made(root, "git init -q .", "git init -q inner", f"{WHO} -C inner commit -qm x --allow-empty")
+    command = f"cd inner && touch a && git add a && {WHO} commit -qm y && git log --oneline | wc -l; echo x > .git/hooks/a"
+    refused, done = [(await confined(home, root, "bubblewrap", command, how=Confinement(git=git)))[0] for git in (False, True)]
+    assert refused.output.split()[0] != "2"
+    assert done.output.startswith("2\n")
+    assert not (root / "inner/.git/hooks/a").exists()

@@ -12,6 +12,7 @@ from agent.workspace.sandbox import seccomp, shim
 from agent.workspace.sandbox.contract import Launch, Surroundings, Way
 from agent.workspace.sandbox.landlock import before
 from agent.workspace.sandbox.manifest import Manifest, repository_at
+from agent.workspace.sandbox.nested import Nested
 from agent.workspace.sandbox.sockets import sockets
 
 _APART = ("--unshare-user-try", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try")
@@ -26,6 +27,7 @@ class Bubblewrap:
 
     def __init__(self, around: Surroundings, program: Path, folder: Path) -> None:
         self._around = around
+        self._nested = Nested(around.folders)
         self._program = program
         self._tmp = folder / "tmp"
         self._shared = folder / "shm"  # on the disk, where what it takes is seen
@@ -44,9 +46,10 @@ class Bubblewrap:
         if way is not None or not confined.hosts:
             words.append("--unshare-net")
         words += ["--cap-drop", "ALL", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"]
+        trees = self._nested.trees() if confined.writes else []
         others = [path for path in sockets() if self._is_seen(path)]
         empty = [str(path) for path in self._hides()]
-        mounts: list[tuple[str, ...]] = [*self._replaces(), *self._binds(confined, way, others)]
+        mounts: list[tuple[str, ...]] = [*self._replaces(), *self._binds(confined, way, others, trees)]
         mounts += [("--tmpfs", path) for path in empty]
         mounts += [("--ro-bind", "/dev/null", str(path)) for path in (*self._around.hidden, *others) if _is_file(path)]
         # What lies in another folder comes after it, or it would be hidden, or be shown again, by that.
@@ -63,18 +66,18 @@ class Bubblewrap:
             given |= way.environment
             argv = (*way.before, *argv)
         # A second wall, which stands where the first one should have a hole: the same folders, held by the kernel in another way.
-        open_to = ["/tmp", "/var/tmp", "/dev", "/proc", *self._writable(confined)]  # noqa: S108 - as seen inside
+        open_to = ["/tmp", "/var/tmp", "/dev", "/proc", *self._writable(confined, trees)]  # noqa: S108 - as seen inside
         argv = (*before(_FIRST, write=open_to, read=["/"], network=True), *argv)
-        manifest = Manifest(self._around) if confined.writes else None
+        manifest = Manifest(self._around, self._nested, held=not confined.git) if confined.writes else None
         return Launch((*words, "--", *argv), given, (handle,) if handle >= 0 else (), manifest.check if manifest else lambda: "")
 
-    def _writable(self, confined: Confinement) -> list[str]:
+    def _writable(self, confined: Confinement, trees: Sequence[Path]) -> list[str]:
         around = self._around
         folders = [around.home / ".cache"] if around.home is not None else []
         if confined.writes:
             folders += around.folders
         if confined.git:
-            places = [place for folder in around.folders if (place := repository_at(folder)) is not None]
+            places = [place for folder in (*around.folders, *trees) if (place := repository_at(folder)) is not None]
             folders += [path for place in places for path in (place.own, place.common)]
         return [str(path) for path in folders]
 
@@ -102,7 +105,9 @@ class Bubblewrap:
         if resolver.is_relative_to("/run") and resolver.is_file():
             yield ("--ro-bind", str(resolver), str(resolver))
 
-    def _binds(self, confined: Confinement, way: Way | None, kept: Sequence[Path]) -> Iterator[tuple[str, str, str]]:
+    def _binds(
+        self, confined: Confinement, way: Way | None, kept: Sequence[Path], trees: Sequence[Path]
+    ) -> Iterator[tuple[str, str, str]]:
         around = self._around
         if around.home is not None and around.cache is not None and (around.home / ".cache").is_dir():
             around.cache.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -116,8 +121,11 @@ class Bubblewrap:
             yield ("--ro-bind", str(way.socket), str(way.socket))
         if not confined.writes:
             return
+        for tree in trees:
+            yield from _protects_git(tree, git=confined.git)
         for folder in around.folders:
-            yield from _protects(folder, git=confined.git)
+            yield from _protects(folder)
+            yield from _protects_git(folder, git=confined.git)
             yield from (("--bind", str(path), str(path)) for path in _leading(folder, (*around.hidden, *kept)))
 
 
@@ -132,11 +140,15 @@ def _leading(folder: Path, hidden: Sequence[Path]) -> dict[Path, None]:
     return dict.fromkeys(parent for parent in between if not any(parent.is_relative_to(path) for path in hidden))
 
 
-def _protects(folder: Path, *, git: bool) -> Iterator[tuple[str, str, str]]:
-    """Yield what keeps files that other programs act on as they are. Git's own folder is a mount, so that nothing replaces it."""
+def _protects(folder: Path) -> Iterator[tuple[str, str, str]]:
+    """Yield what keeps files that other programs act on as they are."""
     for name in sorted(os.listdir(folder)):  # noqa: PTH208 - names alone
         if name != ".git" and is_protected(name) and not (folder / name).is_symlink():
             yield ("--ro-bind", str(folder / name), str(folder / name))
+
+
+def _protects_git(folder: Path, *, git: bool) -> Iterator[tuple[str, str, str]]:
+    """Yield what keeps a repository's hooks and settings as they are. Its folder is a mount, so that nothing replaces it."""
     place = repository_at(folder)
     own = folder / ".git"
     if place is None:

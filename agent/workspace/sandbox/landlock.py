@@ -10,6 +10,7 @@ from agent.workspace.contract import Confinement
 from agent.workspace.sandbox import seccomp, shim
 from agent.workspace.sandbox.contract import Launch, Surroundings, Way
 from agent.workspace.sandbox.manifest import Manifest
+from agent.workspace.sandbox.nested import Nested
 
 GAPS = (
     "git's hooks and settings can be written; what a command changes of them is put back when it has ended",
@@ -30,6 +31,7 @@ class Landlock:
 
     def __init__(self, around: Surroundings, folder: Path) -> None:
         self._around = around
+        self._nested = Nested(around.folders)
         self._tmp = folder / "tmp"
         self._readable: list[str] | None = None
 
@@ -55,7 +57,7 @@ class Landlock:
             code=seccomp.program(sockets=open_to),
         )
         given = {**environment, "TMPDIR": str(self._tmp), "GIT_OPTIONAL_LOCKS": "0"}
-        return Launch((*words, *argv), given, (), Manifest(self._around).check if confined.writes else lambda: "")
+        return Launch((*words, *argv), given, (), Manifest(self._around, self._nested).check if confined.writes else lambda: "")
 
 
 def before(parent: int, *, write: Sequence[str], read: Sequence[str], network: bool, code: bytes = b"") -> tuple[str, ...]:

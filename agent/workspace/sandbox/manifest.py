@@ -11,10 +11,12 @@ from pathlib import Path
 from agent.safe import safe_line
 from agent.workspace.paths import is_protected
 from agent.workspace.sandbox.contract import Surroundings
+from agent.workspace.sandbox.nested import Nested
 
 # Below a repository: what git runs or is led by.
 _ACTED_ON = ("hooks", "config", "config.worktree", "commondir", "info/attributes", "info/grafts", "objects/info/alternates")
 _WORK_TREE = re.compile(r"^\s*worktree\s*=\s*([^\s#;\"\\]+)\s*$", re.MULTILINE)
+_MOST_INNER = 50  # repositories below that are compared before and after
 _MOST = 4096  # files of one repository's own that are looked at
 
 
@@ -66,17 +68,21 @@ def _is_of(folder: Path, own: Path, common: Path) -> bool:
 class Manifest:
     """Remembers what is there before a command; afterwards takes aside what it planted, and says so."""
 
-    def __init__(self, around: Surroundings) -> None:
+    def __init__(self, around: Surroundings, nested: Nested, *, held: bool = False) -> None:
+        """`nested` knows the repositories below; where they are `held`, nothing of theirs can be changed."""
+        self._nested = nested
+        self._trees = nested.trees()
+        self._inner = () if held else tuple(self._trees[:_MOST_INNER])
         self._folders = around.folders
         self._names = {folder: _names(folder) for folder in self._folders}
-        self._before = {folder: _state(folder) for folder in self._folders}
+        self._before = {folder: _state(folder) for folder in (*self._folders, *self._inner)}
 
     def check(self) -> str:
         """Take aside what git would act on; return that, and what else other programs act on, in words."""
         made: list[str] = []
         planted: list[str] = []
-        for folder in self._folders:
-            fresh = _names(folder) - self._names[folder]
+        for folder in (*self._folders, *self._inner):
+            fresh = _names(folder) - self._names[folder] if folder in self._names else set()
             made += [str(folder / name) for name in sorted(fresh)]
             if ".git" in fresh:
                 continue  # a repository of its own, which is told as a whole
@@ -89,6 +95,8 @@ class Manifest:
                 if was is not None and not os.path.lexists(path):
                     with suppress(OSError):
                         was.put(path)
+        known = set(self._trees)
+        made += [str(tree / ".git") for tree in self._nested.trees() if tree not in known]
         told = [f"it made {_listed(made)}, which other programs act on"] if made else []
         told += [f"git would have acted on {_listed(planted)}, which was moved aside and is as before"] if planted else []
         return "; ".join(told)

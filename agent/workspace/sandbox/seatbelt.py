@@ -10,6 +10,7 @@ from agent.workspace.contract import Confinement
 from agent.workspace.paths import PROTECTED
 from agent.workspace.sandbox.contract import Launch, Surroundings, Way
 from agent.workspace.sandbox.manifest import Manifest, repository_at
+from agent.workspace.sandbox.nested import Nested
 
 PROGRAM = Path("/usr/bin/sandbox-exec")
 GAPS = ("a command that may reach some hosts can reach all", "other processes can be seen")
@@ -23,6 +24,7 @@ class Seatbelt:
 
     def __init__(self, around: Surroundings, folder: Path) -> None:
         self._around = around
+        self._nested = Nested(around.folders)
         self._tmp = folder / "tmp"
 
     def launch(
@@ -35,7 +37,7 @@ class Seatbelt:
             raise ToolFailure(f"The command was not started: its TMPDIR cannot be made ({error.strerror}).") from error
         text = "\n".join(profile(self._around, confined, Path(os.path.realpath(self._tmp))))
         given = {**environment, "TMPDIR": str(self._tmp), "GIT_OPTIONAL_LOCKS": "0"}
-        check = Manifest(self._around).check if confined.writes else lambda: ""
+        check = Manifest(self._around, self._nested).check if confined.writes else lambda: ""
         return Launch((str(PROGRAM), "-p", text, *argv), given, (), check)
 
 
