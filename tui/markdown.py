@@ -13,6 +13,7 @@ from textual.highlight import highlight
 from agent.safe import safe_text
 
 _FENCE = re.compile(r"^ {0,3}(```+|~~~+)", re.MULTILINE)
+_KEPT = 20  # lines at the end of growing code that are laid out again
 _LONGEST_CODE = 20_000  # characters that are coloured; more would hold the screen up
 
 
@@ -26,13 +27,25 @@ def markdown(text: str) -> Content:
     return Content("\n").join(_blocks(_parser().parse(safe_text(text))))
 
 
-def sealed(text: str) -> int:
-    """Return how much of a text that still grows can change no more: up to its last empty line outside of code."""
-    fences = list(_FENCE.finditer(text))
-    limit = fences[-1].start() if len(fences) % 2 else len(text)
-    end = text.rfind("\n\n", 0, limit)
-    # What is indented or listed may go on after an empty line.
-    return end + 2 if end >= 0 and not text[end + 2 : end + 3].isspace() else 0
+def sealed(text: str, start: int = 0, fence: str = "") -> tuple[int, str]:
+    """Return how much of a text that still grows can change no more, and the line that opened the code in which it then goes on.
+
+    All before `start` is sealed already, and stands in the code that the line `fence` opened, where it is none.
+    """
+    rest = fence + text[start:]
+    fences = list(_FENCE.finditer(rest))
+    inside = len(fences) % 2 == 1
+    limit = fences[-1].start() if inside else len(rest)
+    if inside and limit == 0:
+        opening = rest.partition("\n")[0] + "\n"
+        lines = rest[len(opening) :].split("\n")
+        if fences[0].group() == fences[0].group(1) and len(lines) > 2 * _KEPT:
+            return start + len(rest) - len(fence) - sum(len(line) + 1 for line in lines[-_KEPT:]) + 1, opening
+        return start, fence
+    end = limit if inside and fences[-1].group() == fences[-1].group(1) else rest.rfind("\n\n", 0, limit) + 2
+    while end > 2 and rest[end : end + 1].isspace():  # what is indented or listed may go on after an empty line
+        end = rest.rfind("\n\n", 0, end - 2) + 2
+    return (start + end - len(fence), "") if end > 2 and end > len(fence) else (start, fence)
 
 
 def code(text: str, language: str = "") -> Content:

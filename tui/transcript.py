@@ -3,6 +3,7 @@
 from bisect import bisect_right
 from dataclasses import dataclass
 from itertools import accumulate
+from time import monotonic
 
 from textual import events
 from textual.binding import Binding
@@ -20,7 +21,7 @@ from tui.markdown import sealed
 from tui.story import Answered, Called, Entry, News, Noted, Story
 from tui.words import Words
 
-_FAR = 400  # entries after whose change all tops are not worth a partial pass
+_REST = 3  # times what laying out took, that what grows rests then
 
 
 @dataclass(slots=True)
@@ -32,6 +33,7 @@ class _Laid:
     strips: list[Strip] | None = None
     height: int = 1
     sealed: int = 0  # characters of a growing answer whose lines stay
+    fence: str = ""  # the line that opened the code in which what follows them stands
     kept: int = 0  # lines of these
 
 
@@ -60,6 +62,10 @@ class Transcript(ScrollView, can_focus=True):
         self._current = -1  # the entry that keys are for
         self._anchored = True
         self._split = "auto"
+        self._first: int | None = None  # the first entry that news changed since all was settled
+        self._growing: dict[str, _Laid] = {}  # answers that grew since
+        self._rest = 0.0  # the moment from which what grows may be laid out again
+        self._waits = False  # whether news wait to be shown
 
     @property
     def split(self) -> str:
@@ -75,11 +81,12 @@ class Transcript(ScrollView, can_focus=True):
     # What happens.
 
     def follow(self, story: Story, news: News) -> None:
-        """Show what an event changed."""
-        first = len(self._laid)
+        """Take in what an event changed. It is shown once all that is heard together was taken in."""
+        first = len(self._laid) if self._first is None else self._first
         for entry in news.gone:
             if (at := self._at.get(entry.key)) is not None:
                 del self._laid[at]
+                self._growing.pop(entry.key, None)
                 self._at = {laid.entry.key: number for number, laid in enumerate(self._laid)}
                 first = min(first, at)
         for entry in news.changed:
@@ -88,11 +95,35 @@ class Transcript(ScrollView, can_focus=True):
             else:
                 self._again(self._laid[at])
                 first = min(first, at)
+        self._first = first
+        if not self._waits:
+            self._waits = True
+            self.call_later(self._settle_news)
+
+    def _settle_news(self) -> None:
+        """Show what was taken in. What grows is laid out a quarter of the time at most, however long it is."""
+        now = monotonic()
+        if self._growing and now < self._rest:
+            self.set_timer(self._rest - now, self._settle_news)
+            return
+        self._waits = False
+        if self._first is None:
+            return
+        first, self._first = min(self._first, len(self._laid)), None
+        growing, self._growing = self._growing, {}
+        for laid in growing.values():
+            if laid.strips is not None:
+                del laid.strips[laid.kept :]
+                self._grow(laid)
         self._settle(first)
+        if growing:
+            after = monotonic()
+            self._rest = after + _REST * (after - now)
 
     def restart(self, story: Story) -> None:
         """Show another story from its beginning; its end is seen first."""
         self._laid, self._at, self._current, self._anchored = [], {}, -1, True
+        self._first, self._growing = None, {}
         for entry in story.entries:
             self._add(entry)
         self._settle(0)
@@ -100,7 +131,7 @@ class Transcript(ScrollView, can_focus=True):
     def redraw(self) -> None:
         """Lay everything out anew: colours, words or the way differences are shown have changed."""
         for laid in self._laid:
-            laid.strips, laid.sealed, laid.kept = None, 0, 0
+            laid.strips, laid.sealed, laid.kept, laid.fence = None, 0, 0, ""
         self._settle(0)
 
     def _add(self, entry: Entry) -> None:
@@ -110,14 +141,11 @@ class Transcript(ScrollView, can_focus=True):
         self._laid.append(laid)
 
     def _again(self, laid: _Laid) -> None:
-        if not (isinstance(laid.entry, Answered) and laid.entry.streaming):
-            laid.sealed, laid.kept = 0, 0
-            laid.strips = None
+        if isinstance(laid.entry, Answered) and laid.entry.streaming:
+            self._growing[laid.entry.key] = laid  # only its end is laid out again
             return
-        # Of a growing answer only the end is laid out again.
-        if laid.strips is not None:
-            del laid.strips[laid.kept :]
-            self._grow(laid)
+        self._growing.pop(laid.entry.key, None)
+        laid.strips, laid.sealed, laid.kept, laid.fence = None, 0, 0, ""
 
     def _settle(self, first: int) -> None:
         """Set the heights right from an entry on, and stay where the person looks."""
@@ -133,9 +161,12 @@ class Transcript(ScrollView, can_focus=True):
     def _measure(self, first: int) -> None:
         heights = [laid.height + self._gap(number) for number, laid in enumerate(self._laid[first:], first)]
         self._tops[first:] = list(accumulate(heights, initial=self._tops[first] if first < len(self._tops) else 0))
-        size = Size(self._width, self._tops[-1])
-        if size != self.virtual_size:
+        size, before, room = Size(self._width, self._tops[-1]), self.virtual_size, self.container_size.height
+        if size.width != before.width or (size.height > room) != (before.height > room):
             self.virtual_size = size
+        elif size != before:  # nothing else has another place for it: the rest of the screen is not laid out again
+            self.set_reactive(Transcript.virtual_size, size)
+            self._scroll_update(size)
 
     @property
     def _width(self) -> int:
@@ -167,12 +198,13 @@ class Transcript(ScrollView, can_focus=True):
         if strips is None:
             return
         if isinstance(entry, Answered):
-            end = sealed(entry.text) if entry.streaming else 0
+            end, fence = sealed(entry.text, laid.sealed, laid.fence) if entry.streaming else (0, "")
             if end > laid.sealed:
-                strips += self._strips(entry, laid, entry.text[laid.sealed : end].rstrip("\n"))
-                strips.append(Strip.blank(self._width))
-                laid.sealed, laid.kept = end, len(strips)
-            strips += self._strips(entry, laid, entry.text[laid.sealed :])
+                strips += self._strips(entry, laid, laid.fence + entry.text[laid.sealed : end].rstrip("\n"))
+                if not fence:
+                    strips.append(Strip.blank(self._width))
+                laid.sealed, laid.fence, laid.kept = end, fence, len(strips)
+            strips += self._strips(entry, laid, laid.fence + entry.text[laid.sealed :])
         else:
             strips += self._strips(entry, laid)
         laid.height = max(1, len(strips))
