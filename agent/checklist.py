@@ -263,10 +263,14 @@ def told(changes: Sequence[Change]) -> str:
     return "\n".join(f"The person changed your plan: {line}" for line in lines)
 
 
+def listed(plan: PlanBlock) -> str:
+    """Return the steps as the model is told them."""
+    return "\n".join(f"- [{item.state}] {item.text}" for item in plan.items) or "(empty)"
+
+
 def whole(plan: PlanBlock) -> str:
-    """Return the plan as the model is told it."""
-    lines = "\n".join(f"- [{item.state}] {item.text}" for item in plan.items)
-    return f"The plan is now, whole:\n{lines or '(empty)'}\nGo on by it, and send it so with the plan tool."
+    """Return the plan as the model is told it once the person changed it."""
+    return f"The plan is now, whole:\n{listed(plan)}\nGo on by it, and send it so with the plan tool."
 
 
 def objected(steps: Sequence[Step]) -> str:

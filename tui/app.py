@@ -14,12 +14,13 @@ from textual.command import CommandPalette
 from textual.containers import Horizontal, Vertical
 
 from agent.blocks import PlanBlock
-from agent.checklist import carried_out
+from agent.checklist import carried_out, listed
 from agent.errors import JumarError
 from agent.events import Event, ModelAnswered, TextStreamed, Warned
 from agent.policy import ORDER
-from agent.safe import safe_line
+from agent.safe import safe_line, safe_text
 from agent.session import Session
+from prompts import words as said
 from tui.acts import Act
 from tui.asking import Asking
 from tui.background import has_shell, has_terminal
@@ -28,6 +29,7 @@ from tui.chips import Written
 from tui.commands import COMMANDS, Commands, offers
 from tui.composer import Composer
 from tui.desk import Choice, Desk, Taste
+from tui.goahead import GoAhead
 from tui.keymap import keymap
 from tui.palette import palette
 from tui.plan import PlanPanel
@@ -82,6 +84,8 @@ class JumarApp(App[int]):
         self._session: Session | None = None
         self._heard: list[Event] = []
         self._queue = Queue()
+        for text in desk.prompts:
+            self._queue.add(Written(text, typed=safe_text(text)))
         self._commands: dict[asyncio.Task[None], str] = {}  # of the person's, that run
         self._slash = Commands(self, self)
         self._answered = False  # whether anything came back in this turn
@@ -95,6 +99,7 @@ class JumarApp(App[int]):
             with Vertical(id="main"):
                 yield Transcript(self.words)
                 yield Asking(self.words)
+                yield GoAhead(self.words)
                 yield Composer(self.words, self.desk, self._queue, offers(self.words))
             with Side():
                 yield PlanPanel(self.words)
@@ -218,6 +223,7 @@ class JumarApp(App[int]):
         self.query_one(Asking).follow(self.story)
         self.query_one(Timeline).settle()
         self.query_one(PlanPanel).follow(self.story)
+        self.query_one(GoAhead).follow(self.story)
         command = next(iter(self._commands.values()), "")
         self.query_one(Composer).follow(running=self._turn is not None, command=command)
         window, measured = self._session.window(self.story.model) if self._session is not None else (0, False)
@@ -362,6 +368,17 @@ class JumarApp(App[int]):
             session.set_plan(plan)
         else:
             self.notify(self.words(otherwise), markup=False)
+
+    def on_go_ahead_approved(self, approved: GoAhead.Approved) -> None:
+        """Have the plan carried out as it is now."""
+        if self._session is not None and self._turn is None:
+            self._session.set_mode(approved.mode)
+            self.send(f"{said('approved')}\n\n{listed(self._session.checklist.plan)}")
+
+    def on_go_ahead_edited(self) -> None:
+        """Go to the plan."""
+        self.query_one(Side).open()
+        self.query_one(PlanPanel).focus()
 
     def on_plan_panel_followed(self, followed: PlanPanel.Followed) -> None:
         """Show what was done for a step of the plan."""

@@ -67,6 +67,15 @@ PLACES = (
         ),
     ),
     Place(
+        "goahead",
+        (
+            Key(("enter",), "Enter", "approve"),
+            Key(("left", "h", "right", "l"), "← →", "mode"),
+            Key(("e",), "e", "edit_plan"),
+            Key(("escape",), "Esc", "talk"),
+        ),
+    ),
+    Place(
         "transcript",
         (
             Key(("up", "down"), "↑ ↓", "move"),

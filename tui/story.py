@@ -172,10 +172,13 @@ class Story:
     spent: dict[str, Spent] = field(default_factory=dict)  # by model
     model: str = ""
     mode: str = ""
+    mode_before: str = ""  # it was told to plan only
+    ended: str = ""  # how the last turn did
     checklist: Checklist = field(default_factory=Checklist)
     waiting: list[str] = field(default_factory=list)  # keys of calls that wait for the person, the first first
     _calls: dict[str, Called] = field(default_factory=dict)
     _actions: dict[str, Called] = field(default_factory=dict)
+    _has_planned: bool = False  # in the mode that only plans, since it is in it
     _thought: Thought | None = None
     _answer: Answered | None = None
     _written: list[Called] = field(default_factory=list)  # calls that are being written
@@ -187,7 +190,8 @@ class Story:
     def apply(self, event: Event) -> News:
         """Take an event in."""
         self._gone = []
-        self.checklist.apply(event)
+        if self.checklist.apply(event):
+            self._has_planned = self._has_planned or self.mode == "plan"
         changed = self._apply(event)
         for entry in changed:
             if not entry.key:
@@ -212,7 +216,8 @@ class Story:
     def _apply(self, event: Event) -> list[Entry]:  # noqa: C901 - one arm an event, none of them deep
         match event:
             case SessionStarted():
-                self.started, self.model, self.mode = event, event.model, event.mode
+                self.started, self.model = event, event.model
+                self._change_mode(event.mode)
                 return []
             case SessionRenamed():
                 self.title = event.title
@@ -264,6 +269,16 @@ class Story:
             case RunFinished():
                 return []
         assert_never(event)
+
+    @property
+    def planned(self) -> bool:
+        """Whether a turn that only planned has ended with a plan of which something is to be done."""
+        waits = any(step.state in {"open", "doing"} for step in self.checklist.steps)
+        return self.mode == "plan" and self._has_planned and not self.running and self.ended == "done" and waits
+
+    def _change_mode(self, mode: str) -> None:
+        if mode != self.mode:
+            self.mode_before, self.mode, self._has_planned = self.mode, mode, False
 
     def _think(self, text: str) -> Thought:
         if self._thought is None:
@@ -381,7 +396,7 @@ class Story:
         return [called]
 
     def _informed(self, event: Informed) -> list[Entry]:
-        self.mode = event.mode or self.mode
+        self._change_mode(event.mode or self.mode)
         if event.kind == "plan":
             changes, against = (self.checklist.changes, ()) if event.plan is not None else ((), self.checklist.objections)
             return [Noted("", "plan", event.title, event=event, changes=changes, against=against)]
@@ -417,6 +432,6 @@ class Story:
         return next((step.text for step in self.checklist.steps if step.state == "doing"), "")
 
     def _finished(self, event: TurnFinished) -> list[Entry]:
-        self.running = False
+        self.running, self.ended = False, event.status
         self._forget_streams()
         return [Over("", event)]

@@ -1,0 +1,108 @@
+"""Owns what is offered in place once a turn that only planned ended with a plan: work by it, change it, go on talking."""
+
+import time
+from dataclasses import dataclass
+
+from textual.binding import Binding
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import Static
+
+from agent.policy import Mode
+from tui.asking import DEAF
+from tui.story import Story
+from tui.words import Words
+
+_MODES = (Mode.ASK, Mode.EDITS, Mode.AUTO)
+
+
+class GoAhead(Static, can_focus=True):
+    """Hidden while there is nothing to approve. Its first half second takes no key: that was meant for something else."""
+
+    BINDINGS = [
+        Binding("left,h", "choose(-1)", show=False),
+        Binding("right,l", "choose(1)", show=False),
+        Binding("enter", "approve", show=False),
+        Binding("e", "edit", show=False),
+        Binding("escape", "talk", show=False),
+    ]
+
+    @dataclass
+    class Approved(Message):
+        """The person wants the plan carried out, in this mode."""
+
+        mode: Mode
+
+    @dataclass
+    class Edited(Message):
+        """The person wants to change the plan first."""
+
+    def __init__(self, words: Words) -> None:
+        super().__init__("", id="goahead", markup=False)
+        self._words = words
+        self._talked = 0  # the turn after which the person went on talking
+        self._turn = 0
+        self._at = 0
+        self._since = 0.0
+        self.display = False
+
+    def follow(self, story: Story) -> None:
+        """Offer it where there is something to offer."""
+        offered = story.planned and story.turn != self._talked
+        if offered == self.display:
+            return
+        focused = self.has_focus
+        self.display = offered
+        if not offered:
+            if focused:
+                self.screen.query_one("#prompt").focus()
+            return
+        self._turn, self._since = story.turn, time.monotonic()
+        confined = story.started is not None and story.started.sandbox != "none"
+        wanted = story.mode_before or (Mode.AUTO if confined else Mode.ASK)
+        self._at = next((at for at, mode in enumerate(_MODES) if mode == wanted), 0)
+        self._paint()
+        prompt = self.screen.query_one("#prompt")
+        if prompt.has_focus and not getattr(prompt, "text", ""):
+            self.focus()
+
+    def _paint(self) -> None:
+        words = self._words
+        modes = Content("   ").join(
+            Content.styled(f"▸ {mode}", "bold $text-accent") if at == self._at else Content.styled(f"  {mode}", "$text-muted")
+            for at, mode in enumerate(_MODES)
+        )
+        self.update(
+            Content("\n").join(
+                [
+                    Content.styled(words("goahead.title"), "bold"),
+                    Content.assemble(f"{words('goahead.mode')} ", modes),
+                    Content.styled(words(f"mode.{_MODES[self._at]}"), "$text-muted"),
+                    Content.styled(words("goahead.keys"), "$text-muted"),
+                ]
+            )
+        )
+
+    @property
+    def _is_deaf(self) -> bool:
+        return time.monotonic() - self._since < DEAF
+
+    def action_choose(self, step: int) -> None:
+        """Choose how much may run without asking."""
+        self._at = min(max(self._at + step, 0), len(_MODES) - 1)
+        self._paint()
+
+    def action_approve(self) -> None:
+        """Have the plan carried out."""
+        if not self._is_deaf:
+            self.post_message(self.Approved(_MODES[self._at]))
+
+    def action_edit(self) -> None:
+        """Change the plan first."""
+        if not self._is_deaf:
+            self.post_message(self.Edited())
+
+    def action_talk(self) -> None:
+        """Go on talking."""
+        self._talked, self.display = self._turn, False
+        self.screen.query_one("#prompt").focus()
