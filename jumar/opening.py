@@ -28,6 +28,8 @@ from agent.session import Listener, Session, Setting
 from agent.workspace.environment import is_secret, seal, without
 from agent.workspace.git import Git
 from agent.workspace.local import LocalWorkspace
+from agent.workspace.sandbox.contract import Surroundings
+from agent.workspace.sandbox.probe import holding
 from jumar import __version__
 from jumar.home import Home, home
 from jumar.options import RunOptions
@@ -79,6 +81,11 @@ async def prepare(
     if not options.trust:
         demand(place, root)
     settings = config.load(place.config / "config.toml")
+    # It takes long once a boot, and what is opened meanwhile waits for the network.
+    known = place.state / "sandbox.json"
+    place_of = Surroundings(root, root, (root, *(folder.resolve() for folder in options.add_dirs)), ())
+    probed = asyncio.get_running_loop().run_in_executor(None, holding, place_of, place.state, settings.sandbox, known)
+    given_back.push_async_callback(asyncio.wait, (probed,))
     tools = find_tools()
     book = Rulebook(place, root, tools)
     held = book.rules(settings, options.allow, options.deny)
@@ -100,6 +107,7 @@ async def prepare(
         seal(unusual)
     await before_log()
     log, found, forked_from = _open_log(options, folder, place, root)
+    await probed
     workspace = LocalWorkspace(
         root,
         options.cwd,
@@ -109,7 +117,7 @@ async def prepare(
         environment=without(environment, hidden, keys),
         shown=profile.output,
         sandbox=settings.sandbox,
-        known=place.state / "sandbox.json",
+        known=known,
     )
     store = Store(kept, root)
     span = Span(store)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-_MOST = 2000  # folders that are looked into
+_MOST = 800  # folders that are looked into
 _MOST_FOUND = 200
 _DEEPEST = 6
 _PASSED_OVER = frozenset({"node_modules", "__pycache__", "target", "dist", "build", ".venv", "venv"})  # large, and made anew
