@@ -1,5 +1,6 @@
 """Owns what all tests share: the same examples in every run, a model server, and a person with a repository."""
 
+import os
 import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import settings
 
 from tests.fakes import ScriptedServer
+from tests.pty import ALL
 from tests.runs import Person
 
 settings.register_profile("same", derandomize=True, database=None)
@@ -27,4 +29,17 @@ def person(tmp_path: Path, server: ScriptedServer) -> Person:
     (person.root / "test_calc.py").write_text("from calc import add\n\nassert add(1, 2) == 3\nprint('passed')\n")
     for command in (("init", "-q"), ("add", "-A"), ("-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "begin")):
         subprocess.run(["git", *command], cwd=person.root, check=True)
+    return person
+
+
+@pytest.fixture
+def hostile(person: Person) -> Person:
+    """A repository whose names are all hostile: its own, that of its branch and those of its files."""
+    root = person.root.rename(person.root.with_name("re\x1b]0;owned\x07\x9b2J\u202e[@click=app.quit]x"))
+    person.root = root
+    for name in ("cl\x1b[2J.py", "over\rwritten.py", "c1\x9b.py", "bidi\u202e.py", "[@click=app.quit].py", "line\nbreak.py"):
+        (root / name).write_text(f"x = 1\n# {ALL}\n")
+    (root / os.fsdecode(b"half\xff\x9b.py")).write_text("x = 1\n")
+    (root / "hostile.txt").write_bytes(ALL.encode() + b" raw \x9b2J\n")
+    subprocess.run(["git", "checkout", "-q", "-b", "branch\x9b\u202e\U000e0041"], cwd=root, check=True)
     return person

@@ -57,6 +57,7 @@ HOSTILE = {
     "fillers": "a\u3164b\u115fc\uffa0d\ufff9e\ufffa",
     "markup": "[@click=app.quit]x[/] [/foo] [bold red] \\[x]",
 }
+ALL = " ".join(HOSTILE.values())
 
 
 def hostile_bytes(raw: bytes, repertoire: Sequence[bytes] = OURS) -> list[str]:

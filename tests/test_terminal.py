@@ -5,13 +5,12 @@ import json
 import os
 import pty
 import re
-import subprocess
 
 import pytest
 
 from agent.messages import Call
 from tests.fakes import ScriptedServer, answer, failure
-from tests.pty import HOSTILE, SCREEN, hostile_bytes, on_terminal, read_all, watched
+from tests.pty import ALL, HOSTILE, SCREEN, hostile_bytes, on_terminal, read_all, watched
 from tests.runs import JUMAR, Person
 
 
@@ -124,9 +123,6 @@ async def test_json_on_a_terminal_is_the_same_json_and_nothing_acts(person: Pers
     assert "打字" in told
 
 
-ALL = " ".join(HOSTILE.values())
-
-
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 def test_the_scan_finds_what_would_act_or_hide(text: str) -> None:
     assert bool(hostile_bytes(f"before {text} after\r\n".encode())) is (text != HOSTILE["markup"])
@@ -137,19 +133,6 @@ def test_the_scan_lets_pass_what_is_ours() -> None:
     assert not hostile_bytes(told)
     assert not hostile_bytes(b"\x1b[?1049h\x1b[?25l\x1b[1;1H" + told, SCREEN)
     assert hostile_bytes(b"\x1b[?1049h" + told)
-
-
-@pytest.fixture
-def hostile(person: Person) -> Person:
-    """A repository whose names are all hostile: its own, that of its branch and those of its files."""
-    root = person.root.rename(person.root.with_name("re\x1b]0;owned\x07\x9b2J\u202e[@click=app.quit]x"))
-    person.root = root
-    for name in ("cl\x1b[2J.py", "over\rwritten.py", "c1\x9b.py", "bidi\u202e.py", "[@click=app.quit].py", "line\nbreak.py"):
-        (root / name).write_text(f"x = 1\n# {ALL}\n")
-    (root / os.fsdecode(b"half\xff\x9b.py")).write_text("x = 1\n")
-    (root / "hostile.txt").write_bytes(ALL.encode() + b" raw \x9b2J\n")
-    subprocess.run(["git", "checkout", "-q", "-b", "branch\x9b\u202e\U000e0041"], cwd=root, check=True)
-    return person
 
 
 async def test_nothing_hostile_of_a_run_reaches_the_terminal(hostile: Person, server: ScriptedServer) -> None:

@@ -17,6 +17,7 @@ from agent.events import ApprovalAsked, RuleScope
 from agent.gate import Answered
 from agent.safe import safe_line, safe_text
 from tui.draw import draw
+from tui.fields import Area, Line
 from tui.hunks import chosen_hunks, hunks_of
 from tui.story import Called, Story
 from tui.words import Words
@@ -70,10 +71,11 @@ class Asking(Vertical, can_focus=True):
         yield Static("", id="asking-head", markup=False)
         with VerticalScroll(id="asking-body", can_focus=False):
             yield Static("", id="asking-what", markup=False)
-        yield Static("", id="asking-why", markup=False)
-        yield Input(id="asking-line")
-        yield TextArea("", id="asking-text", soft_wrap=True, show_line_numbers=False, compact=True)
-        yield Static("", id="asking-keys", markup=False)
+            yield Static("", id="asking-why", markup=False)
+        with Vertical(id="asking-foot"):  # always seen, however much there is to read above it
+            yield Line(id="asking-line")
+            yield Area("", id="asking-text", soft_wrap=True, show_line_numbers=False, compact=True)
+            yield Static("", id="asking-keys", markup=False)
 
     def follow(self, story: Story) -> None:
         """Show the call that waits now, if one does."""
@@ -164,6 +166,7 @@ class Asking(Vertical, can_focus=True):
             lines.append(Content.styled(self._words("asking.would_allow", count=len(covered)), "$text-muted"))
             lines += [Content(f"  {safe_line(subject)}") for subject in covered[:5]]
         self.query_one("#asking-why", Static).update(Content("\n").join(lines))
+        self.query_one("#asking-body", VerticalScroll).scroll_end(animate=False)
 
     def _keys(self) -> str:
         if self._doing != "deciding":
@@ -228,24 +231,59 @@ class Asking(Vertical, can_focus=True):
             case "space" if self._hunks():
                 self._kept ^= {self._hunk}
                 self._paint()
+                self.call_after_refresh(self._show_hunk)
             case "down" | "j" | "up" | "k" if len(self._hunks()) > 1:
                 step = 1 if event.key in {"down", "j"} else -1
                 self._hunk = (self._hunk + step) % len(self._hunks())
                 self._paint()
-                body.scroll_to(y=self._hunks()[self._hunk][0], animate=False)
-                self.call_after_refresh(self._look)
+                self.call_after_refresh(self._show_hunk)
             case "pagedown" | "down" | "j":
                 body.scroll_page_down(animate=False)
-                self.call_after_refresh(self._look)
+                self.call_after_refresh(self._scrolled)
             case "pageup" | "up" | "k":
                 body.scroll_page_up(animate=False)
+                self.call_after_refresh(self._scrolled)
+            case "home":
+                body.scroll_home(animate=False)
+                self.call_after_refresh(self._scrolled)
             case "end":
                 body.scroll_end(animate=False)
-                self.call_after_refresh(self._look)
+                self.call_after_refresh(self._scrolled)
             case _:
                 return
         event.stop()
         event.prevent_default()
+
+    def _tops(self) -> list[int]:
+        """Return the row at which each hunk begins, as it is laid out."""
+        asked, what = self._asked(), self.query_one("#asking-what", Static)
+        hunks = self._hunks()
+        if asked is None or not hunks or not what.content_size.width:
+            return []
+        lines = Content("\n").join(self._blocks(asked)).split("\n")
+        last, first = hunks[-1][1], hunks[0][0]
+        lines = lines[len(lines) - (last - first) :]  # of the hunks; what stands before them has its own height
+        heights = [len(line.wrap(what.content_size.width)) for line in lines]
+        above = what.content_size.height - sum(heights)
+        return [above + sum(heights[: start - first]) for start, _ in hunks]
+
+    def _show_hunk(self) -> None:
+        """Bring the hunk that keys are for to sight."""
+        if tops := self._tops():
+            self.query_one("#asking-body", VerticalScroll).scroll_to(y=tops[self._hunk], animate=False)
+        self._look()
+
+    def _scrolled(self) -> None:
+        """Let keys be for a hunk that can be seen."""
+        body = self.query_one("#asking-body", VerticalScroll)
+        top, bottom = body.scroll_offset.y, body.scroll_offset.y + body.size.height
+        tops = self._tops()
+        if tops and not top <= tops[self._hunk] < bottom:
+            begun = [number for number, row in enumerate(tops) if row < bottom]
+            seen = [number for number in begun if tops[number] >= top]
+            self._hunk = (seen or begun[-1:] or [0])[0]
+            self._paint()
+        self._look()
 
     def _look(self) -> None:
         """Take note of whether its end can be seen."""

@@ -17,6 +17,7 @@ from textual.widgets.option_list import Option
 from agent.errors import JumarError
 from agent.safe import safe_line
 from tui.asking import DEAF
+from tui.fields import Line
 from tui.words import Words
 
 T = TypeVar("T")
@@ -63,7 +64,7 @@ class Listing(ModalScreen[T | None], Generic[T]):
     def compose(self) -> ComposeResult:
         """Lay it out."""
         with Vertical(id="over"):
-            yield Input(id="choosing-line", placeholder=self._words("choosing.find"), compact=True)
+            yield Line(id="choosing-line", placeholder=self._words("choosing.find"), compact=True)
             yield OptionList(id="choosing-rows", markup=False, compact=True)
             yield Static("", id="over-keys", markup=False)
 

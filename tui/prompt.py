@@ -295,7 +295,7 @@ class Prompt(TextArea):
             start = end = self._outside(start, end=True)
         else:
             start, end = self._outside(start, end=False), self._outside(end, end=True)
-        return super().edit(replace(edit, from_location=start, to_location=end))
+        return super().edit(replace(edit, text=safe_text(edit.text), from_location=start, to_location=end))
 
     def _outside(self, location: Location, *, end: bool) -> Location:
         """Return the place itself, or the beginning or end of the chip that it is in."""

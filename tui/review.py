@@ -21,6 +21,7 @@ from agent.safe import mended, safe_line, safe_text
 from agent.session import Session
 from prompts import words as said
 from tui.editor import opened
+from tui.fields import Area
 from tui.hunks import Picked, hunk_lines, hunks_of
 from tui.words import Words
 
@@ -83,7 +84,7 @@ class Review(Screen[None]):
                 yield Static("", id="review-diff", markup=False)
         with Vertical(id="review-commit"):
             yield Static("", id="review-what", markup=False)
-            yield TextArea("", id="review-message", soft_wrap=True, show_line_numbers=False, compact=True)
+            yield Area("", id="review-message", soft_wrap=True, show_line_numbers=False, compact=True)
         yield Static("", id="review-notes", markup=False)
         yield Static("", id="review-keys", markup=False)
 
