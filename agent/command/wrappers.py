@@ -14,6 +14,7 @@ from agent.command.parts import Part, Word
 from agent.command.script import read
 
 _DEEPEST = 32
+_MOST = 128  # parts that one would run: each `-exec` runs all that stands behind it, so that their number doubles with every one
 _ASSIGNS = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)\+?=")
 _SHELLS = ("sh", "bash", "dash", "zsh", "ksh", "mksh", "ash", "rbash", "fish", "csh", "tcsh", "yash", "lksh", "posh")
 _OTHERS = ("pwsh", "powershell", "nu", "xonsh", "elvish", "osh", "ysh", "rc", "es", "expect", "at", "batch")  # not read here
@@ -46,7 +47,12 @@ _PAIRS = frozenset(
 
 def inner(part: Part) -> tuple[Part, ...]:
     """Return all that a part would itself run, however deep. What cannot be told stands as a part of one word not literal."""
-    return tuple(_below(part, 0))
+    found: list[Part] = []
+    for one in _below(part, 0):
+        if len(found) == _MOST:
+            return (*found, _unknown(part))
+        found.append(one)
+    return tuple(found)
 
 
 def is_wrapper(name: str) -> bool:
