@@ -2,8 +2,8 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,6 +13,7 @@ from agent.events import ActionFile, ActionRecorded, ActionsUndone, ApprovalDeci
 from agent.ledger.action import Action, Delta
 from agent.ledger.capture import Before, Capture, Captured
 from agent.ledger.ledger import Ledger, Listed
+from agent.ledger.together import PARTLY, so_far
 from agent.safe import mended, safe_text
 
 _MOST_FILES = 200  # of an action that are told in an event
@@ -32,6 +33,16 @@ class About:
     tool: str
     title: str
     files: tuple[Path, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """A call that was looked at before it began."""
+
+    before: Before | None = None
+    elsewhere: tuple[Path, ...] = ()  # its files that no record can hold
+    head: str = ""  # the last record before it
+    end: Callable[[], None] = lambda: None
 
 
 class Recorder:
@@ -88,9 +99,12 @@ class Recorder:
 
     async def around(self, about: About, run: Callable[[], Awaitable[T]]) -> T:
         """Run a call, and record what it changed however it ends. Raises ToolFailure where what it may lose cannot be kept."""
-        async with self._acting:
+        exact = about.files is not None
+        # A call that names its files is over soon: others look before it, or after.
+        async with self._acting, self._ledger.together.alone() if exact else nullcontext():
             self._acted = True
-            before = await self._before(about)
+            async with self._alone(about):
+                begun = await self._before(about)
             status = "failed"
             try:
                 result = await run()
@@ -99,8 +113,11 @@ class Recorder:
                 status = "cancelled"
                 raise
             finally:
-                await _to_its_end(self._after(before, about, status))
+                await _to_its_end(self._after(begun, about, status))
             return result
+
+    def _alone(self, about: About) -> AbstractAsyncContextManager[None]:
+        return self._ledger.together.alone() if about.files is None else nullcontext()
 
     def holds(self, file: Path) -> bool:
         """Whether what a file tool changes there can be kept: one ledger is of one work tree."""
@@ -113,8 +130,7 @@ class Recorder:
     async def looked(self) -> None:
         """Wait for the first look: before it nobody can say what is held."""
         if self._eager and not self._begun:
-            async with self._acting:
-                await self._look_first()
+            await self._first_look()
 
     def titles(self) -> list[tuple[str, str]]:
         """Return tool and title of the last calls that the ledger has, of whatever session, the latest first."""
@@ -132,15 +148,13 @@ class Recorder:
         """Look at everything between turns, where a command ran before, and record what changed outside of any call."""
         async with self._acting:
             if self._looked:
-                await self.news()
                 with suppress(JumarError):
-                    await self._outside(await self._capture.border())
+                    async with self._ledger.together.alone():
+                        await self.news()
+                        await self._outside(await self._capture.border())
 
-    async def news(self, *, meanwhile: bool = False) -> None:
-        """Take in what was added to the ledger since this session looked at it last; tell what was taken or brought back.
-
-        With `meanwhile`, a call of ours was running: what another session saw its command change may be that call's.
-        """
+    async def news(self) -> None:
+        """Take in what was added to the ledger since this session looked at it last; tell what was taken or brought back."""
         async with self._telling:
             try:
                 fresh = self._ledger.since(self._head) if self._head else []
@@ -148,11 +162,10 @@ class Recorder:
             except JumarError as error:
                 self._warn(str(error))
                 return
-            others = any(link.action.session != self._session for link in fresh)
+            others = any(link.action.session != self._session or link.action.status == PARTLY for link in fresh)
             for link in fresh:
                 self._head = link.seal
-                # In order: what this session did last is what is there.
-                if others and (not meanwhile or link.action.undoes or link.action.tool in self._exact):
+                if others:  # in order: what this session did last is what is there
                     self._capture.told(link.action)
                 if link.action.undoes:
                     taken = [self._ledger.find(action_id).action for action_id in link.action.undoes]
@@ -202,7 +215,11 @@ class Recorder:
 
     async def _first_look(self) -> None:
         async with self._acting:
-            await self._look_first()
+            if not self._begun:
+                with suppress(JumarError):
+                    await self._capture.before(None)  # it takes long in a large workspace: others need not wait for it
+                async with self._ledger.together.alone():
+                    await self._look_first()
 
     async def _look_first(self) -> None:
         """Take the first look, once, and record what changed since any session looked last."""
@@ -210,14 +227,15 @@ class Recorder:
             return
         self._begun = True
         try:
+            await self.news()
             actions = [link.action for link in self._ledger.since("")]
             await self._outside(await self._capture.start(actions))
             await self._capture.remember(len(actions))
         except JumarError as error:
             self._warn(str(error))
 
-    async def _before(self, about: About) -> tuple[Before | None, tuple[Path, ...]]:
-        """Look before a call; return also the files of it that no record can hold."""
+    async def _before(self, about: About) -> _Begun:
+        """Look before a call, and record what others did."""
         files = about.files
         await self.news()
         if files is None:
@@ -226,37 +244,66 @@ class Recorder:
             self._looked = True
             if before.fault:
                 self._warn(f"what commands change cannot be undone here: {before.fault}")
-            return before, ()
+            try:
+                await self._outside(Captured(outside=before.outside, outside_folders=before.outside_folders))
+                end = self._ledger.together.begin(self._draft(about, self._allowed.get(about.call_id)))
+            except JumarError as error:
+                self._warn(f"what somebody else changed is not in the ledger: {error}")
+                return _Begun(before, (), self._head)
+            return _Begun(replace(before, outside=(), outside_folders=()), (), self._head, end)
         inside = tuple(file for file in files if self.holds(file))
         try:
-            return await self._capture.before(inside) if inside else None, tuple(set(files) - set(inside))
+            return _Begun(await self._capture.before(inside) if inside else None, tuple(set(files) - set(inside)))
         except JumarError as error:
             raise ToolFailure(f"Not run, because what it changes could not be undone: {error}.") from error
 
-    async def _after(self, held: tuple[Before | None, tuple[Path, ...]], about: About, status: str) -> None:
-        before, elsewhere = held
-        await self.news(meanwhile=True)
+    async def _after(self, begun: _Begun, about: About, status: str) -> None:
+        async with self._alone(about):
+            try:
+                await self._record(begun, about, status)
+            finally:
+                begun.end()
+
+    def _draft(self, about: About, allowed: ApprovalDecided | None) -> Action:
+        """Return the record of a call without what it did."""
+        return Action(
+            id="",
+            kind="call",
+            ts="",
+            session=self._session,
+            turn=self._turn,
+            step=self._step,
+            call_id=about.call_id,
+            tool=about.tool,
+            title=mended(about.title),
+            prompt=mended(self._prompt),
+            model=self._model,
+            approved_by=allowed.by if allowed else "policy",
+            rule=allowed.rule if allowed else "",
+        )
+
+    def _meanwhile(self, begun: _Begun) -> tuple[list[Action], set[str]]:
+        """Return what others recorded of a command while it ran, and the sessions of which commands ran beside it."""
+        if not begun.head:
+            return [], set()
+        fresh = [link.action for link in self._ledger.since(begun.head)]
+        beside = {one.session for one in self._ledger.together.running(self._session)}
+        beside |= {one.session for one in fresh if one.kind == "call" and one.tool not in self._exact}
+        return [one for one in fresh if one.session == self._session and one.status == PARTLY], beside - {self._session}
+
+    async def _record(self, begun: _Begun, about: About, status: str) -> None:
+        before, elsewhere = begun.before, begun.elsewhere
+        await self.news()
         try:
             captured = await self._capture.after(before) if before is not None else Captured()
             await self._outside(captured)
+            parts, beside = self._meanwhile(begun)
             left_out = dict(captured.left_out) | {str(file): "outside the workspace" for file in elsewhere}
-            allowed = self._allowed.pop(about.call_id, None)
             listed = await self._ledger.record(
-                Action(
-                    id="",
-                    kind="call",
-                    ts="",
-                    session=self._session,
-                    turn=self._turn,
-                    step=self._step,
-                    call_id=about.call_id,
-                    tool=about.tool,
-                    title=mended(about.title),
+                replace(
+                    self._draft(about, self._allowed.pop(about.call_id, None)),
                     status=status,
-                    prompt=mended(self._prompt),
-                    model=self._model,
-                    approved_by=allowed.by if allowed else "policy",
-                    rule=allowed.rule if allowed else "",
+                    shared=tuple(sorted(beside)) if captured.deltas else (),
                     deltas=captured.deltas,
                     folders=captured.folders,
                     gone=captured.gone,
@@ -267,23 +314,27 @@ class Recorder:
         except JumarError as error:
             self._tell(Warned(text=f"what {about.tool} changed is not in the ledger and cannot be undone: {error}"))
             return
+        if listed is None and parts:
+            listed = Listed(parts[-1], self._ledger.head(), undone=False)
+            parts = parts[:-1]
         if listed is not None:
-            self._tell(_recorded(listed, about))
+            self._tell(_recorded(listed, about, parts))
         elif elsewhere and status == "done":
             self._tell(Warned(text=f"this cannot be undone by jumar, for it lies outside the work tree: {elsewhere[0]}"))
 
     async def _outside(self, captured: Captured) -> None:
-        await self._ledger.record(
-            Action(
-                id="",
-                kind="outside",
-                ts="",
-                session=self._session,
-                turn=self._turn,
-                deltas=captured.outside,
-                folders=captured.outside_folders,
-            )
+        """Record what was changed by no call of ours: by nobody's, unless commands of other sessions run."""
+        found = Action(
+            id="",
+            kind="outside",
+            ts="",
+            session=self._session,
+            turn=self._turn,
+            deltas=captured.outside,
+            folders=captured.outside_folders,
         )
+        running = self._ledger.together.running(self._session)
+        await self._ledger.record(so_far(running, found) if running else found)
 
     def _warn(self, text: str) -> None:
         """Warn of what stays so, once."""
@@ -292,8 +343,10 @@ class Recorder:
             self._tell(Warned(text=text))
 
 
-def _recorded(listed: Listed, about: About) -> ActionRecorded:
+def _recorded(listed: Listed, about: About, parts: Sequence[Action]) -> ActionRecorded:
     action = listed.action
+    if parts:
+        action = replace(action, deltas=_joined([*parts, action]))
     return ActionRecorded(
         action=action.id,
         seal=listed.seal,
@@ -303,6 +356,15 @@ def _recorded(listed: Listed, about: About) -> ActionRecorded:
         files=_files(action),
         not_captured={mended(path): why for path, why in action.left_out.items()},
     )
+
+
+def _joined(actions: Sequence[Action]) -> tuple[Delta, ...]:
+    """Return what actions, one after the other, come to."""
+    found: dict[str, Delta] = {}
+    for new in (delta for action in actions for delta in action.deltas):
+        old = found.get(new.path, replace(new, added=0, removed=0))
+        found[new.path] = replace(new, before=old.before, added=old.added + new.added, removed=old.removed + new.removed)
+    return tuple(found[path] for path in sorted(found) if found[path].why or found[path].before != found[path].after)
 
 
 def _files(action: Action) -> tuple[ActionFile, ...]:

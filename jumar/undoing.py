@@ -196,6 +196,7 @@ def _as_json(plan: Plan, done: Listed | None, *, dry: bool) -> dict[str, Any]:
             for one in plan.conflicts
         ],
         "not_captured": [{"path": mended(path), "why": why} for path, why in plan.unheld],
+        "shared": {action.id: list(action.shared) for action in plan.actions if action.shared},
     }
 
 
@@ -208,6 +209,9 @@ def _print(plan: Plan, done: Listed | None, *, dry: bool) -> None:
         print(f"  recreated {safe_line(mended(folder))}/")
     for path, why in plan.unheld:
         print(f"! not captured, so it stays as it is: {safe_line(mended(path))} ({safe_line(why)})")
+    for action in plan.actions:
+        if action.shared:
+            print(f"! commands of session {', '.join(action.shared)} ran beside action {action.id}: some of it may be theirs")
     for conflict in plan.conflicts:
         _print_conflict(conflict, plan)
     numbers = ", ".join(action.id for action in reversed(plan.actions))

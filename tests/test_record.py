@@ -286,9 +286,15 @@ async def test_a_command_beside_another_sessions_calls_holds_all_that_it_changed
         await other.turn(answer(calls=[edit(), run("true")]), answer("Done."))
         await other.turn(answer(calls=[run("echo > go")]), answer("Done."))
         await asyncio.wait_for(turning, 30)
-        calls = {one.action.title.split(" ")[0]: one.action for one in bench.ledger.actions() if one.action.session == "s"}
-        assert [delta.path for delta in calls["echo"].deltas] == ["a1", "a2"]
-        assert calls["echo"].deltas[0].before is None
+        parts = [
+            one.action for one in bench.ledger.actions() if one.action.session == "s" and one.action.title.startswith("echo")
+        ]
+        assert [[delta.path for delta in one.deltas if delta.path != "go"] for one in parts] == [["a1"], ["a1", "a2"]]
+        assert [file.path for file in bench.records()[-1].files if file.path != "go"] == ["a1", "a2"]
+        await bench.ledger.take_back([bench.records()[-1].action], "undo")
+        assert not (bench.root / "a1").exists()
+        assert not (bench.root / "a2").exists()
+        assert (bench.root / "new.py").read_text() == "two\n"
         await other.session.close()
 
 

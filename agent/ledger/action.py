@@ -75,6 +75,7 @@ class Action:
     left_out: Mapping[str, str] = field(default_factory=dict)  # paths that no snapshot holds, and why
     repository: tuple[Repository, Repository] | None = None  # before and after, where they differ
     undoes: tuple[str, ...] = ()  # the actions that it takes back
+    shared: tuple[str, ...] = ()  # sessions whose commands ran meanwhile: some of it may be theirs
     only: tuple[str, ...] = ()  # the paths of these that it takes back, where it is not all of them
 
     @property
@@ -97,8 +98,8 @@ def read(value: Mapping[str, Any]) -> Action:
     if given.get("repository"):
         before, after = (Repository(**{**one, "stashes": tuple(one["stashes"])}) for one in given["repository"])
         given["repository"] = (before, after)
-    for name in ("folders", "gone", "undoes", "only"):
-        given[name] = tuple(given[name])
+    for name in ("folders", "gone", "undoes", "shared", "only"):
+        given[name] = tuple(given.get(name, ()))
     return Action(**given)
 
 

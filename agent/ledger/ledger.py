@@ -18,6 +18,7 @@ from agent.ledger.repository import Repositories
 from agent.ledger.rescue import Rescue, restore
 from agent.ledger.rescue import plan as rescue_plan
 from agent.ledger.retention import BYTES, DAYS, Retention, Stats
+from agent.ledger.together import PARTLY, Together
 from agent.ledger.undo import Plan, Undo, undone
 from agent.ledger.why import Origin, origin
 from agent.workspace.tree import Thing, Tree
@@ -52,6 +53,7 @@ class Ledger:
         self.tree = Tree(root)
         self._now = now
         self._chain = Chain(self.bare.folder / "actions")
+        self.together = Together(self.bare.folder)
 
     @asynccontextmanager
     async def _held(self) -> AsyncIterator[Undo]:
@@ -114,20 +116,30 @@ class Ledger:
             return await self._plan(undo, ids, only, preference)
 
     async def _plan(self, undo: Undo, ids: Sequence[str], only: Collection[str], preference: Preference) -> Plan:
-        chosen = [self.find(action_id) for action_id in dict.fromkeys(ids)]
-        for one in chosen:
-            if one.undone:
-                raise UsageError(f"action {one.action.id} is undone already; jumar redo brings it back")
-            touched = {delta.path for delta in one.action.deltas}
+        chosen: list[Listed] = []
+        for named in [self.find(action_id) for action_id in dict.fromkeys(ids)]:
+            if named.undone:
+                raise UsageError(f"action {named.action.id} is undone already; jumar redo brings it back")
+            whole = self._whole(named)
+            chosen += [one for one in whole if one not in chosen]
+            touched = {delta.path for one in whole for delta in one.action.deltas}
             if only and not touched & set(only):
                 raise UsageError(
-                    f"action {one.action.id} did not touch {', '.join(only)}; it touched {', '.join(sorted(touched))}"
+                    f"action {named.action.id} did not touch {', '.join(only)}; it touched {', '.join(sorted(touched))}"
                 )
         newest_first = sorted((one.action for one in chosen), key=lambda action: -int(action.id))
         try:
             return await undo.plan(newest_first, only=only, preference=preference)
         except JumarError as error:
             raise _lost(error, chosen) from error
+
+    def _whole(self, named: Listed) -> list[Listed]:
+        """Return the records of the call of an action, where there are several of one: they go, and come back, together."""
+        if not any(link.action.status == PARTLY for link in self._chain.links()):
+            return [named]
+        key = _call(named.action)
+        group = [one for one in self.actions(named.action.session) if _call(one.action) == key and not one.undone]
+        return group if any(one.action.status == PARTLY for one in group) else [named]
 
     async def take_back(
         self,
@@ -140,7 +152,7 @@ class Ledger:
         title: str = "",
     ) -> tuple[Plan, Listed | None]:
         """Take actions back, all or, where there is a conflict, none; the record is None where nothing was changed."""
-        async with self._held() as undo:
+        async with self.together.alone(), self._held() as undo:
             plan = await self._plan(undo, ids, only, preference)
             if plan.conflicts or not plan.actions:
                 return plan, None
@@ -247,6 +259,10 @@ class Ledger:
             if one.action.kind in {"undo", "rewind", "revert"} and not one.undone:
                 return one.action.id
         raise UsageError("nothing was undone that could be brought back")
+
+
+def _call(action: Action) -> tuple[str, str, int, int, str]:
+    return action.kind, action.session, action.turn, action.step, action.call_id
 
 
 def _lost(error: JumarError, chosen: Iterable[Listed]) -> JumarError:
