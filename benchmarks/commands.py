@@ -1,12 +1,22 @@
-"""Owns the cost of reading commands: from a text to its parts and all that they run. `python benchmarks/commands.py`."""
+"""Owns the cost of judging commands: read, weighed, held against rules and the policy. `python benchmarks/commands.py`."""
 
 import time
+from pathlib import Path
 
 from agent.command.script import read
-from agent.command.wrappers import inner
+from agent.command.weigh import weigh
+from agent.policy import Ground, Mode, judge
+from agent.rules import Decision, Question, Rule
+from agent.tool import Effect
+from agent.workspace.paths import Paths
 
 RUNS = 400
-GOAL = 1000  # microseconds, 99 of 100, for the whole of weighing a command of at most 200 characters
+GOAL = 1000  # microseconds, 99 of 100, for the whole of judging a command of at most 200 characters
+HERE = Path(__file__).parent.parent
+RULES = tuple(
+    Rule.read(f"shell({text})", Decision.DENY, "a rule") for text in ("git push --force *", "rm -rf *", "npm publish *")
+)
+GROUND = Ground(sandbox=True, kept=True)
 COMMANDS = (
     "ls -la",
     "git status --porcelain && git diff --stat HEAD~1",
@@ -24,12 +34,13 @@ COMMANDS = (
 
 
 def cost(command: str) -> list[float]:
-    """Return the seconds that reading a command and looking through it took, run by run, the fastest first."""
+    """Return the seconds that judging a command took, run by run, the fastest first."""
+    paths = Paths(HERE, HERE, spill=HERE / ".spill", add_dirs=(), hidden=(), person=Path.home())
     times = []
     for _ in range(RUNS):
         began = time.perf_counter()
-        for part in read(command).parts:
-            inner(part)
+        weighed = weigh(command, paths.locate, lambda _: False)
+        judge(Mode.AUTO, Question("shell", Effect.EXEC, command, command=weighed), RULES, GROUND)
         times.append(time.perf_counter() - began)
     return sorted(times)
 
