@@ -82,7 +82,7 @@ class Transcript(ScrollView, can_focus=True):
 
     def follow(self, story: Story, news: News) -> None:
         """Take in what an event changed. It is shown once all that is heard together was taken in."""
-        first = len(self._laid) if self._first is None else self._first
+        first = before = len(self._laid)
         for entry in news.gone:
             if (at := self._at.get(entry.key)) is not None:
                 del self._laid[at]
@@ -95,7 +95,9 @@ class Transcript(ScrollView, can_focus=True):
             else:
                 self._again(self._laid[at])
                 first = min(first, at)
-        self._first = first
+        if (news.gone or len(self._laid) != before) and self._width > 0:
+            self._measure(first)  # what is drawn until then asks where each entry stands
+        self._first = first if self._first is None else min(first, self._first)
         if not self._waits:
             self._waits = True
             self.call_later(self._settle_news)
