@@ -183,7 +183,7 @@ class FrontDesk:
         """Say what holds here."""
         from jumar.status import told
 
-        return told(str(self.cwd))
+        return told(str(self.cwd), trusted=self._options.trust)
 
     def doctor(self, model: str) -> tuple[str, ...]:
         """Return the command line that examines a model."""
@@ -254,6 +254,8 @@ def show(desk: FrontDesk) -> int:
     from tui.background import has_terminal
     from tui.keyboard import know_terminals
 
+    if desk.environment.get("TERM", "dumb") in {"", "dumb", "unknown"}:
+        raise UsageError("this terminal cannot show the screen, says TERM: set TERM to what it is, or use jumar -p PROMPT")
     know_terminals()
 
     async def run() -> int:

@@ -86,6 +86,14 @@ async def test_a_terminal_that_goes_away_ends_what_runs_and_loses_nothing(person
         await again.see("❯ sleep long", "I sleep.", "shell echo $$ > pid", "stopped")
 
 
+async def test_a_terminal_that_can_show_nothing_gets_one_line(person: Person) -> None:
+    shell = ("sh", "-c", f"TERM=dumb exec {JUMAR} --trust")
+    async with watched(cwd=person.root, environment=person.environment, program=shell) as screen:
+        assert await ended(screen) == 2
+        await screen.sees("use jumar -p PROMPT")
+    assert b"\x1b" not in screen.raw
+
+
 async def test_ctrl_z_gives_the_shell_back_and_fg_brings_all_of_it_back(person: Person, server: ScriptedServer) -> None:
     command = "echo rea''dy; while [ ! -e go ]; do sleep 0.02; done; echo fin''ished"
     server.script += [answer("", calls=[("shell", {"command": command})]), answer("All is over.")]

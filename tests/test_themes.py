@@ -9,7 +9,7 @@ from textual.theme import Theme
 
 from tests.runs import Person
 from tests.screens import screen_of
-from tui.themes import DEFAULT, THEMES, contrast
+from tui.themes import DEFAULT, THEMES, Colours, contrast
 
 LEAST = 4.5  # of WCAG AA, for text
 STRONG = 7.0  # of AAA
@@ -54,6 +54,11 @@ def test_with_256_colours_all_can_be_read_and_grounds_stay_grey(theme: Theme) ->
         faint = {text: round(found, 2) for text in _TEXTS if (found := contrast(seen(text), seen(ground))) < LEAST}
         assert not faint
     assert seen("panel") != seen("background")
+
+
+def test_the_colours_of_code_are_those_of_the_theme_whole_and_red_only_where_something_is_wrong() -> None:
+    assert not [style for style in Colours.STYLES.values() if "%" in style.replace("$text-muted", "")]
+    assert not [style for style in Colours.STYLES.values() if "$text-error" in style or " on " in style]
 
 
 def test_high_contrast_is_high_and_muted_is_muted() -> None:

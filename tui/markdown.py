@@ -11,6 +11,7 @@ from textual.content import Content
 from textual.highlight import highlight
 
 from agent.safe import safe_text
+from tui.themes import Colours
 
 _FENCE = re.compile(r"^ {0,3}(```+|~~~+)", re.MULTILINE)
 _KEPT = 20  # lines at the end of growing code that are laid out again
@@ -57,7 +58,7 @@ def code(text: str, language: str = "") -> Content:
     if not filled:
         return Content(text)
     first, last = filled[0], filled[-1] + 1
-    coloured = list(highlight("\n".join(lines[first:last]), language=language).split("\n", allow_blank=True))
+    coloured = list(highlight("\n".join(lines[first:last]), language=language, theme=Colours).split("\n", allow_blank=True))
     if [line.plain for line in coloured] != lines[first:last]:
         return Content(text)  # colours are worth less than the truth
     return Content("\n").join([*map(Content, lines[:first]), *coloured, *map(Content, lines[last:])])
