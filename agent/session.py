@@ -33,7 +33,7 @@ from agent.history import History
 from agent.ledger import partly
 from agent.ledger.capture import Capture
 from agent.ledger.commit import Committed, Committing
-from agent.ledger.ledger import Ledger, Listed
+from agent.ledger.ledger import OF_PARTS, Ledger, Listed
 from agent.ledger.merge import Merging, Preference
 from agent.ledger.partly import Part
 from agent.ledger.undo import Conflict, Plan
@@ -55,8 +55,6 @@ _PATIENCE = 1800.0  # seconds that a command of the person's may take
 _PROPOSAL = 60.0  # seconds that a model has for a proposal
 _PROPOSING = "You help a person at their terminal. Answer with exactly what is asked for, and nothing around it."
 _OWN = "person-"  # what the ids of calls begin with that are no model's
-_PARTLY = "undo"  # what parts of actions that were taken back are called on the ledger
-_TAKERS = ("undo", "rewind", "revert")
 T = TypeVar("T")
 _NOBODY = "(Nobody is there any more to answer.)"
 
@@ -336,14 +334,11 @@ class Session:
 
     async def redo(self, *, preference: Preference = "", interrupt: bool = False) -> Plan:
         """Bring back what was taken back last, parts of an action too."""
-        return await self._take_back(lambda ledger: ledger.take_back([self.to_redo()], "redo", preference=preference), interrupt)
+        return await self._take_back(lambda ledger: ledger.redo(preference=preference), interrupt)
 
     def to_redo(self) -> str:
         """Return the action that a redo takes back: the last undoing that is not undone. Raises UsageError."""
-        for one in reversed(self._ledger.actions()):
-            if not one.undone and (one.action.tool == _PARTLY or one.action.kind in _TAKERS):
-                return one.action.id
-        raise UsageError("nothing was undone that could be brought back")
+        return self._ledger.to_redo()
 
     async def revert(self, ids: Sequence[str]) -> Plan:
         """Take actions back as well as can be: where somebody changed the same lines since, theirs stay."""
@@ -408,7 +403,7 @@ class Session:
             return planned
 
         call_id, files = self._next_own(), tuple(ledger.root / part.path for part in parts)
-        planned = await self._around(About(call_id, _PARTLY, title, files), work)
+        planned = await self._around(About(call_id, OF_PARTS, title, files), work)
         if planned.steps and not planned.conflicts:
             told, blocks = partly.told(planned)
             self.tell(Informed(kind="files", title=title, told=told, step=self._due(), call_id=call_id, blocks=blocks))

@@ -4,6 +4,7 @@ import asyncio
 import os
 import stat
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -337,6 +338,21 @@ async def test_rewind_and_redo_are_verbs_of_a_session(bench: Bench) -> None:
     assert sorted(file.name for file in bench.root.glob("*.py")) == ["a.py", "b.py", "new.py"]
     with pytest.raises(UsageError, match="nothing was undone"):
         await bench.session.redo()
+
+
+@pytest.mark.parametrize("by", ["session", "command"])
+async def test_parts_that_were_taken_back_are_brought_back_from_wherever_it_is_asked(bench: Bench, by: str) -> None:
+    lines = [f"line {number}\n" for number in range(20)]
+    (bench.root / "a.py").write_text("".join(lines))
+    await bench.turn(answer(calls=[run("sed -i 's/line 2$/two/; s/line 17$/seventeen/' a.py")]), answer("Done."))
+    both = (bench.root / "a.py").read_text()
+    (part,) = await bench.session.contents(bench.records()[-1].action)
+    await bench.session.undo_parts([replace(part, hunks=(0,))], "one hunk of a.py")
+    assert (bench.root / "a.py").read_text() == "".join(lines).replace("line 17", "seventeen")
+    await (bench.session.redo() if by == "session" else bench.ledger.redo())
+    assert (bench.root / "a.py").read_text() == both
+    with pytest.raises(UsageError, match="nothing was undone"):
+        bench.session.to_redo()
 
 
 async def test_what_cannot_be_captured_is_told_and_edits_are_recorded_all_the_same(tmp_path: Path) -> None:

@@ -23,6 +23,9 @@ from agent.ledger.undo import Plan, Undo, undone
 from agent.ledger.why import Origin, origin
 from agent.workspace.tree import Thing, Tree
 
+OF_PARTS = "undo"  # the tool in the record of a call that took back parts of changes
+_TAKERS = frozenset(("undo", "rewind", "revert"))
+
 
 @dataclass(frozen=True, slots=True)
 class Listed:
@@ -254,9 +257,9 @@ class Ledger:
         return [one.action.id for one in self.actions() if int(one.action.id) >= first and _counts(one, first)]
 
     def to_redo(self) -> str:
-        """Return the id of the last undoing that was not taken back itself. Raises UsageError where there is none."""
+        """Return the id of the last undoing, of parts too, that is not taken back itself. Raises UsageError."""
         for one in reversed(self.actions()):
-            if one.action.kind in {"undo", "rewind", "revert"} and not one.undone:
+            if not one.undone and (one.action.kind in _TAKERS or (one.action.kind, one.action.tool) == ("call", OF_PARTS)):
                 return one.action.id
         raise UsageError("nothing was undone that could be brought back")
 
