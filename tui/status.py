@@ -107,7 +107,7 @@ class StatusLine(Static):
         told = {"mode": Content.styled(words("status.in_mode", mode=safe_line(mode)) if mode else "", style)}
         if (doing := self._doing) is not None:
             turning = _STILL if self.still else _TURNS[self._ticks % len(_TURNS)]
-            took = f" {_time(self.seconds)}" if self.seconds else ""
+            took = f" · {_time(self.seconds, words)}" if self.seconds else ""
             told["doing"] = Content.assemble(
                 ("? " if doing.waits else f"{turning} ", "$text-warning" if doing.waits else "$text-accent"),
                 (f"{doing.text}{took}", "$text-warning" if doing.waits else "$text"),
@@ -250,6 +250,6 @@ def _few(count: int) -> str:
     return f"{count / 1000:.1f}k" if count < 10_000 else f"{count // 1000}k" if count < 1_000_000 else f"{count / 1e6:.1f}M"
 
 
-def _time(seconds: int) -> str:
+def _time(seconds: int, words: Words) -> str:
     minutes, rest = divmod(seconds, 60)
-    return f"{minutes}:{rest:02d} min" if minutes else f"{rest} s"
+    return words("status.minutes", time=f"{minutes}:{rest:02d}") if minutes else words("status.seconds", seconds=rest)
