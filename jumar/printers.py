@@ -12,6 +12,7 @@ from agent.blocks import Block, DiffBlock, PlanBlock, TableBlock, TerminalBlock,
 from agent.events import (
     ActionRecorded,
     ActionsUndone,
+    ApprovalDecided,
     CallStatus,
     CallStreamed,
     Compacted,
@@ -262,6 +263,8 @@ def describe(event: Event) -> list[Line]:
                 ("running", f"▸ {_clip(event.tool)} {_clip(laid.text)}"),
                 *(("warning", f"  ! {note}") for note in laid.notes),
             ]
+        case ApprovalDecided(by="person", allowed=True):
+            return _decided(event)
         case ToolFinished():
             return _finished(event)
         case ActionsUndone():
@@ -274,6 +277,17 @@ def describe(event: Event) -> list[Line]:
             return [("bad", f"■ {safe_line(reason)}")]
         case _:
             return _of_the_model(event)
+
+
+def _decided(event: ApprovalDecided) -> list[Line]:
+    """Return the lines that tell what a person made of a call, and what holds by their word from now on."""
+    lines: list[Line] = []
+    if event.arguments is not None:
+        lines.append(("warning", f"  ! changed before it was allowed: {_clip(event.arguments)}"))
+    if event.hunks is not None:
+        chosen = ", ".join(str(number + 1) for number in event.hunks)
+        lines.append(("warning", f"  ! of its change only {'hunk' if len(event.hunks) == 1 else 'hunks'} {chosen}"))
+    return [*lines, *(("dim", f"  + allowed from now on ({event.scope}): {safe_line(rule)}") for rule in event.remembered)]
 
 
 def _of_the_model(event: Event) -> list[Line]:

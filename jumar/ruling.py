@@ -36,16 +36,18 @@ class Bench:
     held: Held
     mode: Mode
     ground: Ground
+    trusted: bool
 
     @classmethod
-    def at(cls, cwd: str, mode: str) -> "Bench":
-        """Set one up for a folder. Raises UsageError."""
+    def at(cls, cwd: str, mode: str, *, trusted: bool = False) -> "Bench":
+        """Set one up for a folder; `trusted` says that it is for now, remembered or not. Raises UsageError."""
         if not Path(cwd).is_dir():
             raise UsageError(f"-C {cwd!r} is no folder")
         place, root = home(os.environ), tree_root(Path(cwd))
         settings = config.load(place.config / "config.toml")
         book = Rulebook(place, root, find_tools())
-        held = book.rules(settings, trusted=is_trusted(place, root))
+        trusted = trusted or is_trusted(place, root)
+        held = book.rules(settings, trusted=trusted)
         workspace = LocalWorkspace(
             root,
             Path(cwd),
@@ -56,7 +58,7 @@ class Bench:
             known=place.state / "sandbox.json",
         )
         ground = Ground(workspace.sandbox != "none", kept=True)
-        return cls(workspace, book, held, Mode(mode or settings.mode or default_mode(ground)), ground)
+        return cls(workspace, book, held, Mode(mode or settings.mode or default_mode(ground)), ground, trusted)
 
     def judged(self, text: str) -> tuple[Command, Verdict]:
         """Weigh and judge one command."""

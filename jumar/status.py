@@ -31,18 +31,23 @@ def status(arguments: Sequence[str]) -> int:
     return 0
 
 
-def told(cwd: str) -> list[tuple[str, str]]:
-    """Return the lines that tell a person; those without a name belong to the one before. Raises UsageError."""
-    bench = Bench.at(cwd, "")
+def told(cwd: str, *, trusted: bool = False) -> list[tuple[str, str]]:
+    """Return the lines that tell a person; those without a name belong to the one before.
+
+    `trusted` says that the work tree is trusted for now, remembered or not. Raises UsageError.
+    """
+    bench = Bench.at(cwd, "", trusted=trusted)
     row = _row(bench)
-    trusted = "trusted" if row["trusted"] else "not trusted: nothing in it is read; jumar trust trusts it"
+    trust = "not trusted: nothing in it is read; jumar trust trusts it"
+    if row["trusted"]:
+        trust = "trusted" if is_trusted(home(os.environ), bench.workspace.root) else "trusted for this session alone"
     chosen = (
         "as config.toml says" if row["mode_chosen"] else "the default here" if row["mode"] == "auto" else "for no sandbox holds"
     )
     holding = bench.workspace.holding
     lines = [
         ("jumar", __version__),
-        ("work tree", f"{row['tree']} · {trusted}"),
+        ("work tree", f"{row['tree']} · {trust}"),
         ("sandbox", holding.name),
         *(("", reason) for reason in holding.reasons),
         *(("", f"not confined: {gap}") for gap in holding.gaps),
@@ -63,7 +68,7 @@ def _row(bench: Bench) -> dict[str, Any]:
     return {
         "version": __version__,
         "tree": str(root),
-        "trusted": is_trusted(place, root),
+        "trusted": bench.trusted,
         "sandbox": holding.name,
         "sandbox_reasons": list(holding.reasons),
         "sandbox_gaps": list(holding.gaps),

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -33,6 +34,7 @@ from agent.session import Session, Setting
 from agent.tool import Arguments, Context, Effect, Result, Tool
 from agent.workspace.contract import WORKING, Confinement, Ended
 from agent.workspace.local import LocalWorkspace
+from jumar.printers import describe
 from jumar.wiring import find_tools
 from tests.fakes import Response, ScriptedServer, answer
 from tests.repositories import repository
@@ -858,3 +860,24 @@ async def test_a_yes_on_stdin_is_no_approval(person: Person, server: ScriptedSer
     assert run_.code == 4
     assert [denied["subject"] for denied in run_.result["denied"]] == ["touch x"]
     assert not (person.root / "x").exists()
+
+
+def test_whoever_reads_along_is_told_what_a_person_made_of_a_call() -> None:
+    decided = ApprovalDecided(
+        call_id="1",
+        allowed=True,
+        by="person",
+        reason="",
+        digest="",
+        arguments='{"command":"touch \x1btheirs"}',
+        hunks=(0, 2),
+        remembered=("shell(mkdir *)",),
+        scope="workspace",
+    )
+    told = "\n".join(text for _, text in describe(decided))
+    assert "changed before it was allowed" in told
+    assert "theirs" in told
+    assert "\x1b" not in told
+    assert "only hunks 1, 3" in told
+    assert "allowed from now on (workspace): shell(mkdir *)" in told
+    assert not describe(replace(decided, allowed=False))

@@ -11,6 +11,7 @@ from agent.errors import UsageError
 from agent.rules import Decision, Rule
 from jumar.home import Home
 from jumar.rulebook import PROJECT, Rulebook
+from jumar.status import told as status_told
 from jumar.wiring import find_tools
 from tests.fakes import ScriptedServer, answer
 from tests.runs import Person
@@ -126,6 +127,20 @@ async def test_status_says_what_holds(person: Person) -> None:
     plain = await person.run("status")
     assert "trusted" in plain.out
     assert "sandbox    none" in plain.out
+
+
+def test_status_in_a_session_that_trusts_for_once_says_so(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(person.home))
+    (person.root / ".jumar").mkdir()
+    (person.root / PROJECT).write_text('deny = ["shell(touch *)"]\n')
+    for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "JUMAR_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    told = dict(line for line in status_told(str(person.root)) if line[0])
+    assert "not trusted" in told["work tree"]
+    assert "0 deny" in told["rules"] or "deny" not in told["rules"]
+    told = dict(line for line in status_told(str(person.root), trusted=True) if line[0])
+    assert told["work tree"].endswith("trusted for this session alone")
+    assert "1 deny" in told["rules"]
 
 
 async def test_a_rule_of_the_repository_denies_in_every_mode(person: Person, server: ScriptedServer) -> None:
