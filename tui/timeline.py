@@ -24,7 +24,7 @@ from agent.safe import safe_line
 from agent.session import Session
 from tui.acts import Act, Acts, Head
 from tui.fields import Line
-from tui.story import News, Story
+from tui.story import Answered, News, Story, Thought
 from tui.words import Words
 
 _MARKS = {
@@ -81,6 +81,7 @@ class Timeline(Vertical):
         self._session: Session | None = None
         self._stale = False  # the ledger may hold more
         self._turned = False  # something was taken back, or brought back
+        self._new = False  # events changed what is listed
         self.acts = Acts()
 
     def compose(self) -> ComposeResult:
@@ -119,6 +120,9 @@ class Timeline(Vertical):
 
     def follow(self, news: News, event: Event) -> None:
         """Take in what an event changed."""
+        if not news.gone and all(isinstance(entry, Answered | Thought) for entry in news.changed) and news.changed:
+            return  # words that stream are no concern of the list
+        self._new = True
         self.acts.take(news.changed)
         match event:
             case ActionsUndone():
@@ -130,6 +134,9 @@ class Timeline(Vertical):
 
     def settle(self) -> None:
         """Show what was taken in."""
+        if not (self._new or self._turned or self._stale):
+            return
+        self._new = False
         if self._session is not None and (self._turned or self._stale):
             whole = self._turned or not self.acts.seal
             self._turned = self._stale = False
