@@ -12,6 +12,7 @@ from tests.runs import Person
 from tests.screens import screen_of
 from tui.keymap import NAMES, keymap
 from tui.keys import PLACES
+from tui.prompt import Prompt
 from tui.transcript import Transcript
 
 
@@ -96,6 +97,7 @@ async def test_less_motion_moves_nothing(person: Person) -> None:
         assert screen.app.animation_level == "none"
     async with screen_of(person) as screen:
         assert screen.app.animation_level == "none"
+        assert not screen.app.query_one(Prompt).cursor_blink
 
 
 async def test_differences_are_drawn_as_they_are_wanted_at_once(person: Person, server: ScriptedServer) -> None:

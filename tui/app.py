@@ -332,6 +332,7 @@ class JumarApp(App[int]):
         self.query_one(Side).follow(taste.side)
         self.query_one(Transcript).split = taste.diffs
         self.query_one(StatusLine).still = taste.reduced_motion
+        self.query_one(Prompt).cursor_blink = not taste.reduced_motion
         self._summons.follow_taste(taste)
         if words(self.desk.environment, taste.language) is not self.words:
             self.call_later(self._speak)
