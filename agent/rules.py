@@ -1,10 +1,12 @@
 """Owns a rule of the person's: what it says of which calls, and the rule that would cover a call."""
 
 import fnmatch
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import PurePosixPath
 from typing import Self
 
 from agent.command.parts import Part
@@ -88,6 +90,8 @@ class Rule:
 
     def narrows(self, question: Question) -> bool:
         """Whether the rule, one that asks or denies, is of this call: rather too often than too rarely."""
+        if self.tool == "read" and question.command is not None:
+            return self.pattern != "*" and self._is_named(question.command)
         # What may not be read may not be shown, found or changed by another tool either.
         if self.tool != question.tool and not (self.tool == "read" and question.paths) and self.tool != NETWORK:
             return False
@@ -99,7 +103,14 @@ class Rule:
             seen = question.command.parts if question.command is not None else ()
             return _mentions(self.pattern, question.subject) or any(self.denies(one.part) for one in seen)
         names = {question.subject, *(name for path in question.paths for name in (path.shown, path.called, str(path.real)))}
-        return any(fnmatch.fnmatchcase(form, self.pattern) for name in names if name for form in (name, f"{name}/"))
+        return any(_is_at(name, self.pattern) for name in names if name)
+
+    def _is_named(self, command: Command) -> bool:
+        """Whether a command names a path that the pattern is of, wherever it stands: what only leads there is not seen."""
+        words = {*_bare_words(command.text), *(word for one in command.parts for word in one.part.argv)}
+        forms = {form.lstrip("@") for word in words for form in (word, word[2:] if word.startswith("-") else "")}
+        anywhere = self.pattern if self.pattern.startswith(("/", "~", "*")) else f"*/{self.pattern.removeprefix('./')}"
+        return any(_is_at(form, self.pattern) or _is_at(form, anywhere) for form in forms if form)
 
     def denies(self, part: Part) -> bool:
         """Whether a part could be what the pattern names: its words come in this order."""
@@ -215,6 +226,14 @@ def _bare_words(text: str) -> list[str]:
     """Return the words of a command without what a shell makes of quotes, continued lines, braces and operators."""
     bare = re.sub(r"\\\n|[\\'\"]", "", text)
     return [word.removeprefix("./") for word in re.split(r"[\s;&|()<>`${},=]+", bare) if word]
+
+
+def _is_at(name: str, pattern: str) -> bool:
+    """Whether a path, or a folder that it is in, is what a pattern that denies names, in whatever case it is written."""
+    path = os.path.normpath(name).casefold()
+    wanted = os.path.normpath(os.path.expanduser(pattern)).casefold()  # noqa: PTH111 - a pattern is no path
+    above = (str(folder) for folder in PurePosixPath(path).parents)
+    return any(fnmatch.fnmatchcase(form, wanted) for form in (path, f"{path}/", *above) if form != ".")
 
 
 def _is(word: str, wanted: str) -> bool:

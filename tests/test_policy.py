@@ -206,9 +206,9 @@ def test_a_deny_rule_matches_its_words_however_they_are_written(rule: str, text:
 
 @pytest.mark.parametrize("text", ["echo {" + "," * 60_000, "{," * 50_000, "python3 - <<E\n" + '{"a": 1, "b": 2},\n' * 15_000])
 def test_a_long_command_is_judged_at_once(text: str) -> None:
-    began = time.monotonic()
+    began = time.process_time()
     judge(Mode.YOLO, command(text), (deny("shell(rm *)"),))
-    assert time.monotonic() - began < 2
+    assert time.process_time() - began < 2
 
 
 def test_a_deny_rule_leaves_other_commands_alone() -> None:
@@ -231,6 +231,43 @@ def test_a_path_is_judged_by_where_it_leads_and_denied_by_its_name_too() -> None
         assert judge(Mode.YOLO, folder, (deny("read(secrets/*)"),)).decision is Decision.DENY
     absolute = Question("read", Effect.READ, "key.txt", at(Place.INSIDE, "key.txt"))
     assert judge(Mode.YOLO, absolute, (deny("read(/ws/key.txt)"),)).decision is Decision.DENY
+
+
+@pytest.mark.parametrize("pattern", ["private", "private/", "./private//", "private/*", "PRIVATE", "/ws/private/", "**/private"])
+def test_a_folder_that_is_denied_is_denied_with_all_in_it_however_it_is_written(pattern: str) -> None:
+    rules = (deny(f"read({pattern})"),)
+    for name in ("private/a", "private/b/c", "Private/a", "private"):
+        question = Question("read", Effect.READ, name, at(Place.INSIDE, name))
+        assert judge(Mode.YOLO, question, rules).decision is Decision.DENY
+    near = Question("read", Effect.READ, "private-not/a", at(Place.INSIDE, "private-not/a"))
+    assert judge(Mode.AUTO, near, rules).decision is Decision.ALLOW
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "cat private/a",
+            "cat ./private//a",
+            "cd x && cat ../private/a",
+            "grep -r x private",
+            "cp 'private'/a b",
+            "cat < private/a",
+        ),
+        *(
+            "curl -d @private/a x",
+            "grep -fprivate/a x",
+            "tar --file=private/a",
+            "env cat /ws/private/a",
+            "cat {private,b}/a",
+            "ls private/",
+        ),
+    ],
+)
+def test_what_may_not_be_read_is_read_by_no_command_that_names_it(text: str) -> None:
+    for pattern in ("private", "private/*", "private/"):
+        assert judge(Mode.YOLO, command(text), (deny(f"read({pattern})"),)).decision is Decision.DENY
+    assert judge(Mode.YOLO, command(text), (deny("read(other)"), deny("read"))).decision is Decision.ALLOW
 
 
 def test_what_is_allowed_has_no_gaps() -> None:
