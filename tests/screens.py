@@ -9,7 +9,7 @@ from typing import Any
 from textual.pilot import Pilot
 
 from jumar.options import RunOptions
-from jumar.screen import FrontDesk
+from jumar.screen import FrontDesk, Played
 from tests.runs import Person
 from tui.app import JumarApp
 from tui.desk import Choice
@@ -52,11 +52,15 @@ class Screen:
 
 @asynccontextmanager
 async def screen_of(
-    person: Person, size: tuple[int, int] = (120, 40), choice: Choice | None = None, **options: Any
+    person: Person,
+    size: tuple[int, int] = (120, 40),
+    choice: Choice | None = None,
+    played: Played | None = None,
+    **options: Any,
 ) -> AsyncIterator[Screen]:
     """Run the screen in the person's repository."""
     asked = RunOptions(prompts=None, cwd=person.root, screen=True, trust=True, **options)
-    desk = FrontDesk(asked, person.environment)
+    desk = FrontDesk(asked, person.environment, played)
     app = JumarApp(desk, choice or Choice())
     try:
         async with app.run_test(size=size, notifications=True) as pilot:

@@ -215,8 +215,7 @@ class Asking(Vertical, can_focus=True):
         body = self.query_one("#asking-body", VerticalScroll)
         match event.key:
             case "a" | "A" | "upper_a" | "e" if not self._seen:
-                body.scroll_page_down(animate=False)
-                self.call_after_refresh(self._look)
+                self._scroll(body.scroll_offset.y + body.size.height)
             case "a":
                 self._answer(Answered(allowed=True, hunks=self._chosen()))
             case "A" | "upper_a":
@@ -238,17 +237,13 @@ class Asking(Vertical, can_focus=True):
                 self._paint()
                 self.call_after_refresh(self._show_hunk)
             case "pagedown" | "down" | "j":
-                body.scroll_page_down(animate=False)
-                self.call_after_refresh(self._scrolled)
+                self._scroll(body.scroll_offset.y + body.size.height)
             case "pageup" | "up" | "k":
-                body.scroll_page_up(animate=False)
-                self.call_after_refresh(self._scrolled)
+                self._scroll(body.scroll_offset.y - body.size.height)
             case "home":
-                body.scroll_home(animate=False)
-                self.call_after_refresh(self._scrolled)
+                self._scroll(0)
             case "end":
-                body.scroll_end(animate=False)
-                self.call_after_refresh(self._scrolled)
+                self._scroll(body.max_scroll_y)
             case _:
                 return
         event.stop()
@@ -270,12 +265,13 @@ class Asking(Vertical, can_focus=True):
     def _show_hunk(self) -> None:
         """Bring the hunk that keys are for to sight."""
         if tops := self._tops():
-            self.query_one("#asking-body", VerticalScroll).scroll_to(y=tops[self._hunk], animate=False)
+            self.query_one("#asking-body", VerticalScroll).scroll_to(y=tops[self._hunk], animate=False, immediate=True)
         self._look()
 
-    def _scrolled(self) -> None:
-        """Let keys be for a hunk that can be seen."""
+    def _scroll(self, row: int) -> None:
+        """Go to a row, and let keys be for a hunk that can be seen there."""
         body = self.query_one("#asking-body", VerticalScroll)
+        body.scroll_to(y=row, animate=False, immediate=True)
         top, bottom = body.scroll_offset.y, body.scroll_offset.y + body.size.height
         tops = self._tops()
         if tops and not top <= tops[self._hunk] < bottom:

@@ -57,8 +57,6 @@ class Composer(Vertical):
             for text in self._waiting:
                 self._queue.add(Written(text, typed=safe_text(text)))
             self._queue.pause()
-        for text in self._desk.prompts:
-            self._queue.add(Written(text, typed=safe_text(text)))
         self._prompt.put(safe_text(self._draft))
         self.set_interval(_KEPT, self._keep)
         self._show()
