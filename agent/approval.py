@@ -12,6 +12,7 @@ from agent.command.weigh import Command, weigh
 from agent.errors import ToolFailure, UsageError
 from agent.events import Event, ToolProgressed, Warned
 from agent.gate import Answered, Gate, Shown, fingerprint
+from agent.mask import MASKED, Mask
 from agent.policy import Mode, Verdict
 from agent.record import Recorder
 from agent.rules import NETWORK, Decision, Question, Rule
@@ -57,6 +58,7 @@ class Approval:
         tell: Callable[[Event], None],
         ask: Callable[[str, str, tuple[str, ...]], Awaitable[str]],
         recorder: Recorder | None,
+        mask: Mask,
     ) -> None:
         self._tools = tools
         self._workspace = workspace
@@ -64,6 +66,7 @@ class Approval:
         self._tell = tell
         self._ask = ask
         self._recorder = recorder
+        self._mask = mask
 
     async def ready(self, item: Parsed, caller: Caller) -> Ready:
         """Locate what a call touches: its paths may have been led elsewhere by the calls before it."""
@@ -105,6 +108,7 @@ class Approval:
     async def passed(self, ready: Ready, caller: Caller) -> Ready | str:
         """Take a call through the gate; return it as it may run, or the words of a refusal. Raises ToolFailure."""
         gate, call_id = self._gate, ready.item.call.id
+        self._check_marks(ready)
         approved, hunks = "", None  # what the person allowed, and how much of it
         while True:
             verdict = gate.weigh(ready.question)
@@ -136,6 +140,21 @@ class Approval:
             if not decided.allowed:
                 return _refusal(decided.reason, decided.words)
             approved, hunks = shown.digest, answered.hunks
+
+    def _check_marks(self, ready: Ready) -> None:
+        """Raise ToolFailure where a mark would be written over the secret that it stands for."""
+        if ready.item.effect is not Effect.WRITE or MASKED not in ready.item.given:
+            return
+        for path in ready.question.paths:
+            try:
+                stands = self._workspace.read(path).text
+            except ToolFailure:
+                continue
+            if self._mask.would_lose(ready.item.given, stands):
+                raise ToolFailure(
+                    f"Nothing was changed: {MASKED} stands for a secret that {path.shown} has and you are not shown, and "
+                    "that would be lost. Change the lines around it with edit, and leave those with a secret out of old and new."
+                )
 
     async def _changed(self, ready: Ready, caller: Caller, text: str, before: Verdict) -> tuple[Ready, Shown, bool] | None:
         """Return a call as the person changed it, what is shown of it now, and whether they must see that; None: it cannot be."""

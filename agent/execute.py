@@ -11,6 +11,7 @@ from agent.calls import Caller, Invalid, Parsed, parse
 from agent.errors import ToolFailure
 from agent.events import CallStatus, Event, Repaired, ToolFinished, ToolStarted
 from agent.gate import Gate
+from agent.mask import Mask
 from agent.messages import Call
 from agent.record import About, Recorder
 from agent.tool import AnyTool, Effect, Result
@@ -38,12 +39,13 @@ class Execute:
         before_change: Callable[[], Awaitable[None]],
         longest: int = _LARGEST_REPLY,
         recorder: Recorder | None = None,
+        mask: Mask | None = None,
     ) -> None:
         self._tools = tools
         self._offered = offered(tools, attended=gate.attended)
         self._gate = gate
         self._tell = tell
-        self._approval = Approval(tools, workspace, gate, tell, ask, recorder)
+        self._approval = Approval(tools, workspace, gate, tell, ask, recorder, mask or Mask())
         self._before_change = before_change
         self._longest = longest  # characters of a reply
         self._recorder = recorder

@@ -55,6 +55,10 @@ class Mask:
         """Return the text without the secrets; it stays the very same where there are none."""
         return self._found.sub(MASKED, text) if self._found is not None and text else text
 
+    def would_lose(self, written: str, stands: str) -> bool:
+        """Whether who writes this knows a text only with marks in it, and would put them in the place of its secrets."""
+        return written.count(MASKED) > stands.count(MASKED) and self.text(stands) != stands
+
     def flow(self) -> Callable[[str], str]:
         """Return what masks a text that comes in pieces: a secret that is cut between two is held back until it is whole."""
         held = ""

@@ -138,6 +138,7 @@ class Session:
             setting.before_change,
             setting.longest,
             self._recorder,
+            setting.mask,
         )
         tools = offered(setting.tools, attended=setting.person)
         offers = tuple(

@@ -57,6 +57,28 @@ async def test_what_a_command_or_a_file_says_of_a_secret_is_told_to_nobody(
     assert not spoken(again.out + again.err)
 
 
+async def test_no_mark_is_written_over_the_secret_that_it_stands_for(person: Person, server: ScriptedServer) -> None:
+    person.environment |= SECRETS
+    before = f"host = a\ntoken = {OTHER}\nport = 1\n"
+    (person.root / "service.ini").write_text(before)
+    marked = before.replace(OTHER, MASKED).replace("port = 1", "port = 2")
+    calls = [
+        ("write", {"path": "service.ini", "content": marked}),
+        ("edit", {"path": "service.ini", "old": f"token = {MASKED}\nport = 1", "new": f"token = {MASKED}\nport = 2"}),
+        ("edit", {"path": "service.ini", "old": "port = 1", "new": f"# {MASKED}\nport = 2"}),
+        ("edit", {"path": "service.ini", "old": "port = 1", "new": "port = 2"}),
+        ("write", {"path": "words.md", "content": f"What {MASKED} means.\n"}),
+    ]
+    server.script.extend([answer("", calls=[("read", {"path": "service.ini"})]), *(answer("", calls=[call]) for call in calls)])
+    server.script.append(answer("done"))
+    run = await person.trusted("-p", "x", "--mode", "yolo", "--output-format", "stream-json")
+    ended = [line for line in run.lines if line["type"] == "tool.finished"][1:]
+    assert [line["status"] for line in ended] == ["failed", "failed", "failed", "done", "done"]
+    assert all("stands for a secret that service.ini has" in line["reply"] for line in ended[:3])
+    assert (person.root / "service.ini").read_text() == before.replace("port = 1", "port = 2")
+    assert (person.root / "words.md").read_text() == f"What {MASKED} means.\n"
+
+
 async def test_no_command_has_a_secret_in_its_surroundings_and_none_stands_in_our_command_line(
     person: Person, server: ScriptedServer
 ) -> None:
