@@ -73,9 +73,12 @@ class PlanPanel(Vertical):
         """Show the plan as it is now."""
         self._story = story
         self.display = bool(story.checklist.steps) or self.has_focus_within
-        self.border_title = Content(self._title(story.checklist))
-        self.steps.show(story.checklist)
-        self._tell()
+        if self.display or self.steps.filled:  # else nothing of it is seen, before or after
+            title = Content(self._title(story.checklist))
+            if title.markup != self.border_title:
+                self.border_title = title
+            self.steps.show(story.checklist)
+            self._tell()
 
     def _title(self, checklist: Checklist) -> str:
         wanted = [step for step in checklist.steps if step.state != "dropped"]
@@ -196,6 +199,7 @@ class Steps(ScrollView, can_focus=True):
         self._checklist = Checklist()
         self._steps: tuple[Step, ...] = ()
         self.at = -1
+        self._drawn: object = None  # what the last drawing was of
         self._wanted = ""  # the step that keys are for once it is there
 
     @property
@@ -226,7 +230,15 @@ class Steps(ScrollView, can_focus=True):
             self.virtual_size = size
             self.refresh(layout=True)
         self._see()
-        self.refresh()
+        drawn = steps, self.at, size.width, self.has_focus_within
+        if drawn != self._drawn:  # else what is streamed would draw it anew with each frame
+            self._drawn = drawn
+            self.refresh()
+
+    @property
+    def filled(self) -> bool:
+        """Whether there are steps in it."""
+        return bool(self._steps)
 
     def cuts(self, step: Step) -> bool:
         """Whether not all of it can be seen."""

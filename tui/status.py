@@ -57,6 +57,7 @@ class StatusLine(Static):
         self._doing: Doing | None = None
         self._since = 0.0
         self._ticks = 0
+        self._line_shown: tuple[str, object] = "", ()
         self.still = False  # whether nothing turns
 
     def on_mount(self) -> None:
@@ -88,7 +89,10 @@ class StatusLine(Static):
 
     def _paint(self) -> None:
         if self._standing is not None and self.size.width:
-            self.update(self._line(self._standing, self.size.width - 2), layout=False)
+            line = self._line(self._standing, self.size.width - 2)
+            if (line.plain, line.spans) != self._line_shown:
+                self._line_shown = line.plain, line.spans
+                self.update(line, layout=False)
 
     def _line(self, standing: Standing, width: int) -> Content:
         left, right = self._left(standing), _right(standing, self._words)
