@@ -177,6 +177,47 @@ async def test_a_body_in_chunks_and_an_interim_answer_go_through(tmp_path: Path)
         assert shop.bodies[0] == b"3\r\nabc\r\n0\r\n\r\n"
 
 
+@pytest.mark.parametrize(
+    ("body", "arrives"),
+    [
+        (b"3;x=y\r\nabc\r\n0\r\nTrailer: 1\r\n\r\n", b"3\r\nabc\r\n0\r\n\r\n"),
+        (b"0\r\n\r\n", b"0\r\n\r\n"),
+        (b"", b""),
+        (b"3\r\nabcd\r\n0\r\n\r\n", None),
+        (b"-3\r\nabc\r\n0\r\n\r\n", None),
+        (b"0x3\r\nabc\r\n0\r\n\r\n", None),
+    ],
+)
+async def test_what_follows_a_body_in_chunks_goes_nowhere(tmp_path: Path, body: bytes, arrives: bytes | None) -> None:
+    heard = bytearray()
+    done = asyncio.Event()
+
+    async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while piece := await reader.read(4096):
+                heard.extend(piece)
+                if heard.endswith(b"\r\n0\r\n\r\n"):
+                    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+                    await writer.drain()
+                    writer.write_eof()
+        done.set()
+        writer.close()
+
+    async with await asyncio.start_server(hear, "127.0.0.1", 0) as server, network(tmp_path) as net:
+        port = server.sockets[0].getsockname()[1]
+        way = await net.way((f"127.0.0.1:{port}",))
+        async with asking(way.socket) as client:
+            lines = (f"POST http://127.0.0.1:{port}/ HTTP/1.1", "Transfer-Encoding: chunked")
+            client.send(*lines, body=body + b"GET http://evil.example/ HTTP/1.1\r\nHost: evil.example\r\n\r\n")
+            with suppress(ConnectionError):
+                await client.rest()
+        await asyncio.wait_for(done.wait(), LONGEST)
+    head, _, rest = bytes(heard).partition(b"\r\n\r\n")
+    assert head.startswith(b"POST / HTTP/1.1")
+    assert b"evil" not in heard
+    assert arrives is None or rest == arrives
+
+
 async def test_where_a_redirect_leads_is_a_request_of_its_own_and_judged_anew(tmp_path: Path) -> None:
     async with site() as shop, network(tmp_path) as net:
         way = await net.way((f"127.0.0.1:{shop.port}",))
@@ -220,6 +261,8 @@ async def test_where_a_redirect_leads_is_a_request_of_its_own_and_judged_anew(tm
         ("POST http://shop.example/ HTTP/1.1", "Content-Length: 1", "Content-Length: 2"),
         ("POST http://shop.example/ HTTP/1.1", "Content-Length: 1", "Transfer-Encoding: chunked"),
         ("POST http://shop.example/ HTTP/1.1", "Content-Length: -1"),
+        ("POST http://shop.example/ HTTP/1.1", "Transfer-Encoding: xchunked"),
+        ("POST http://shop.example/ HTTP/1.1", "Transfer-Encoding: chunked", "Transfer-Encoding: identity"),
     ],
 )
 async def test_what_is_no_request_for_a_proxy_goes_nowhere(tmp_path: Path, lines: tuple[str, ...]) -> None:

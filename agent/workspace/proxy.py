@@ -18,6 +18,7 @@ _MOST_INTERIM = 8  # answers that are not yet the answer
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _STATUS = re.compile(r"HTTP/1\.[01] ([1-5][0-9]{2})(?: |$)")
 _PLAIN = re.compile(r"http://([^/?#]*)([^#]*)", re.IGNORECASE)
+_CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})[\t ]*(?:;[\t\x20-\x7e]*)?\r\n")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")  # in latin-1
 # These are between a client and the proxy that it speaks to, whoever else they are said to.
 _FRAMING = frozenset({"content-length", "transfer-encoding"})
@@ -178,7 +179,13 @@ class Proxy:
 
         async def send() -> None:
             nonlocal seconds
-            await _carry(client, far, heard, request.length)
+            try:
+                await (
+                    _carry_chunks(client, far, heard) if request.length is None else _carry(client, far, heard, request.length)
+                )
+            except (ValueError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+                await far.close()  # half a body is none
+                return
             if not await client.reader.read(1):
                 seconds = self._times.linger
                 heard()
@@ -233,6 +240,29 @@ async def _carry(source: Line, target: Line, heard: Callable[[], None], most: in
         await target.writer.drain()
 
 
+async def _carry_chunks(source: Line, target: Line, heard: Callable[[], None]) -> None:
+    """Carry a body in chunks to its end and no further: what comes after it would be a request that nobody judged.
+
+    Raises ValueError and what readers raise.
+    """
+    while True:
+        size = _CHUNK.fullmatch(await source.reader.readuntil(b"\r\n"))
+        if size is None:
+            raise ValueError("a chunk has no size")
+        left = int(size[1], 16)
+        target.writer.write(b"%x\r\n" % left)
+        if not left:
+            break
+        await _carry(source, target, heard, left)
+        if await source.reader.readexactly(2) != b"\r\n":
+            raise ValueError("a chunk does not end where it says")
+        target.writer.write(b"\r\n")
+    while await source.reader.readuntil(b"\r\n") != b"\r\n":
+        heard()  # headers at the end, which nobody needs
+    target.writer.write(b"\r\n")
+    await target.writer.drain()
+
+
 async def _say(client: Line, status: HTTPStatus, words: str) -> None:
     """Answer in words, which stand in the first line too: many clients show that one alone."""
     body = f"jumar: {words}.\n".encode()
@@ -248,6 +278,9 @@ async def _say(client: Line, status: HTTPStatus, words: str) -> None:
 def _read(head: bytes) -> _Request:
     """Read the head of a request. Raises ValueError."""
     first, headers, length = _parts(head)
+    codings = [line.partition(":")[2].strip().lower() for line in headers if line.lower().startswith("transfer-encoding:")]
+    if codings and codings != ["chunked"]:
+        raise ValueError("its length is in doubt")
     method, target, version = first.split(" ") if first.count(" ") == 2 else ("", "", "")
     if not _TOKEN.fullmatch(method) or version not in {"HTTP/1.1", "HTTP/1.0"}:
         raise ValueError("its first line is none of HTTP/1.1")
