@@ -1,10 +1,13 @@
 """Two sessions in one workspace: each change is in one record, whatever runs beside it, and all of it can be taken back."""
 
 import asyncio
+import hashlib
 import json
 import os
+import random
 import stat
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 from itertools import permutations
 from pathlib import Path
 
@@ -12,9 +15,15 @@ import pytest
 
 from agent.errors import JumarError
 from agent.events import ToolProgressed, TurnFinished
-from agent.ledger.action import Action
+from agent.ledger.action import Action, Held
+from agent.ledger.capture import Capture
+from agent.ledger.ledger import Ledger
+from agent.ledger.store import Store
 from agent.ledger.together import PARTLY, Together
+from agent.log import now
+from agent.record import About, Recorder
 from tests.fakes import ScriptedServer, answer
+from tests.repositories import repository
 from tests.runs import Person
 from tests.test_record import Bench, edit, run
 
@@ -205,3 +214,110 @@ def files(root: Path) -> dict[str, bytes]:
     """Return all files of a work tree."""
     found = (path for path in root.rglob("*") if path.is_file() and ".git" not in path.parts)
     return {str(path.relative_to(root)): path.read_bytes() for path in found}
+
+
+class Beside:
+    """A session whose commands are steps that a test takes when it likes."""
+
+    def __init__(self, root: Path, state: Path, name: str) -> None:
+        store = Store(state, root)
+        self.ledger = Ledger(store.bare, root, now)
+        self.recorder = Recorder(self.ledger, Capture(store, watched=name == "s"), name, lambda _: None, lambda: 1, eager=False)
+        self.steps: asyncio.Queue[Callable[[], None] | None] = asyncio.Queue()
+        self.turn: asyncio.Task[None] | None = None
+        self._commands = 0
+
+    async def begin(self) -> None:
+        begun = asyncio.Event()
+
+        async def command() -> None:
+            begun.set()
+            while (step := await self.steps.get()) is not None:
+                step()
+                self.steps.task_done()
+            self.steps.task_done()
+
+        self._commands += 1
+        about = About(f"c{self._commands}", "shell", "a command", None)
+        self.turn = asyncio.create_task(self.recorder.around(about, command))
+        await asyncio.wait_for(begun.wait(), 30)
+
+    async def end(self) -> None:
+        assert self.turn is not None
+        self.steps.put_nowait(None)
+        await asyncio.wait_for(self.turn, 30)
+        self.turn = None
+
+    async def edit(self, file: Path, work: Callable[[], None]) -> None:
+        async def change() -> None:
+            work()
+
+        await self.recorder.around(About("e", "edit", "an edit", (file,)), change)
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_however_two_sessions_and_a_person_mix_the_records_tell_one_story(seed: int, tmp_path: Path) -> None:
+    chance = random.Random(seed)
+    root = repository(tmp_path / "ws")
+    sessions = [Beside(root, tmp_path / "ledger", name) for name in ("s", "t")]
+    for one in sessions:
+        await one.begin()
+        await one.end()
+    first = story = dict(walked(root))
+    for _ in range(24):
+        one = chance.choice(sessions)
+        file = root / chance.choice(("a.txt", "b.txt", "n/c.txt", "n/d.txt"))
+        work = partial(change, file, chance.randbytes(3), chance.randrange(5))
+        match chance.randrange(5):
+            case 0:
+                await (one.begin() if one.turn is None else one.end())
+            case 1 if one.turn is None:
+                await one.edit(file, work)
+            case 2:
+                work()  # a person
+            case _ if one.turn is not None:
+                one.steps.put_nowait(work)
+                await one.steps.join()
+            case _:
+                await one.begin()
+    for one in sessions:
+        await (one.end() if one.turn is not None else asyncio.sleep(0))
+    for one in sessions:
+        await one.recorder.border()
+    ledger = sessions[0].ledger
+    for listed in ledger.actions():
+        for delta in listed.action.deltas:
+            assert story.get(delta.path) == delta.before, (listed.action.id, delta.path)
+            story = {**story, delta.path: delta.after} if delta.after else {k: v for k, v in story.items() if k != delta.path}
+    assert story == walked(root)
+    for listed in ledger.actions():  # each alone, or nothing
+        last = walked(root)
+        _, done = await ledger.take_back([listed.action.id], "undo")
+        if done is not None:
+            await ledger.redo()
+        assert walked(root) == last
+    plan, _ = await ledger.take_back([one.action.id for one in ledger.actions() if not one.action.undoes], "undo")
+    assert plan.conflicts == ()
+    assert walked(root) == first
+    for one in sessions:
+        await one.recorder.close()
+
+
+def change(file: Path, content: bytes, how: int) -> None:
+    """Change a file in one of several ways."""
+    if how == 0:
+        file.unlink(missing_ok=True)
+    elif how == 1 and file.exists():
+        file.chmod(0o755)
+    else:
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(content.hex().encode() + b"\n")
+
+
+def walked(root: Path) -> dict[str, Held]:
+    """Return what the ledger should say of every file."""
+    found = {}
+    for name, content in files(root).items():
+        blob = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+        found[name] = Held(blob, (root / name).lstat().st_mode)
+    return found

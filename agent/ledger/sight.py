@@ -169,7 +169,12 @@ class Sight:
 
     def covers(self, path: bytes) -> bool:
         """Whether a file of that name would be known if it had been there at the last look."""
-        return self.taken and path.rpartition(b"/")[0] in self.table.folders
+        folder = path.rpartition(b"/")[0]
+        while self.taken and folder not in self.table.folders:
+            if folder in self.table.closed or not folder:
+                return False
+            folder = folder.rpartition(b"/")[0]  # it was not there at the last look
+        return self.taken
 
     async def file(self, path: bytes) -> Glance:
         """Look at one file, and keep its bytes. Raises JumarError."""
