@@ -22,23 +22,33 @@ def tree_root(folder: Path) -> Path:
 
 
 def is_trusted(home: Home, root: Path) -> bool:
-    """Whether the person trusted exactly this root."""
-    return str(root) in trusted_roots(home)
+    """Whether the person trusted exactly this root, as what belonged to whom it belongs now."""
+    known = _roots(home)
+    return str(root) in known and known[str(root)] == _stranger(root)
 
 
 def trust(home: Home, root: Path) -> None:
     """Remember the root as trusted."""
     with _alone(home):
-        _write(home, {*trusted_roots(home), str(root)})
+        _write(home, {**_roots(home), str(root): _stranger(root)})
 
 
 def distrust(home: Home, root: Path) -> None:
     """Forget the root. Raises UsageError where it was not trusted."""
     with _alone(home):
-        roots = trusted_roots(home)
+        roots = _roots(home)
         if str(root) not in roots:
             raise UsageError(f"{root} was not trusted; see jumar trust --list")
-        _write(home, {*roots} - {str(root)})
+        _write(home, {known: owner for known, owner in roots.items() if known != str(root)})
+
+
+def _stranger(root: Path) -> int | None:
+    """Return to which other user a folder belongs: who can put theirs in the place of a trusted one is not trusted for it."""
+    try:
+        owner = root.stat().st_uid
+    except OSError:
+        return None
+    return None if owner in {0, os.geteuid()} else owner
 
 
 @contextmanager
@@ -56,11 +66,12 @@ def _alone(home: Home) -> Iterator[None]:
         os.close(handle)
 
 
-def _write(home: Home, roots: set[str]) -> None:
+def _write(home: Home, roots: dict[str, int | None]) -> None:
     try:
         fd, name = tempfile.mkstemp(dir=home.state, prefix=".trusted.")
         with os.fdopen(fd, "w", encoding="utf-8") as file:
-            json.dump(sorted(roots), file, indent=1)
+            rows = [root if owner is None else {"root": root, "owner": owner} for root, owner in sorted(roots.items())]
+            json.dump(rows, file, indent=1)
             file.flush()
             os.fsync(file.fileno())
         Path(name).replace(home.trusted)
@@ -76,10 +87,24 @@ def demand(home: Home, root: Path) -> None:
 
 def trusted_roots(home: Home) -> list[str]:
     """Return every trusted root. Raises UsageError where the list cannot be read."""
+    return list(_roots(home))
+
+
+def _roots(home: Home) -> dict[str, int | None]:
+    """Return the trusted roots, and to whom each belonged where that was another user."""
     try:
-        roots = json.loads(home.trusted.read_text("utf-8"))
+        rows = json.loads(home.trusted.read_text("utf-8"))
     except FileNotFoundError:
-        return []
+        return {}
     except (OSError, ValueError) as error:
         raise UsageError(f"{home.trusted} cannot be read ({error}); remove it and trust again", 1) from error
-    return [root for root in roots if isinstance(root, str)] if isinstance(roots, list) else []
+    roots: dict[str, int | None] = {}
+    for row in rows if isinstance(rows, list) else []:
+        match row:
+            case str():
+                roots[row] = None
+            case {"root": str(root), "owner": int(owner)}:
+                roots[root] = owner
+            case _:
+                pass  # of a later version
+    return roots

@@ -9,7 +9,9 @@ import pytest
 
 from agent.errors import UsageError
 from jumar.home import Home, home
-from jumar.trust import demand, is_trusted, tree_root, trust, trusted_roots
+from jumar.trust import demand, distrust, is_trusted, tree_root, trust, trusted_roots
+from tests.fakes import ScriptedServer, answer
+from tests.runs import Person
 
 
 def own(tmp_path: Path) -> Home:
@@ -37,6 +39,41 @@ def test_trust_is_remembered_privately(tmp_path: Path) -> None:
     assert is_trusted(place, Path("/a"))
     assert stat.S_IMODE(place.trusted.stat().st_mode) == 0o600
     assert sorted(entry.name for entry in place.state.iterdir()) == [".trusted.lock", "trusted.json"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only the administrator can give a folder to another user")
+def test_what_belongs_to_another_user_by_now_is_trusted_anew(tmp_path: Path) -> None:
+    place, root = own(tmp_path), tmp_path / "p"
+    root.mkdir()
+    trust(place, root)
+    os.chown(root, 12345, -1)
+    assert not is_trusted(place, root)
+    trust(place, root)
+    assert is_trusted(place, root)
+    os.chown(root, 12346, -1)
+    assert not is_trusted(place, root)
+    os.chown(root, 12345, -1)
+    assert is_trusted(place, root)
+    distrust(place, root)
+    assert not trusted_roots(place)
+
+
+async def test_instructions_of_packages_and_files_that_instructions_name_are_not_loaded(
+    person: Person, server: ScriptedServer, tmp_path: Path
+) -> None:
+    (tmp_path / "outside.md").write_text("canary of a file outside")
+    (person.root / "AGENTS.md").write_text(f"Ours.\n@{tmp_path}/outside.md\n@notes.md\n@../outside.md\n")
+    (person.root / "notes.md").write_text("canary of a file inside\n" * 400)
+    (person.root / ".gitignore").write_text("ignored\n")
+    for folder in ("node_modules/x", "ignored", "vendor/y", ".git/z"):
+        (person.root / folder).mkdir(parents=True, exist_ok=True)
+        (person.root / folder / "AGENTS.md").write_text("canary of a package")
+    server.script.append(answer("done"))
+    run = await person.trusted("-p", "x", "--output-format", "stream-json")
+    assert run.code == 0, run.err
+    sent = server.requests[-1].decode()
+    assert "Ours." in sent
+    assert "canary" not in sent
 
 
 def test_home_alone_decides_where_state_lives() -> None:
