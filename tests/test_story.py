@@ -71,7 +71,7 @@ def test_code_keeps_its_empty_lines_and_its_text() -> None:
 
 def test_the_end_of_a_growing_text_is_drawn_again_and_no_more() -> None:
     text = "One.\n\n```py\nx = 1\n\ny = 2\n"
-    assert sealed(text) == 6
-    assert sealed(text + "```\n\nTwo") == len(text) + 5
-    assert sealed("- a\n\n  b") == 0
+    assert sealed(text) == (6, "")
+    assert sealed(text + "```\n\nTwo") == (len(text) + 5, "")
+    assert sealed("- a\n\n  b") == (0, "")
     assert markdown("a\n\nb").plain == "a\n\nb"

@@ -56,6 +56,7 @@ _TWICE = 2.0  # seconds within which Ctrl+C twice quits
 class JumarApp(App[int]):
     """The screen of one work tree."""
 
+    TITLE = "jumar"
     CSS_PATH = "app.tcss"
     ENABLE_COMMAND_PALETTE = False
     BINDINGS = [

@@ -125,9 +125,9 @@ class Asking(Vertical, can_focus=True):
         asked = called.asked
         if asked is None:
             return
-        head.update(
-            Content.assemble((words("asking.title"), "bold $warning"), "  ", (f"{called.tool} ", "bold"), safe_line(asked.reason))
-        )
+        named = f"{safe_line(asked.subject)} · " if self._hunks() else ""  # else what it is stands whole below
+        title, tool = (words("asking.title"), "bold $warning"), (f"{safe_line(called.tool)} ", "bold")
+        head.update(Content.assemble(title, "  ", tool, named, (safe_line(asked.reason), "$text-muted")))
         what.update(Content("\n").join(self._blocks(asked)))
         why.update(Content("\n").join(self._facts(asked)))
         keys.update(Content.styled(self._keys(), "$text-muted"))

@@ -6,7 +6,7 @@ from typing import assert_never
 from rich.cells import cell_len, set_cell_size
 from textual.content import Content
 
-from agent.blocks import Block, DiffBlock, PlanBlock, TerminalBlock, TextBlock
+from agent.blocks import Block, DiffBlock, PlanBlock
 from agent.events import Compacted, ModelSwitched, RequestRetried, Uncompacted
 from agent.safe import safe_line, safe_text
 from tui.draw import draw
@@ -112,7 +112,7 @@ def _call(entry: Called, given: Look) -> Content:
     told += [words("call.undone")] if entry.undone else []
     told += [f"#{entry.action}"] if entry.action else []
     tail = "  ".join([*counts, *told])
-    subject = safe_text(entry.subject)
+    subject = safe_text(entry.subject) or _progress(entry)
     first, more = subject.partition("\n")[0], "\n" in subject
     room = max(10, given.width - len(entry.tool) - len(tail) - 7)
     head = Content.assemble(
@@ -122,6 +122,16 @@ def _call(entry: Called, given: Look) -> Content:
         (f"  {tail}" if tail else "", "$text-muted"),
     )
     return Content("\n").join([head, *_inside(entry, given)])
+
+
+def _progress(entry: Called) -> str:
+    """Say how far a plan is, in a line; all of it stands beside the conversation."""
+    plan = next((block for block in entry.blocks if isinstance(block, PlanBlock)), None)
+    if plan is None:
+        return ""
+    done = sum(item.state == "done" for item in plan.items)
+    current = next((f" · {safe_line(item.text)}" for item in plan.items if item.state == "doing"), "")
+    return f"{done}/{len(plan.items)}{current}"
 
 
 def _inside(entry: Called, given: Look) -> list[Content]:
@@ -149,11 +159,7 @@ def _is_short(block: Block, entry: Called) -> bool:
     match block:
         case DiffBlock():
             return not entry.undone and block.diff.count("\n") <= _SHORT
-        case PlanBlock():
-            return True
-        case TerminalBlock():
-            return False
-        case TextBlock() | _:
+        case _:
             return False
 
 

@@ -331,7 +331,8 @@ class Rows(ScrollView, can_focus=True):
         tool = self._words("timeline.outside") if act.tool == "outside" else safe_line(act.tool)
         number = f"{act.number} " if act.number else ""
         room = width - len(indent) - 2 - len(number) - cell_len(tool) - 1 - len(counts) - len(unheld)
-        title = set_cell_size(_cut(safe_line(act.title), room), max(0, room))
+        first, more, _ = act.title.partition("\n")
+        title = set_cell_size(_cut(safe_line(first) + (" …" if more else ""), room), max(0, room))
         gone = "$text-muted" if state == "undone" or act.foreign else ""
         return Content.assemble(
             (f"{indent}{mark} ", "$text-muted" if act.foreign else colour),
