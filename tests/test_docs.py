@@ -31,6 +31,7 @@ DOCS = [
         "docs/headless.md",
         "docs/models.md",
         "docs/permissions.md",
+        "docs/screen.md",
         "docs/undo.md",
         "SECURITY.md",
         "ARCHITECTURE.md",
