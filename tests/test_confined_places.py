@@ -204,3 +204,26 @@ async def test_a_repository_in_the_repository_can_be_committed_to_where_git_may_
     assert refused.output.split()[0] != "2"
     assert done.output.startswith("2\n")
     assert not (root / "inner/.git/hooks/a").exists()
+
+
+async def test_what_a_repository_keeps_of_others_is_led_nowhere_and_git_may_make_new_ones(home: Path) -> None:
+    allowed = f"{WHO} -c protocol.file.allow=always"
+    made(home, "git init -q sub", f"{WHO} -C sub commit -qm x --allow-empty", "cd project && git init -q .")
+    made(home / "project", f"{allowed} submodule add -q ../sub one", f"{WHO} commit -qm x", "git worktree add -q ../tree")
+    made(home / "project", f"{allowed} submodule deinit -q -f one")
+    kept = home / "project/.git"
+    ended = await confined(
+        home,
+        home / "project",
+        "bubblewrap",
+        "echo theirs > .git/modules/one/hooks/post-checkout; echo theirs > .git/modules/one/config",
+        "echo /tmp/evil > .git/worktrees/tree/commondir",
+        "git clone -q --separate-git-dir .git/modules/two . two && git worktree add -q new && git -C new log && git -C two log",
+        how=Confinement(git=True),
+    )
+    assert not (kept / "modules/one/hooks/post-checkout").exists()
+    assert "theirs" not in (kept / "modules/one/config").read_text()
+    assert (kept / "worktrees/tree/commondir").read_text() == "../..\n"
+    assert ended[2].exit_code == 0, ended[2].output
+    assert "moved aside" not in ended[2].planted
+    assert (kept / "modules/two/config").is_file()

@@ -162,7 +162,7 @@ def _protects_git(folder: Path, *, git: bool) -> Iterator[tuple[str, str, str]]:
         yield ("--ro-bind", str(own), str(own))
     for one in dict.fromkeys((place.common, place.own)):
         yield ("--bind", str(one), str(one))
-    for path in place.acted_on():
+    for path in (*place.acted_on(), *place.kin()):
         yield ("--ro-bind", str(path), str(path))
 
 

@@ -6,6 +6,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from agent.safe import safe_line
@@ -16,6 +17,7 @@ from agent.workspace.sandbox.nested import Nested
 # Below a repository: what git runs or is led by.
 _ACTED_ON = ("hooks", "config", "config.worktree", "commondir", "info/attributes", "info/grafts", "objects/info/alternates")
 _WORK_TREE = re.compile(r"^\s*worktree\s*=\s*([^\s#;\"\\]+)\s*$", re.MULTILINE)
+_KEPT = (*(f"modules/*/{name}" for name in _ACTED_ON), "worktrees/*/commondir", "worktrees/*/config.worktree")
 _MOST_INNER = 50  # repositories below that are compared before and after
 _MOST = 4096  # files of one repository's own that are looked at
 
@@ -30,8 +32,15 @@ class Repository:
     def acted_on(self) -> tuple[Path, ...]:
         """Return what of it git runs or is led by, as far as it is there."""
         found = [folder / name for folder in dict.fromkeys((self.common, self.own)) for name in _ACTED_ON]
-        found += self.common.glob("modules/*/config")
-        return tuple(path for path in found[:_MOST] if os.path.lexists(path))
+        return tuple(path for path in found if os.path.lexists(path))
+
+    def kin(self) -> tuple[Path, ...]:
+        """Return the same of the repositories and work trees that are kept in it: git itself makes new ones."""
+        return tuple(islice((path for kept in _KEPT for path in self.common.glob(kept) if os.path.lexists(path)), _MOST))
+
+    def makes(self, path: Path) -> bool:
+        """Whether a path is of those that git itself makes."""
+        return any(path.is_relative_to(self.common / name) for name in ("modules", "worktrees"))
 
 
 def repository_at(folder: Path) -> Repository | None:
@@ -86,12 +95,15 @@ class Manifest:
             made += [str(folder / name) for name in sorted(fresh)]
             if ".git" in fresh:
                 continue  # a repository of its own, which is told as a whole
+            place = repository_at(folder)
             for path, found in _state(folder).items():
+                if path not in self._before[folder] and place is not None and place.makes(path):
+                    continue
                 if self._before[folder].get(path) != found:
                     planted.append(str(path))
                     with suppress(OSError):
                         path.rename(path.with_name(f"{path.name}.jumar-planted"))
-            for path, was in self._before[folder].items() if repository_at(folder) is not None else ():
+            for path, was in self._before[folder].items() if place is not None and repository_at(folder) else ():
                 if was is not None and not os.path.lexists(path):
                     with suppress(OSError):
                         was.put(path)
@@ -132,7 +144,7 @@ class _Held:
 
 def _state(folder: Path) -> dict[Path, _Held | None]:
     place = repository_at(folder)
-    return {path: _held(path) for one in (place.acted_on() if place else ()) for path in _files(one)}
+    return {path: _held(path) for one in ((*place.acted_on(), *place.kin()) if place else ()) for path in _files(one)}
 
 
 def _files(path: Path) -> Iterator[Path]:

@@ -72,7 +72,8 @@ def _git(folder: Path, confined: Confinement) -> Iterator[str]:
         return
     yield _of("allow", "file-write*", ["subpath"], [place.common, place.own])
     for one in dict.fromkeys((place.common, place.own)):
-        led = r"hooks|config|config\.worktree|commondir|info/attributes|info/grafts|objects/info/alternates|modules/[^/]*/config"
+        led = r"hooks|config|config\.worktree|commondir|info/attributes|info/grafts|objects/info/alternates"
+        led = rf"{led}|modules/[^/]*/(hooks|config)"
         yield f'(deny file-write* (regex #"(?i)^{_quoted(re.escape(str(one)))}/({led})(/|$)"))'
     yield _of("deny", "file-write-unlink", ["literal"], [own])
 
