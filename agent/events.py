@@ -345,12 +345,14 @@ class ActionsUndone:
 class Informed:
     """The person did something beside the conversation, of which the model learns with `step`.
 
-    `mode` and `plan` are those from now on; a command of theirs has a `call_id`, as an action of it has.
+    `mode` and `plan` are those from now on; a command of theirs has a `call_id`, as an action of it has. Of the kinds
+    `outside` and `away` it names files that no action changed, the first of `count`: since the last look, or since the
+    session was open last.
     """
 
     settled: ClassVar[bool] = True
     type: Literal["model.informed"] = "model.informed"
-    kind: Literal["mode", "plan", "shell", "files"]
+    kind: Literal["mode", "plan", "shell", "files", "outside", "away"]
     title: str
     told: str
     step: int
@@ -358,6 +360,8 @@ class Informed:
     plan: PlanBlock | None = None
     call_id: str = ""
     blocks: tuple[Block, ...] = ()
+    files: tuple[ActionFile, ...] = ()
+    count: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

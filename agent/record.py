@@ -14,6 +14,7 @@ from agent.ledger.action import Action, Delta
 from agent.ledger.capture import Before, Capture, Captured
 from agent.ledger.ledger import Ledger, Listed
 from agent.ledger.together import PARTLY, so_far
+from agent.meanwhile import noticed, shown
 from agent.safe import mended, safe_text
 
 _MOST_FILES = 200  # of an action that are told in an event
@@ -21,6 +22,7 @@ _MOST_TITLES = 500  # of the last actions
 _MOST_TOLD = 20  # files of an undo that the model is told by name
 _TIDYING = 20.0  # seconds
 _MOST_LINES = 30  # of the difference that an undo made
+_MOMENT = 0.5  # seconds that the first request waits for what changed before
 _FIRST_WORDS = 2000  # characters of a prompt that a record keeps
 T = TypeVar("T")
 
@@ -80,6 +82,7 @@ class Recorder:
         self._begun = False  # the first look was taken, or could not be
         self._live = False  # what is heard happens now, and is no log of earlier
         self._starting: asyncio.Task[None] | None = None
+        self._resumed = False  # there were turns before this process
 
     def hear(self, event: Event) -> None:
         """Take in an event of the session, also of one that is gone on with."""
@@ -146,12 +149,25 @@ class Recorder:
 
     async def border(self) -> None:
         """Look at everything between turns, where a command ran before, and record what changed outside of any call."""
+        if self._resumed and self._eager and not self._begun:  # what changed while nobody was here belongs to the first request
+            self._start()
+            await asyncio.wait({self._starting} if self._starting is not None else (), timeout=_MOMENT)
         async with self._acting:
             if self._looked:
                 with suppress(JumarError):
                     async with self._ledger.together.alone():
                         await self.news()
                         await self._outside(await self._capture.border())
+
+    async def between(self) -> None:
+        """Take in, before a request, what others did: news of the ledger, and files that a watch has seen change."""
+        await self.news()
+        if self._begun and self._capture.watching and not self._acting.locked():
+            async with self._acting:
+                with suppress(JumarError):
+                    async with self._ledger.together.alone():
+                        await self.news()
+                        await self._outside(await self._capture.glance())
 
     async def news(self) -> None:
         """Take in what was added to the ledger since this session looked at it last; tell what was taken or brought back."""
@@ -170,6 +186,8 @@ class Recorder:
                 if link.action.undoes:
                     taken = [self._ledger.find(action_id).action for action_id in link.action.undoes]
                     self._tell(_undone(link.action, link.seal, self._due(), taken, await self._diffs(link.action)))
+                elif link.action.session != self._session:
+                    await self._notice(link.action, link.action.deltas)
 
     async def _diffs(self, action: Action) -> list[str]:
         """Return what an undo changed, as far as it is short."""
@@ -195,7 +213,7 @@ class Recorder:
 
     def go_live(self) -> None:
         """From here on, what is heard happens now."""
-        self._live = True
+        self._live, self._resumed = True, self._turn > 0
 
     async def close(self) -> None:
         """Watch no longer, and let go of what is older than the ledger keeps."""
@@ -229,7 +247,7 @@ class Recorder:
         try:
             await self.news()
             actions = [link.action for link in self._ledger.since("")]
-            await self._outside(await self._capture.start(actions))
+            await self._outside(await self._capture.start(actions), away=True)
             await self._capture.remember(len(actions))
         except JumarError as error:
             self._warn(str(error))
@@ -322,7 +340,7 @@ class Recorder:
         elif elsewhere and status == "done":
             self._tell(Warned(text=f"this cannot be undone by jumar, for it lies outside the work tree: {elsewhere[0]}"))
 
-    async def _outside(self, captured: Captured) -> None:
+    async def _outside(self, captured: Captured, *, away: bool = False) -> None:
         """Record what was changed by no call of ours: by nobody's, unless commands of other sessions run."""
         found = Action(
             id="",
@@ -334,7 +352,20 @@ class Recorder:
             folders=captured.outside_folders,
         )
         running = self._ledger.together.running(self._session)
-        await self._ledger.record(so_far(running, found) if running else found)
+        listed = await self._ledger.record(so_far(running, found) if running else found)
+        if listed is not None and (self._resumed or not away):  # else it is what a session finds that begins
+            await self._notice(listed.action, captured.outside, away=away)
+
+    async def _notice(self, action: Action, changed: Sequence[Delta], *, away: bool = False) -> None:
+        """Tell of files that no call of ours changed, but for those that are ignored."""
+        try:
+            ignored = await self._capture.ignored(changed) if changed else set()
+            deltas = [delta for delta in changed if delta.path not in ignored]
+            diffs = await self._diffs(replace(action, deltas=shown(deltas)))
+        except JumarError:
+            return
+        if deltas:
+            self._tell(noticed(deltas, diffs, self._due(), away=away))
 
     def _warn(self, text: str) -> None:
         """Warn of what stays so, once."""

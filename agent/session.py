@@ -146,7 +146,7 @@ class Session:
         )
         self._offers = offers
         words = Words(setting.system, offers, log.id, setting.effort)
-        news = self._recorder.news if self._recorder is not None else _nothing
+        news = self._recorder.between if self._recorder is not None else _nothing
         self._loop = Loop(setting.models, words, execute, self._history, self.tell, setting.patience, news)
         for event in found.events if found else ():
             self._take_in(event)

@@ -7,7 +7,7 @@ from rich.cells import cell_len, set_cell_size
 from textual.content import Content
 
 from agent.blocks import Block, DiffBlock, PlanBlock
-from agent.events import Compacted, ModelSwitched, RequestRetried, Uncompacted
+from agent.events import Compacted, Informed, ModelSwitched, RequestRetried, Uncompacted
 from agent.safe import safe_line, safe_text
 from tui.draw import draw
 from tui.markdown import markdown
@@ -30,6 +30,8 @@ _STATES = {
     "running": ("▶", "$text-accent"),
 }
 _SHORT = 14  # lines of a difference that are shown without being asked for
+_NAMED = 3  # files of several that were changed
+_MANY = 50  # files of which none is named
 _TAIL = 4  # lines of a command's output that are shown while it runs, or where it failed
 
 
@@ -192,6 +194,11 @@ def _note(entry: Noted, words: Words) -> str:
             return "≡ " + words("note.compacted", before=before, after=after, reason=text)
         case ModelSwitched(before=before, after=after):
             return "! " + words("note.switched", before=safe_line(before), reason=text, after=safe_line(after))
+        case Informed(kind="outside" | "away" as kind, files=files, count=count):
+            first = ", ".join(f"{safe_line(file.path)} (+{file.added} −{file.removed})" for file in files[:_NAMED])
+            more = words("note.more", count=count - _NAMED) if count > _NAMED else ""
+            named = words("note.files", count=count) if count > _MANY else f"{first} {more}".rstrip()
+            return "✎ " + words(f"note.{kind}", files=named)
         case Uncompacted():
             return "≡ " + words("note.uncompacted")
         case _:

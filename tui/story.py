@@ -40,7 +40,7 @@ from agent.events import (
 )
 from agent.messages import Usage
 
-NoteKind = Literal["info", "warning", "retry", "repair", "compacted", "undone", "plan"]
+NoteKind = Literal["info", "warning", "retry", "repair", "compacted", "undone", "plan", "outside"]
 CallState = Literal["written", "asked", "allowed", "running", "over"]
 _LIVE = 64 << 10  # characters of a running command's output that are kept
 
@@ -401,7 +401,7 @@ class Story:
             changes, against = (self.checklist.changes, ()) if event.plan is not None else ((), self.checklist.objections)
             return [Noted("", "plan", event.title, event=event, changes=changes, against=against)]
         if not event.call_id:
-            return [Noted("", "info", event.title, event=event)]
+            return [Noted("", "outside" if event.kind in {"outside", "away"} else "info", event.title, event=event)]
         recorded = self._unclaimed.pop(event.call_id, None)
         tool = recorded.tool if recorded is not None and event.kind != "shell" else "!"
         called = Called("", event.call_id, tool, event.title, "over", blocks=event.blocks, effect="exec", turn=self.turn)

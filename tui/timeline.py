@@ -19,7 +19,7 @@ from textual.visual import Visual
 from textual.widgets import Input, Static
 
 from agent.errors import JumarError
-from agent.events import ActionRecorded, ActionsUndone, Event, TurnFinished, TurnStarted
+from agent.events import ActionRecorded, ActionsUndone, Event, Informed, TurnFinished, TurnStarted
 from agent.safe import safe_line
 from agent.session import Session
 from tui.acts import Act, Acts, Head
@@ -127,7 +127,7 @@ class Timeline(Vertical):
         match event:
             case ActionsUndone():
                 self._turned = True
-            case ActionRecorded() | TurnStarted() | TurnFinished():
+            case ActionRecorded() | TurnStarted() | TurnFinished() | Informed(kind="outside" | "away"):
                 self._stale = True
             case _:
                 pass

@@ -68,6 +68,7 @@ class Capture:
 
     def __init__(self, store: Store, *, watched: bool = True, seconds: float = 60.0) -> None:
         self._root = store.root
+        self._store = store
         self._watch = Watch(store.root) if watched else None
         self._sight = Sight(store, self._watch, seconds)
         self._absence = Absence(store.bare)
@@ -135,6 +136,15 @@ class Capture:
         """Look at everything, whatever the watch says, and return what changed `outside` of actions. Raises JumarError."""
         seen = await self._sight.look(full=True)
         return Captured(outside=await self._deltas(seen.changes), outside_folders=self._folders(seen))
+
+    async def glance(self) -> Captured:
+        """Look at what changed, as the watch tells, and return that as what changed `outside` of actions. Raises JumarError."""
+        seen = await self._sight.look()
+        return Captured(outside=await self._deltas(seen.changes), outside_folders=self._folders(seen))
+
+    async def ignored(self, deltas: Sequence[Delta]) -> set[str]:
+        """Return the paths of these that an ignore rule names. Raises JumarError."""
+        return set(map(os.fsdecode, await self._store.ignored([os.fsencode(delta.path) for delta in deltas])))
 
     def coverage(self) -> dict[str, str]:
         """Return what is not held, and why, as the last look found it: some by name, and how many more."""

@@ -1,0 +1,80 @@
+"""What the person changes in their editor while a session runs is shown and told to the model; our own writes are not."""
+
+from pathlib import Path
+
+from agent.events import Informed
+from tests.fakes import ScriptedServer, answer
+from tests.repositories import git
+from tests.test_record import Bench, bench, edit, run
+
+__all__ = ["bench"]
+
+
+def noticed(bench: Bench) -> list[tuple[str, list[str]]]:
+    return [
+        (event.kind, [file.path for file in event.files])
+        for event in bench.events
+        if isinstance(event, Informed) and event.kind in {"outside", "away"}
+    ]
+
+
+async def test_what_the_person_changes_between_two_steps_is_told_with_the_next_request(bench: Bench) -> None:
+    def change(event: object) -> None:
+        if getattr(event, "type", "") == "tool.finished" and len(bench.server.requests) == 2:
+            (bench.root / "a.py").write_text("one\nmine\n")
+
+    bench.when = change
+    await bench.turn(answer(calls=[run("true")]), answer(calls=[("read", {"path": "a.py"})]), answer("Done."))
+    assert noticed(bench) == [("outside", ["a.py"])]
+    [told] = [text for text in bench.asked() if "Noticed by jumar" in text]
+    assert "1 file was changed" in told
+    assert "a.py: modified, +1 -0 lines" in told
+    assert "+mine" in told
+
+
+async def test_our_own_writes_commands_and_undoings_are_not_told_as_somebody_elses(bench: Bench) -> None:
+    await bench.turn(answer(calls=[edit(), run("echo x >> a.py")]), answer(calls=[edit("three")]), answer("Done."))
+    await bench.session.undo([bench.records()[0].action, bench.records()[2].action])
+    await bench.session.shell("echo y > own.txt")
+    await bench.turn(answer(calls=[run("true")]), answer("Done."))
+    assert noticed(bench) == []
+
+
+async def test_ignored_files_are_not_told_and_a_secret_file_is_told_without_its_lines(bench: Bench) -> None:
+    (bench.root / ".gitignore").write_text("*.log\n")
+    await bench.turn(answer(calls=[run("true")]), answer("Done."))
+    (bench.root / "x.log").write_text("noise\n")
+    await bench.turn(answer("Done."))
+    assert noticed(bench) == []
+    (bench.root / "id_rsa").write_text("hidden words\n")
+    (bench.root / "x.log").write_text("more noise\n")
+    await bench.turn(answer("Done."))
+    assert noticed(bench) == [("outside", ["id_rsa"])]
+    assert "hidden words" not in bench.server.requests[-1].decode()
+
+
+async def test_a_storm_is_told_as_one_line_with_its_count(bench: Bench) -> None:
+    await bench.turn(answer(calls=[run("true")]), answer("Done."))
+    for number in range(400):
+        (bench.root / f"f{number}.txt").write_text("x\n")
+    await bench.turn(answer("Done."))
+    [event] = [event for event in bench.events if isinstance(event, Informed)]
+    assert (event.count, len(event.files), event.title) == (400, 200, "400 files")
+    assert "and 380 files more" in event.told
+    assert event.told.count("\n") < 25
+
+
+async def test_what_changed_while_nobody_was_here_is_told_to_a_session_that_goes_on(tmp_path: Path) -> None:
+    async with ScriptedServer() as server:
+        bench = Bench(tmp_path, server)
+        (bench.root / "before.txt").write_text("x\n")  # a session that begins has seen nothing before
+        git(bench.root, "add", "-A")
+        await bench.turn(answer(calls=[run("true")]), answer("Done."))
+        await bench.session.close()
+        assert noticed(bench) == []
+        (bench.root / "a.py").write_text("one\nmine\n")
+        bench.session = bench.opened()
+        await bench.turn(answer("Done."))
+        assert noticed(bench) == [("away", ["a.py"])]
+        assert "while this session was not open" in bench.server.requests[-1].decode()
+        await bench.session.close()
