@@ -6,7 +6,6 @@ import random
 import resource
 import stat
 import subprocess
-import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -22,6 +21,7 @@ from agent.ledger.ledger import Ledger
 from agent.ledger.span import Span
 from agent.ledger.store import Store
 from agent.workspace.tree import Thing, Tree
+from tests.places import folder_in_memory
 from tests.repositories import digests, git, hostile, repository
 
 Files = dict[str, Thing]
@@ -157,8 +157,8 @@ def test_scripts_are_taken_back_to_the_byte_and_the_mode(watched: bool, steps: l
             nothing = await one.capture.before(None)
             assert nothing.outside == ()
 
-    with tempfile.TemporaryDirectory() as folder:
-        asyncio.run(play(Path(folder) / "r"))
+    with folder_in_memory() as folder:
+        asyncio.run(play(folder / "r"))
 
 
 def plain(root: Path) -> Path:

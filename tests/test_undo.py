@@ -6,9 +6,7 @@ import os
 import shutil
 import signal
 import stat
-import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +24,7 @@ from agent.ledger.merge import Merging
 from agent.ledger.undo import Conflict, Plan, Undo, counts, undone
 from agent.workspace.git import Git
 from agent.workspace.tree import Moved, Thing, Tree
+from tests.places import folder_in_memory
 
 Files = dict[str, Thing]
 
@@ -36,8 +35,10 @@ class World:
     def __init__(self, folder: Path) -> None:
         self.root, self.store = folder / "root", folder / "store"
         self.root.mkdir()
-        (self.store / "objects").mkdir(parents=True)
-        subprocess.run(["git", "init", "-q", "--bare", "--template=", self.store], check=True)
+        for name in ("objects", "refs"):
+            (self.store / name).mkdir(parents=True)
+        (self.store / "HEAD").write_text("ref: refs/heads/none\n")
+        (self.store / "config").write_text("[core]\n\trepositoryformatversion = 0\n\tbare = true\n")
         git = Git(self.root, self.store)
         self.blobs = Blobs(self.store, git)
         self.chain = Chain(self.store / "actions")
@@ -121,8 +122,8 @@ class World:
 
 @contextmanager
 def world() -> Iterator[World]:
-    with tempfile.TemporaryDirectory() as folder:
-        yield World(Path(folder))
+    with folder_in_memory() as folder:
+        yield World(folder)
 
 
 TEXT = "".join(f"line {number}\n" for number in range(20))
