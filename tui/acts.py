@@ -67,6 +67,8 @@ class Act:
             return "asked" if called.state == "asked" else "running"
         if self.listed.undone if self.listed is not None else called is not None and called.undone:
             return "undone"
+        if called is not None and called.partly:
+            return "partly_undone"
         if self.redone or (self.listed is None and called is not None and called.redone):
             return "redone"
         if called is not None and called.status == "done" and called.exit_code:

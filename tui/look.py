@@ -108,10 +108,14 @@ def _call(entry: Called, given: Look) -> Content:
     mark, style = _MARKS[entry.status] if entry.state == "over" else _STATES[entry.state]
     if entry.undone:
         mark, style = "↶", "$text-muted"
+    elif entry.partly or entry.redone:
+        mark, style = ("↶", "$text-warning") if entry.partly else ("↷", "$text-success")
     counts = [f"+{block.added} −{block.removed}" for block in entry.blocks if isinstance(block, DiffBlock)]
     told = [f"{entry.seconds:.1f} s"] if entry.seconds >= 1 else []
     told += [words("call.written", size=entry.size)] if entry.state == "written" and entry.size else []
-    told += [words("call.undone")] if entry.undone else []
+    told += [words(f"timeline.{entry.status}")] if entry.state == "over" and entry.status != "done" else []
+    turned = "undone" if entry.undone else "partly_undone" if entry.partly else "redone" if entry.redone else ""
+    told += [words(f"timeline.{turned}")] if turned else []
     told += [f"#{entry.action}"] if entry.action else []
     tail = "  ".join([*counts, *told])
     subject = safe_text(entry.subject) or _progress(entry)

@@ -94,10 +94,13 @@ class Called:
     blocks: tuple[Block, ...] = ()
     exit_code: int | None = None
     seconds: float = 0.0
-    action: str = ""  # its number in the ledger
+    action: str = ""  # its number in the ledger, the last where it ran more than once
     files: tuple[ActionFile, ...] = ()
     not_captured: Mapping[str, str] = field(default_factory=dict)
+    parts: set[tuple[str, str]] = field(default_factory=set)  # its actions with the files of each
+    taken: set[tuple[str, str]] = field(default_factory=set)  # those of them that are undone
     undone: bool = False
+    partly: bool = False  # undone
     redone: bool = False  # it was undone, and brought back
     effect: str = ""
     turn: int = 0
@@ -391,7 +394,9 @@ class Story:
         if called is None:  # a command of the person's, which is told once it has ended
             self._unclaimed[event.call_id] = event
             return []
-        called.action, called.files, called.not_captured = event.action, event.files, event.not_captured
+        called.action, called.files = event.action, (*called.files, *event.files)
+        called.not_captured = {**called.not_captured, **event.not_captured}
+        called.parts |= {(event.action, file.path) for file in event.files}
         self._actions[event.action] = called
         return [called]
 
@@ -414,16 +419,22 @@ class Story:
         self._takers[event.action] = event
         return [Noted("", "undone", event.title, event=event), *self._turned(event)]
 
-    def _turned(self, event: ActionsUndone) -> list[Called]:
+    def _turned(self, event: ActionsUndone, only: frozenset[str] = frozenset(), *, back: bool = False) -> list[Called]:
         """Return the calls that an undoing takes back; that of an undoing brings back."""
         changed: list[Called] = []
+        names = frozenset(event.only)
+        only = only & names if only and names else only or names
         for action in event.undoes:
             called = self._actions.get(action)
-            if called is not None and (not event.only or {file.path for file in called.files} <= set(event.only)):
-                called.undone, called.redone = not called.undone, called.undone
+            if called is not None:
+                turned = {part for part in called.parts if part[0] == action and (not only or part[1] in only)}
+                called.taken = called.taken - turned if back else called.taken | turned
+                called.undone = called.parts <= called.taken and not (back and not called.parts)
+                called.partly = bool(called.taken) and not called.undone
+                called.redone = back and not called.taken
                 changed.append(called)
             elif action in self._takers:
-                changed += self._turned(self._takers[action])
+                changed += self._turned(self._takers[action], only, back=not back)
         return changed
 
     @property

@@ -38,6 +38,7 @@ _MARKS = {
     "cancelled": ("■", "$text-warning"),
     "unknown": ("?", "$text-warning"),
     "undone": ("↶", "$text-muted"),
+    "partly_undone": ("↶", "$text-warning"),
     "redone": ("↷", "$text-success"),
 }
 _MOST_FILES = 3  # that are named below the list
