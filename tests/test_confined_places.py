@@ -32,12 +32,20 @@ def made(folder: Path, *commands: str) -> None:
     subprocess.run(" && ".join(commands), shell=True, cwd=folder, check=True)
 
 
-async def confined(home: Path, root: Path, mechanism: str, *commands: str, how: Confinement = WORKING) -> list[Ended]:
+async def confined(
+    home: Path, root: Path, mechanism: str, *commands: str, how: Confinement = WORKING, folders: tuple[Path, ...] = ()
+) -> list[Ended]:
     """Run commands in a workspace that a mechanism confines."""
     state, settings = home / ".local/state/jumar", home / ".config/jumar"
     environment = {**os.environ, "HOME": str(home)}
     workspace = LocalWorkspace(
-        root, root, spill=state / "spill", environment=environment, hidden=(settings, state), sandbox=mechanism
+        root,
+        root,
+        spill=state / "spill",
+        environment=environment,
+        hidden=(settings, state),
+        sandbox=mechanism,
+        add_dirs=folders,
     )
     try:
         if workspace.sandbox != mechanism:
@@ -227,3 +235,20 @@ async def test_what_a_repository_keeps_of_others_is_led_nowhere_and_git_may_make
     assert ended[2].exit_code == 0, ended[2].output
     assert "moved aside" not in ended[2].planted
     assert (kept / "modules/two/config").is_file()
+
+
+@pytest.mark.parametrize("mechanism", MECHANISMS)
+async def test_a_folder_that_is_a_link_by_the_next_command_opens_nothing_elsewhere(home: Path, mechanism: str) -> None:
+    root, other = home / "project", home / "other"
+    (root / "way" / "in").mkdir(parents=True)
+    (other / "in").mkdir(parents=True)
+    ended = await confined(
+        home,
+        root,
+        mechanism,
+        f"rm -r way; mv way aside; ln -s {other} way; echo in > kept",
+        f"echo theirs > {other}/canary; echo theirs > {other}/in/canary; echo theirs > way/in/canary",
+        folders=(root / "way" / "in",),
+    )
+    assert (root / "kept").exists(), ended[0].output
+    assert [path.name for path in other.rglob("*")] == ["in"]

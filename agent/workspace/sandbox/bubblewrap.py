@@ -122,10 +122,10 @@ class Bubblewrap:
         if not confined.writes:
             return
         for tree in trees:
-            yield from _protects_git(tree, git=confined.git)
+            yield from _protects_git(tree, around.folders, git=confined.git)
         for folder in around.folders:
             yield from _protects(folder)
-            yield from _protects_git(folder, git=confined.git)
+            yield from _protects_git(folder, around.folders, git=confined.git)
             yield from (("--bind", str(path), str(path)) for path in _leading(folder, (*around.hidden, *kept)))
 
 
@@ -147,7 +147,7 @@ def _protects(folder: Path) -> Iterator[tuple[str, str, str]]:
             yield ("--ro-bind", str(folder / name), str(folder / name))
 
 
-def _protects_git(folder: Path, *, git: bool) -> Iterator[tuple[str, str, str]]:
+def _protects_git(folder: Path, folders: Sequence[Path], *, git: bool) -> Iterator[tuple[str, str, str]]:
     """Yield what keeps a repository's hooks and settings as they are. Its folder is a mount, so that nothing replaces it."""
     place = repository_at(folder)
     own = folder / ".git"
@@ -161,7 +161,9 @@ def _protects_git(folder: Path, *, git: bool) -> Iterator[tuple[str, str, str]]:
     if not stat.S_ISDIR(own.lstat().st_mode):
         yield ("--ro-bind", str(own), str(own))
     for one in dict.fromkeys((place.common, place.own)):
-        yield ("--bind", str(one), str(one))
+        # What lies in a folder that may be written could be a link by now, unless it is held where every command finds it.
+        if one == folders[0] / ".git" or not any(one.is_relative_to(writable) for writable in folders):
+            yield ("--bind", str(one), str(one))
     for path in (*place.acted_on(), *place.kin()):
         yield ("--ro-bind", str(path), str(path))
 

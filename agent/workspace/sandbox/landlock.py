@@ -48,7 +48,10 @@ class Landlock:
         open_to = bool(confined.hosts)  # by host, there is no way without a network of its own
         # Nothing in a folder that is granted can be kept back: where something is hidden in one, what lies beside that is named.
         around = self._around
-        folders = [str(self._tmp), *(name for folder in around.folders for name in _visible(folder, around.hidden))]
+        folders = [
+            str(self._tmp),
+            *(name for folder in around.folders if folder.resolve() == folder for name in _visible(folder, around.hidden)),
+        ]
         words = before(
             os.getpid(),
             write=[*_DEVICES, *(folders if confined.writes else folders[:1])],
