@@ -1,11 +1,17 @@
 """Every way in which a call can end, and be taken back, is told in its own words, live and from the log."""
 
-from typing import get_args
+from dataclasses import replace
+from typing import Any, get_args
 
 import pytest
 
+from agent.blocks import PlanBlock, PlanItem
 from agent.events import ActionFile, ActionRecorded, ActionsUndone, CallStatus, Event, ModelAnswered, ToolFinished, TurnStarted
+from agent.gate import Answered
 from agent.messages import Answer, Call, Usage
+from tests.fakes import ScriptedServer, answer
+from tests.runs import Person
+from tests.screens import screen_of
 from tui.look import Look, look
 from tui.story import Called, Story
 from tui.words import words
@@ -60,3 +66,44 @@ def test_a_call_of_two_actions_tells_how_much_of_it_is_undone(events: tuple[Even
     assert [file.path for file in called.files] == ["a", "b", "c"]
     head = look(called, LOOK).plain.partition("\n")[0]
     assert head.rstrip().endswith(f"{state}  #2")
+
+
+def plain(story: Story) -> list[object]:
+    """Return the entries, but for their keys, which count what was on the screen for a while."""
+    return [(type(entry).__name__, replace(entry, key="")) for entry in story.entries]
+
+
+async def test_a_live_story_is_the_story_of_its_log(person: Person, server: ScriptedServer) -> None:
+    mine = person.root / "mine.txt"
+    calls: list[tuple[str, dict[str, Any]]] = [
+        ("write", {"path": "a.txt", "content": "a\n"}),
+        ("shell", {"command": "echo b > b.txt"}),
+        ("write", {"path": "../out.txt", "content": "x"}),
+        ("write", {"content": "no path"}),
+        ("plan", {"items": [{"text": "one", "state": "doing"}, {"text": "two"}]}),
+    ]
+    async with screen_of(person, mode="auto", allow=("shell(echo *)",)) as screen:
+        app = screen.app
+        server.script += [*(answer("", calls=[call]) for call in calls), answer("Half done.")]
+        await screen.say("work")
+        while "Half done." not in screen.text:
+            if app.story.waiting and app.session is not None:
+                app.session.decide(app.story.waiting[0], Answered(allowed=False, words="no"))
+            await screen.pilot.pause(0.02)
+        session = app.session
+        assert session is not None
+        mine.write_text("mine\n")
+        session.set_plan(PlanBlock((PlanItem("one", "doing"), PlanItem("two", "dropped"))))
+        number = session.actions()[0].action.id
+        await session.undo([number])
+        await session.redo()
+        await session.undo([number])
+        server.script.append(answer("All done."))
+        await screen.say("go on")
+        await screen.see("All done.", "changed mine.txt (+1 −0)", "you struck from the plan: two")
+        again = Story()
+        again.replay(app.desk.events(session.id))
+        assert plain(again) == plain(app.story)
+        assert (again.checklist, again.mode, again.ended) == (app.story.checklist, app.story.mode, app.story.ended)
+        states = {(entry.status, entry.undone) for entry in again.entries if isinstance(entry, Called)}
+        assert {("done", True), ("done", False)} < states
