@@ -30,6 +30,7 @@ COMMANDS = {
     "status": "say what holds here: trust, sandbox, ledger, mode, rules, model",
     "trust": "trust a work tree, so that its files may be read",
     "undo": "take actions back, whichever, alone or together",
+    "web": "show the screen in a browser, on this machine alone",
     "why": "say which action, prompt and model wrote a line",
 }
 EFFORTS = ("on", "off", "none", "minimal", "low", "medium", "high", "xhigh", "max")

@@ -63,7 +63,8 @@ def _headless(arguments: Sequence[str]) -> int:
         raise UsageError(f"there is no command {arguments[0]!r}; there are {known}; what to do is said with -p PROMPT")
     parser = run_parser()
     given = parser.parse_args(arguments)
-    options = options_of(parser, given, terminal=on_terminal())
+    browser = os.environ.pop("JUMAR_BROWSER", "") == "1"  # jumar web started us, and nothing that we start is to hear of it
+    options = options_of(parser, given, terminal=browser or on_terminal())
     if options.screen:
         from jumar.screen import FrontDesk, show
 

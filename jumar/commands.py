@@ -34,6 +34,7 @@ def run(name: str, arguments: Sequence[str]) -> int:
         "sessions": _sessions,
         "status": _status,
         "trust": _trust,
+        "web": _web,
     }
     return commands[name](arguments)
 
@@ -137,6 +138,12 @@ def _replay(arguments: Sequence[str]) -> int:
     from jumar.recording import replay
 
     return replay(arguments)
+
+
+def _web(arguments: Sequence[str]) -> int:
+    from jumar.web import serve
+
+    return serve(arguments)
 
 
 def _demo(arguments: Sequence[str]) -> int:
