@@ -1,6 +1,7 @@
 """Whole sessions under the sandbox: what asks nothing, what asks, and what changes nothing whatever is tried."""
 
 import asyncio
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -187,3 +188,23 @@ async def test_a_key_that_a_command_prints_is_in_no_log_no_request_and_no_report
     state_of = person.home / ".local" / "state" / "jumar"
     assert not [path for path in (state_of / "sessions").rglob("*") if path.is_file() and b"sk-of-the-test" in path.read_bytes()]
     assert (person.root / "leak.txt").read_text() == "the key is sk-of-the-test, see?\n"
+
+
+async def test_where_no_namespace_can_be_made_that_is_said_and_nothing_runs_unasked(
+    person: Person, server: ScriptedServer
+) -> None:
+    barred = 'exec bwrap --unshare-user --disable-userns --cap-drop ALL --dev-bind / / "$JUMAR"'
+    if (await person.shell(f"{barred} --version")).code != 0:
+        pytest.skip("bubblewrap here cannot keep what it starts from making namespaces")
+    person.sandbox = "bubblewrap"
+    person.configure("")
+    status = await person.shell(f"{barred} status --json")
+    told = json.loads(status.out)
+    assert (told["sandbox"], told["mode"]) == ("none", "ask")
+    assert "bubblewrap does not hold here" in told["sandbox_reasons"][0]
+    scripted(server, [shell("touch unasked"), shell("make"), ("write", {"path": "new", "content": "x"})])
+    run = await person.shell(f"{barred} -p x --trust --mode auto --output-format json")
+    assert run.code == 4, run.err
+    assert [one["subject"] for one in run.result["denied"]] == ["touch unasked", "make"]
+    assert not (person.root / "unasked").exists()
+    assert "no sandbox holds here" in server.requests[-1].decode()
