@@ -3,9 +3,10 @@
 import fnmatch
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import Self
 
@@ -30,6 +31,10 @@ NETWORK = "network"  # rules of this name are of package managers: network(pip)
 _RULE = re.compile(r"(?P<tool>[a-z][a-z0-9_]*)(?:\((?P<pattern>.*)\))?", re.DOTALL)
 _NOWHERE = frozenset({"/dev/null", "1", "2"})
 _BRACES = re.compile(r"\{([^{},]*,[^{}]*)\}")
+_UNSEEN = re.compile(r"\\\n|[\\'\"]")
+_BETWEEN = re.compile(r"[\s;&|()<>`${},=]+")
+_GLUED = re.compile(r"-[A-Za-z].")
+_MAGIC = re.compile(r"[*?\[]")
 _MOST_EXPANDED = 1 << 18  # characters of all that braces are expanded to
 # Their second word is a verb of theirs, and says what they do.
 _VERBS = frozenset(
@@ -201,7 +206,10 @@ def _mentions(pattern: str, command: str) -> bool:
     return any(_in_order(wanted, _bare_words(variant)) for variant in variants)
 
 
-def _in_order(wanted: list[str], words: list[str]) -> bool:
+def _in_order(wanted: Sequence[str], words: Iterable[str]) -> bool:
+    together = "\n".join(words)
+    if any(one not in together for one in wanted if not _MAGIC.search(one)):
+        return False
     left = iter(words)
     return bool(wanted) and all(any(_is(word, one) for word in left) for one in wanted)
 
@@ -222,10 +230,11 @@ def _expanded(command: str) -> list[str] | None:
     return variants
 
 
-def _bare_words(text: str) -> list[str]:
+@lru_cache(maxsize=256)  # each rule asks for those of the same command
+def _bare_words(text: str) -> tuple[str, ...]:
     """Return the words of a command without what a shell makes of quotes, continued lines, braces and operators."""
-    bare = re.sub(r"\\\n|[\\'\"]", "", text)
-    return [word.removeprefix("./") for word in re.split(r"[\s;&|()<>`${},=]+", bare) if word]
+    bare = _UNSEEN.sub("", text)
+    return tuple(word.removeprefix("./") for word in _BETWEEN.split(bare) if word)
 
 
 def _is_at(name: str, pattern: str) -> bool:
@@ -238,5 +247,7 @@ def _is_at(name: str, pattern: str) -> bool:
 
 def _is(word: str, wanted: str) -> bool:
     """Whether a word is the wanted one, by any path, or glued to an option's letter."""
-    forms = (word, word[2:]) if re.match(r"-[A-Za-z].", word) else (word,)
+    forms = (word, word[2:]) if word[:1] == "-" and _GLUED.match(word) else (word,)
+    if not _MAGIC.search(wanted):
+        return any(form == wanted or form.endswith(f"/{wanted}") for form in forms)
     return any(fnmatch.fnmatchcase(form, wanted) or fnmatch.fnmatchcase(form, f"*/{wanted}") for form in forms)

@@ -40,7 +40,8 @@ class Paths:
         self._inside = (self.root, *(_real(folder) for folder in add_dirs))
         credentials = [person / name for name in _CREDENTIALS] if person is not None else []
         self._hidden = (*(_real(path) for path in (*hidden, *credentials)), *_DEVICES)
-        self._hidden_parts = tuple(_folded_parts(path) for path in self._hidden)
+        self._hidden_parts = frozenset(_folded_parts(path) for path in self._hidden)
+        self._hidden_depths = sorted({len(parts) for parts in self._hidden_parts})
 
     def locate(self, path: str) -> Located:
         """Say where a path lies. Never fails."""
@@ -48,10 +49,14 @@ class Paths:
         name = os.fsdecode(asked)
         if self._person is not None and (name == "~" or name.startswith("~/")):
             name = f"{self._person}{name[1:]}"
-        lexical = Path(os.path.normpath(self.cwd / name).replace("//", "/", 1))  # POSIX lets two slashes at its head stand
-        real = _real(self.cwd / name)
-        secret = any(self._is_secret(one) for one in {lexical, real})
-        return Located(path, real, self._place(lexical, real), self.shown(real), self.shown(lexical), secret)
+        joined = os.path.join(self.cwd, name)  # noqa: PTH118 - a Path would drop what normpath and realpath are to see
+        lexical = Path(os.path.normpath(joined).replace("//", "/", 1))  # POSIX lets two slashes at its head stand
+        real = _real(joined)
+        shown = self.shown(real)
+        if real == lexical:
+            return Located(path, real, self._place(lexical, real), shown, shown, self._is_secret(real))
+        secret = self._is_secret(lexical) or self._is_secret(real)
+        return Located(path, real, self._place(lexical, real), shown, self.shown(lexical), secret)
 
     def shown(self, real: Path) -> str:
         """Return a path as it is told: relative to the current folder where it is in the workspace."""
@@ -87,7 +92,7 @@ class Paths:
         for path in (lexical, real) if lexical != real else (real,):
             # On some file systems case and composition of letters do not matter.
             parts = _folded_parts(path)
-            if any(parts[: len(hidden)] == hidden for hidden in self._hidden_parts):
+            if any(parts[:depth] in self._hidden_parts for depth in self._hidden_depths):
                 return Place.HIDDEN
         folder = next((folder for folder in self._inside if _within(real, folder)), None)
         if folder is None:
@@ -105,7 +110,7 @@ def _is_name(text: str) -> bool:
     return True
 
 
-def _real(path: Path) -> Path:
+def _real(path: str | Path) -> Path:
     """Follow links; where one vanishes meanwhile, the path as it was named: no link in it is followed when it is opened."""
     try:
         return Path(os.path.realpath(path))
