@@ -59,3 +59,9 @@ async def test_nothing_is_offered_where_work_goes_on_anyway(person: Person, serv
         await screen.say("plan it")
         await screen.see("There.")
         assert "Shall it be carried out?" not in screen.text
+
+
+async def test_the_plan_stands_in_the_offer_where_there_is_no_room_beside(person: Person, server: ScriptedServer) -> None:
+    async with screen_of(person, mode="plan", size=(80, 30)) as screen:
+        await planned(screen, server)
+        await screen.see("○ mend add", "○ test it")

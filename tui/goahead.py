@@ -8,8 +8,10 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Static
 
+from agent.blocks import PlanBlock
 from agent.policy import Mode
 from tui.asking import DEAF
+from tui.draw import draw
 from tui.story import Story
 from tui.words import Words
 
@@ -42,6 +44,7 @@ class GoAhead(Static, can_focus=True):
         self._words = words
         self._talked = 0  # the turn after which the person went on talking
         self._turn = 0
+        self._plan: PlanBlock | None = None  # where it cannot be seen beside the conversation
         self._at = 0
         self._since = 0.0
         self.display = False
@@ -49,8 +52,13 @@ class GoAhead(Static, can_focus=True):
     def follow(self, story: Story) -> None:
         """Offer it where there is something to offer."""
         offered = story.planned and story.turn != self._talked
+        plan = None if self.screen.query_one("#side").display else story.checklist.plan
         if offered == self.display:
+            if offered and plan != self._plan:
+                self._plan = plan
+                self._paint()
             return
+        self._plan = plan
         focused = self.has_focus
         self.display = offered
         if not offered:
@@ -76,6 +84,7 @@ class GoAhead(Static, can_focus=True):
             Content("\n").join(
                 [
                     Content.styled(words("goahead.title"), "bold"),
+                    *([draw(self._plan)] if self._plan is not None else []),
                     Content.assemble(f"{words('goahead.mode')} ", modes),
                     Content.styled(words(f"mode.{_MODES[self._at]}"), "$text-muted"),
                     Content.styled(words("goahead.keys"), "$text-muted"),
