@@ -5,6 +5,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -244,3 +245,11 @@ async def test_no_program_of_the_repository_stands_for_the_sandbox(tmp_path: Pat
     await workspace.run("true", 5, lambda _: None)
     await workspace.close()
     assert not (tmp_path / "ran").exists()
+
+
+def test_it_is_said_where_commands_could_change_jumar_itself(tmp_path: Path) -> None:
+    for root, said in ((Path(sys.prefix), True), (tmp_path, False)):
+        workspace = LocalWorkspace(root, root, spill=tmp_path / "spill", environment={}, sandbox="auto")
+        if workspace.sandbox == "none":
+            pytest.skip(f"no sandbox holds here: {'; '.join(workspace.holding.reasons)}")
+        assert any("installed in the workspace" in gap for gap in workspace.holding.gaps) is said

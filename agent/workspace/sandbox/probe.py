@@ -21,6 +21,7 @@ Make = Callable[[Surroundings, Path], Sandbox]
 _SECONDS = 10.0
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 _USUAL = "/usr/bin/bwrap"  # the one that Ubuntu lets make namespaces
+_OWN = "jumar is installed in the workspace itself, so that commands can change what it is when it starts next"
 # Writes outside must fail, inside they must work, and nothing may be reached.
 _TRIAL = 'if echo x > "$1/outside" 2>/dev/null; then exit 3; fi; echo x > "$1/in/inside" || exit 4; exit 0'
 
@@ -31,6 +32,7 @@ def holding(around: Surroundings, folder: Path, wanted: str, known: Path | None)
         return None, Holding(reasons=("it is switched off",))
     if Path("/") in around.folders:
         return None, Holding(reasons=("the workspace is the whole machine, so there is nothing to keep a command to",))
+    own = (_OWN,) if any(Path(sys.prefix).resolve().is_relative_to(one) for one in around.folders) else ()
     reasons: list[str] = []
     if wanted in {"auto", "bubblewrap"}:
         program = _bubblewrap(around)
@@ -39,17 +41,17 @@ def holding(around: Surroundings, folder: Path, wanted: str, known: Path | None)
         elif fault := _remembered(known, program, lambda around, folder: Bubblewrap(around, program, folder)):
             reasons.append(f"bubblewrap does not hold here: {fault}")
         else:
-            return Bubblewrap(around, program, folder), Holding("bubblewrap")
+            return Bubblewrap(around, program, folder), Holding("bubblewrap", gaps=own)
     if wanted in {"auto", "landlock"} and sys.platform == "linux":
         if fault := _remembered(known, Path(sys.executable), Landlock):
             reasons.append(f"landlock does not hold here: {fault}")
         else:
-            return Landlock(around, folder), Holding("landlock", tuple(reasons), GAPS)
+            return Landlock(around, folder), Holding("landlock", tuple(reasons), (*GAPS, *own))
     if wanted in {"auto", "seatbelt"} and sys.platform == "darwin":
         if fault := _remembered(known, seatbelt.PROGRAM, seatbelt.Seatbelt):
             reasons.append(f"seatbelt does not hold here: {fault}")
         else:
-            return seatbelt.Seatbelt(around, folder), Holding("seatbelt", tuple(reasons), seatbelt.GAPS)
+            return seatbelt.Seatbelt(around, folder), Holding("seatbelt", tuple(reasons), (*seatbelt.GAPS, *own))
     return None, Holding(reasons=tuple(reasons) or (f"{wanted} is for another system than this",))
 
 
