@@ -52,6 +52,7 @@ class Ground:
 
     sandbox: bool = False
     kept: bool = False
+    by_host: bool = True  # the sandbox opens the network to some hosts alone; else to all, where it opens it
 
 
 def default_mode(ground: Ground) -> Mode:
@@ -161,7 +162,7 @@ def _needed(command: Command | None, ground: Ground) -> Confinement:
         return READ_ONLY
     reaching = command.doing(Deed.REACHES)
     hosts = tuple(sorted({host for one in reaching for host in one.hosts}))
-    if any(not one.hosts for one in reaching):
+    if any(not one.hosts for one in reaching) or (hosts and not ground.by_host):
         hosts = ("*",)
     git = any(one.deed is Deed.GIT or (one.part.words and one.part.words[0].text == "git") for one in command.parts)
     return Confinement(git=git and bool(command.doing(Deed.GIT, Deed.REACHES, Deed.RUINS)), hosts=hosts)

@@ -122,7 +122,7 @@ async def prepare(
     store = Store(kept, root)
     span = Span(store)
     person = options.prompts is None
-    ground = Ground(sandbox=workspace.sandbox != "none", kept=True)
+    ground = Ground(sandbox=workspace.sandbox != "none", kept=True, by_host=workspace.sandbox == "bubblewrap")
     mode = Mode(options.mode or settings.mode or default_mode(ground))
     preface = ""
     if found is None or not any(isinstance(event, TurnStarted) for event in found.events):

@@ -57,7 +57,7 @@ class Bench:
             sandbox=settings.sandbox,
             known=place.state / "sandbox.json",
         )
-        ground = Ground(workspace.sandbox != "none", kept=True)
+        ground = Ground(workspace.sandbox != "none", kept=True, by_host=workspace.sandbox == "bubblewrap")
         return cls(workspace, book, held, Mode(mode or settings.mode or default_mode(ground)), ground, trusted)
 
     def judged(self, text: str) -> tuple[Command, Verdict]:

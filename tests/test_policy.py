@@ -123,6 +123,12 @@ def test_installing_packages_is_allowed_by_name_and_only_that() -> None:
     assert judge(Mode.YOLO, installs, (deny("network(pip)"),), HELD).decision is Decision.DENY
 
 
+def test_where_a_sandbox_cannot_tell_hosts_apart_it_is_not_said_that_it_does() -> None:
+    installs = doing(Deed.REACHES, hosts=("pypi.org",), installs="pip")
+    assert str(judge(Mode.AUTO, installs, (), Ground(sandbox=True, kept=True)).confined) == "workspace, network of pypi.org"
+    assert str(judge(Mode.AUTO, installs, (), Ground(sandbox=True, kept=True, by_host=False)).confined) == "workspace, network"
+
+
 def test_a_broad_rule_covers_no_operand_that_leads_astray() -> None:
     assert judge(Mode.ASK, doing(Deed.LEAVES, strays=True), (allow("shell(x *)"),), HELD).decision is Decision.ASK
     assert judge(Mode.ASK, doing(Deed.LEAVES, strays=True), (allow("shell(x a)"),), HELD).decision is Decision.ALLOW
