@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import socket
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ import pytest
 
 from agent.workspace.local import LocalWorkspace
 from tests.fakes import ScriptedServer, answer
-from tests.runs import Person
+from tests.runs import Person, gone
 
 pytestmark = pytest.mark.usefixtures("sandboxed")
 CODE = "def add(a, b):\n    return a + b\n\n\ndef twice(a):\n    return add(a, a)\n"
@@ -210,3 +212,89 @@ async def test_where_no_namespace_can_be_made_that_is_said_and_nothing_runs_unas
     assert [one["subject"] for one in run.result["denied"]] == ["touch unasked", "make"]
     assert not (person.root / "unasked").exists()
     assert "no sandbox holds here" in server.requests[-1].decode()
+
+
+ESCAPES = """
+import os, socket, subprocess
+home = os.path.expanduser("~")
+for path in (".git/hooks/pre-commit", ".git/config", "lib/.git/hooks/pre-commit", ".vscode/settings.json", f"{home}/.bashrc",
+             f"{home}/.ssh/authorized_keys", f"{home}/.local/state/jumar/trusted.json",
+             f"{home}/.config/jumar/config.toml", "/etc/canary"):
+    try:
+        with open(path, "a") as file:
+            file.write("theirs")
+        print("wrote", path)
+    except OSError:
+        pass
+for kind, place in ((socket.AF_INET, ("127.0.0.1", PORT)), (socket.AF_UNIX, f"{home}/s"), (socket.AF_UNIX, "\\0NAME")):
+    try:
+        with socket.socket(kind) as one:
+            one.connect(place)
+            one.send(b"theirs")
+        print("reached", place)
+    except OSError:
+        pass
+for move in ((".git", "g"), (".vscode", "v"), ("lib/.git", "l")):
+    try:
+        os.rename(*move)
+        print("moved", *move)
+    except OSError:
+        pass
+for pid in filter(str.isdigit, os.listdir("/proc")):
+    try:
+        print("sk-of-the-test" in open(f"/proc/{pid}/environ").read() and "read a key" or "")
+    except OSError:
+        pass
+subprocess.Popen(["setsid", "sh", "-c", "exec sleep 7.0NAME"], start_new_session=True)
+print("done")
+"""
+
+
+async def test_a_program_that_tries_every_way_out_finds_none(person: Person, server: ScriptedServer) -> None:
+    root, home = person.root, person.home
+    for folder in (home / ".ssh", root / ".vscode", root / "lib/.git/hooks"):
+        folder.mkdir(parents=True)
+    (root / "lib/.git/HEAD").write_text("ref: refs/heads/main\n")
+    mark = f"{os.getpid()}{root.stat().st_ino}"
+    heard: list[bytes] = []
+
+    async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(await reader.read(9))
+        writer.close()
+
+    named = socket.socket(socket.AF_UNIX)
+    abstract = socket.socket(socket.AF_UNIX)
+    there = os.open(home, os.O_PATH)
+    named.bind(f"/proc/self/fd/{there}/s")
+    abstract.bind(f"\0{mark}")
+    os.close(there)
+    servers = [
+        await asyncio.start_server(hear, "127.0.0.1", 0),
+        *[await asyncio.start_unix_server(hear, sock=one) for one in (named, abstract)],
+    ]
+    try:
+        port = servers[0].sockets[0].getsockname()[1]
+        (root / "escape.py").write_text(ESCAPES.replace("PORT", str(port)).replace("NAME", mark))
+        before = state(root / ".git/hooks"), state(root / "lib"), (root / ".git/config").read_bytes(), state(root / ".vscode")
+        scripted(server, [shell("python3 escape.py")])
+        run = await person.trusted("-p", "x", "--output-format", "stream-json")
+    finally:
+        for one in servers:
+            one.close()
+    [ended] = [line for line in run.lines if line["type"] == "tool.finished"]
+    assert ended["status"] == "done", ended
+    assert "done" in ended["reply"]
+    told = ended["reply"].replace(
+        f"wrote {home}/.bashrc", ""
+    )  # where its own /tmp stands in place of the home's, and nowhere else
+    assert not any(word in told for word in ("wrote", "reached", "moved", "read a key")), told
+    assert (
+        state(root / ".git/hooks"),
+        state(root / "lib"),
+        (root / ".git/config").read_bytes(),
+        state(root / ".vscode"),
+    ) == before
+    assert heard == []
+    assert not (home / ".bashrc").exists()
+    assert list((home / ".ssh").iterdir()) == []
+    assert await gone(f"7.0{mark}")
