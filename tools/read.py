@@ -5,6 +5,9 @@ from typing import ClassVar
 from pydantic import Field
 
 from agent.blocks import TextBlock
+from agent.code.names import meant, near
+from agent.code.parsing import Text, shapes
+from agent.code.shape import Definition
 from agent.errors import ToolFailure
 from agent.tool import Arguments, Context, Effect, Result, Tool
 from agent.workspace.contract import FileText
@@ -19,6 +22,7 @@ class ReadArguments(Arguments):
     path: str
     offset: int = Field(1, ge=0, description="First line; default 1.")
     limit: int = Field(1000, ge=1, description="Most lines; default 1000.")
+    symbol: str = Field("", max_length=200, description="Instead of offset: the function, class or Class.method told whole.")
 
 
 class Read(Tool[ReadArguments]):
@@ -46,12 +50,15 @@ class Read(Tool[ReadArguments]):
                 )
             return Result(f"{file.words}; shown to you{file.remarks}", (TextBlock(file.words),), images=(file.image,))
         lines = file.text.replace("\r\n", "\n").removesuffix("\n").split("\n") if file.text else []
-        first = max(arguments.offset, 1)
+        first, limit, others = max(arguments.offset, 1), arguments.limit, ""
+        if arguments.symbol:
+            one, others = await _defined(arguments.symbol, file)
+            first, limit = one.first, min(limit, one.last - one.first + 1)
         if first > max(len(lines), 1):
             raise ToolFailure(f"{file.path.shown} has {len(lines)} lines only; offset {first} is beyond its end.")
         told: list[str] = []
         left = _MOST
-        for number, line in enumerate(lines[first - 1 : first - 1 + arguments.limit], first):
+        for number, line in enumerate(lines[first - 1 : first - 1 + limit], first):
             shown = line if len(line) <= _LONGEST else f"{line[:_LONGEST]}… [{len(line) - _LONGEST} more characters]"
             left -= len(shown)
             if told and left < 0:
@@ -59,8 +66,24 @@ class Read(Tool[ReadArguments]):
             told.append(f"{number}\t{shown}")
         context.workspace.saw(file)
         last = first + len(told) - 1
-        notes = _notes(file, first, last, len(lines))
+        notes = _notes(file, first, last, len(lines)) + others
         return Result("\n".join([*told, f"[{notes}]"]), (TextBlock(notes.split(";", 1)[0]),))
+
+
+async def _defined(symbol: str, file: FileText) -> tuple[Definition, str]:
+    """Return the definition that a name means, and words for the others that it could mean. Raises ToolFailure."""
+    text = file.text.replace("\r\n", "\n").encode("utf-8", "replace")
+    [shape] = await shapes([Text(file.path.real.name, text)], ())
+    if shape.refused:
+        raise ToolFailure(f"{file.path.shown}: {shape.refused}. Read it by offset; search finds the line.")
+    found = [one for _, one in meant(symbol, shape.definitions)]
+    if not found:
+        like = near(symbol, (one.name for one in shape.definitions))
+        hint = f"called nearly so: {', '.join(like)}" if like else "outline tells what it defines, symbols where the name is"
+        raise ToolFailure(f"{file.path.shown} does not define {symbol}; {hint}.")
+    found.sort(key=lambda one: (one.kind == "declaration", one.first))
+    others = ", ".join(f"{one.first}-{one.last}" for one in found[1:])
+    return found[0], f"; others called so in lines {others}" if others else ""
 
 
 def _notes(file: FileText, first: int, last: int, total: int) -> str:

@@ -1,0 +1,152 @@
+"""What the model is told of names, outlines and single definitions."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from agent.errors import ToolFailure
+from agent.tool import AnyTool, Context
+from agent.workspace.contract import Located
+from agent.workspace.local import LocalWorkspace
+from tools.outline import Outline
+from tools.read import Read
+from tools.symbols import Symbols
+
+FILES = {
+    "lib/calc.py": '"""Adder."""\n\n\nclass Adder:\n    def value(self):\n        return add(1, 2)  # Adder\n\n\n'
+    "def add(a, b):\n    return a + b\n",
+    "main.py": "from lib.calc import Adder, add\n\n\ndef main():\n    one = Adder()\n    return add(one.value(), 'Adder')\n",
+    "test_main.py": "from lib.calc import add\n\n\ndef test_add():\n    assert add(1, 2) == 3\n",
+    "web/page.ts": "export class Adder { value(): number { return 1; } }\n",
+    ".gitignore": "out\n",
+    "out/copy.py": "class Adder: pass\n",
+    "notes.txt": "Adder\n",
+}
+
+
+async def nobody(question: str, options: tuple[str, ...]) -> str:
+    raise AssertionError(question)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> LocalWorkspace:
+    root = tmp_path / "root"
+    for name, content in FILES.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(content)
+    secret = root / "state"
+    secret.mkdir()
+    (secret / "log.py").write_text("class Adder: pass\n")
+    return LocalWorkspace(root, root, spill=tmp_path / "spill", environment=os.environ, hidden=(secret,))
+
+
+async def reply(tool: AnyTool, place: LocalWorkspace, **given: object) -> str:
+    return (await tool.run(tool.arguments.model_validate(given), Context(place, lambda text: None, nobody))).text
+
+
+async def test_a_name_is_told_with_its_definitions_and_uses(place: LocalWorkspace) -> None:
+    assert await reply(Symbols(), place, name="Adder") == (
+        "lib/calc.py:4-6: class: class Adder:\n"
+        "web/page.ts:1: class: export class Adder\n"
+        "2 uses in 1 file:\n"
+        "main.py\n"
+        "  1: from lib.calc import Adder, add\n"
+        "  5 in main: one = Adder()"
+    )
+
+
+async def test_a_qualified_name_means_the_one_in_its_class(place: LocalWorkspace) -> None:
+    text = await reply(Symbols(), place, name="Adder.value", what="definitions", path="lib")
+    assert text == "lib/calc.py:5-6: method (Adder.value): def value(self):"
+    assert (await reply(Symbols(), place, name="Other::value", what="definitions")).startswith("No definition of Other::value")
+
+
+async def test_uses_alone_can_be_asked_for_with_lines_around_them(place: LocalWorkspace) -> None:
+    text = await reply(Symbols(), place, name="add", what="uses", context=1, path="test_main.py")
+    assert text.splitlines()[-4:] == [
+        "  5 in test_add: assert add(1, 2) == 3",
+        "    4\tdef test_add():",
+        "    5\t    assert add(1, 2) == 3",
+        "    6\t",
+    ]
+
+
+async def test_more_uses_than_are_told_are_counted(place: LocalWorkspace) -> None:
+    (place.root / "many.py").write_text("from lib.calc import add\n" + "add(1, 2)\n" * 50)
+    text = await reply(Symbols(), place, name="add", what="uses", limit=5)
+    assert text.splitlines()[-1] == "[5 of 56 uses told; narrow path, or raise limit]"
+
+
+@pytest.mark.parametrize("name", ["adder", "AddEr", "Addr", "Addre"])
+async def test_a_name_that_is_nearly_right_finds_what_is_meant(place: LocalWorkspace, name: str) -> None:
+    lines = (await reply(Symbols(), place, name=name)).splitlines()
+    assert lines[0] == f"No definition of {name} in .; called nearly so:"
+    assert "lib/calc.py:4-6: class: class Adder:" in lines
+
+
+async def test_a_part_of_a_name_finds_the_whole(place: LocalWorkspace) -> None:
+    (place.root / "deep.go").write_text("package a\n\nfunc ParseConfigFile() {}\n")
+    assert "deep.go:3: function: func ParseConfigFile()" in await reply(Symbols(), place, name="config_file")
+
+
+async def test_what_is_nowhere_is_said(place: LocalWorkspace) -> None:
+    assert await reply(Symbols(), place, name="zzz_nothing_q") == "No definition of zzz_nothing_q in ., and no use of it."
+
+
+async def test_what_a_call_may_not_show_is_not_told(place: LocalWorkspace) -> None:
+    def visible(located: Located) -> bool:
+        return located.shown != "web/page.ts"
+
+    context = Context(place, lambda text: None, nobody, visible=visible)
+    both: list[tuple[AnyTool, dict[str, str]]] = [(Symbols(), {"name": "Adder"}), (Outline(), {"path": "."})]
+    for tool, given in both:
+        text = (await tool.run(tool.arguments.model_validate(given), context)).text
+        assert "lib/calc.py" in text
+        assert "page.ts" not in text
+        assert "log.py" not in text
+
+
+async def test_a_file_is_outlined_with_its_lines(place: LocalWorkspace) -> None:
+    assert await reply(Outline(), place, path="lib/calc.py") == (
+        "4-6 class Adder:\n  5-6 def value(self):\n9-10 def add(a, b):\n[10 lines]"
+    )
+
+
+async def test_a_folder_is_outlined_file_by_file_without_ignored_ones(place: LocalWorkspace) -> None:
+    text = await reply(Outline(), place, path=".")
+    assert text.startswith("lib/calc.py\n  4-6 class Adder:\n    5-6 def value(self):\n  9-10 def add(a, b):\nmain.py\n")
+    assert "copy.py" not in text
+
+
+async def test_a_large_file_is_folded_to_what_fits_and_says_so(place: LocalWorkspace) -> None:
+    body = "".join(f"class Class{n}:\n" + "".join(f"    def method{m}(self): pass\n" for m in range(20)) for n in range(200))
+    (place.root / "large.py").write_text(body)
+    text = await reply(Outline(), place, path="large.py")
+    assert len(text) < 13_000
+    assert "1-21 class Class0:" in text
+    assert "[4200 lines; 200 of 4200 definitions told;" in text
+
+
+async def test_what_cannot_be_outlined_is_a_failure_with_a_way_on(place: LocalWorkspace) -> None:
+    with pytest.raises(ToolFailure, match=r"not parsed here\. Use search and read"):
+        await reply(Outline(), place, path="notes.txt")
+    with pytest.raises(ToolFailure, match="hidden"):
+        await reply(Outline(), place, path="state/log.py")
+
+
+async def test_one_definition_is_read_whole(place: LocalWorkspace) -> None:
+    text = await reply(Read(), place, path="lib/calc.py", symbol="Adder.value")
+    assert text == "5\t    def value(self):\n6\t        return add(1, 2)  # Adder\n[lines 5-6 of 10; go on with offset=7]"
+
+
+async def test_a_definition_that_is_not_there_names_those_called_nearly_so(place: LocalWorkspace) -> None:
+    with pytest.raises(ToolFailure, match="does not define adder; called nearly so: Adder"):
+        await reply(Read(), place, path="lib/calc.py", symbol="adder")
+    with pytest.raises(ToolFailure, match="in a language that is not parsed here"):
+        await reply(Read(), place, path="notes.txt", symbol="Adder")
+
+
+async def test_others_of_the_same_name_are_mentioned(place: LocalWorkspace) -> None:
+    (place.root / "two.py").write_text("def f():\n    pass\n\n\ndef f():\n    return 1\n")
+    assert (await reply(Read(), place, path="two.py", symbol="f")).endswith("others called so in lines 5-6]")
