@@ -115,6 +115,7 @@ def _forms_of(value: str) -> Iterable[str]:
         yield re.sub(r"%[0-9A-F]{2}", lambda match: match[0].lower(), quoted)
     yield raw.hex()
     yield raw.hex().upper()
+    yield from _wrapped(base64.b64encode(raw).decode())
     for before in range(3):
         # What stands before it shifts it, and what stands around it changes its first and its last characters.
         whole = base64.b64encode(b"\0" * before + raw).decode().rstrip("=")
@@ -122,3 +123,11 @@ def _forms_of(value: str) -> Iterable[str]:
         if len(core) >= _SHORTEST:
             yield core
             yield core.replace("+", "-").replace("/", "_")
+
+
+def _wrapped(text: str) -> Iterable[str]:
+    """Yield the lines that programs break a long text in base64 into; what comes after it changes its last characters."""
+    for width in (64, 76):
+        lines = [text[at : at + width] for at in range(0, len(text), width)] if len(text) > width else []
+        ends = [line[: len(line.rstrip("=")) // 4 * 4] for line in lines[-1:]]
+        yield from (line for line in (*lines[:-1], *ends) if len(line) >= _SHORTEST)

@@ -58,6 +58,16 @@ def test_a_secret_in_the_midst_of_what_is_base64_is_masked(before: bytes, after:
     assert len(told) <= len(MASKED) + 28  # of the key nothing is left but what its neighbours share with it
 
 
+def test_a_long_secret_is_masked_in_base64_that_is_broken_into_lines() -> None:
+    value = "".join(f"{number:x}Zq9" for number in range(40))
+    for text, width in ((value, 76), (f"{value}\n", 76), (value, 64)):
+        whole = base64.b64encode(text.encode()).decode()
+        broken = "\n".join(whole[at : at + width] for at in range(0, len(whole), width))
+        told = Mask((value,)).text(f"x\n{broken}\ny")
+        left = [line for line in told.split("\n") if len(line.replace(MASKED, "")) > 8]
+        assert left == [], left
+
+
 def test_a_secret_that_holds_another_is_masked_whole() -> None:
     assert Mask(["abcdefgh1", "abcdefgh1-and-more"]).text("abcdefgh1-and-more abcdefgh1") == f"{MASKED} {MASKED}"
 
