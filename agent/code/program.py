@@ -13,8 +13,7 @@ _START = "import sys, importlib; sys.path += sys.argv[2:]; importlib.import_modu
 def command(module: str) -> list[str]:
     """Return the command that runs `main` of one of our modules with the parsers that are installed."""
     folders = [str(Path(path).parent) for path in agent.__path__]
-    for name in ("tree_sitter", "pathspec"):
-        installed = importlib.util.find_spec(name)
-        if installed is not None and installed.origin is not None:
-            folders.append(str(Path(installed.origin).parent.parent))
+    installed = importlib.util.find_spec("tree_sitter")
+    if installed is not None and installed.origin is not None:
+        folders.append(str(Path(installed.origin).parent.parent))
     return [sys.executable, "-I", "-S", "-c", _START, module, *dict.fromkeys(folders)]
