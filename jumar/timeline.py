@@ -26,7 +26,7 @@ from jumar.home import Home, home
 from jumar.printers import Style, painted
 from jumar.trust import tree_root
 
-_MARKS = {"done": "✓", "failed": "✗", "denied": "⊘", "cancelled": "■", "unknown": "?", "undone": "↶"}
+_MARKS = {"done": "✓", "failed": "✗", "denied": "⊘", "cancelled": "■", "unknown": "?", "undone": "↶", "partly": "◐"}
 _MOST_DAYS = 100_000
 _LONGEST = 80  # characters of a title
 _COUNTS = 11  # columns of the numbers of lines
@@ -194,6 +194,7 @@ def as_json(one: Listed) -> dict[str, Any]:
         "approved_by": action.approved_by,
         "rule": action.rule,
         "undoes": list(action.undoes),
+        "shared": list(action.shared),
     }
 
 
@@ -228,6 +229,7 @@ def _told(action: Action) -> Iterable[tuple[str, str]]:
         ("model", action.model),
         ("allowed by", by),
         ("takes back", ", ".join(action.undoes)),
+        ("ran beside it", f"{', '.join(action.shared)}: some of it may be theirs" if action.shared else ""),
         ("repository", "its refs or its index changed: see jumar rescue" if action.repository else ""),
     )
     return [(name, value) for name, value in rows if value]

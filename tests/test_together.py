@@ -205,6 +205,8 @@ async def test_two_processes_of_jumar_share_a_workspace(tmp_path: Path) -> None:
         ]
         assert (await person.run("undo", rows[2]["id"])).code == 0
         assert files(person.root)["n2"] == b"2\n"
+        assert (rows[0]["shared"], rows[1]["shared"]) == ([], [rows[2]["session"]])
+        assert f"ran beside it: {rows[2]['session']}: some" in (await person.run("show", rows[1]["id"])).out
         undo = await person.run("undo", rows[1]["id"])
         assert (undo.code, "ran beside action 2: some of it may be theirs" in undo.out) == (0, True)
         assert files(person.root) == before
