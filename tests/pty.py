@@ -162,16 +162,22 @@ class Watched:
         """End the program."""
         if self.program.returncode is None:
             self.program.terminate()
-        await self.program.wait()
+        try:
+            async with asyncio.timeout(5):
+                await self.program.wait()
+        except TimeoutError:
+            self.program.kill()
+            await self.program.wait()
+            raise
         if self._primary >= 0:
             self.hang_up()
 
 
 @asynccontextmanager
 async def watched(
-    *arguments: str, cwd: Path, environment: Mapping[str, str], program: Sequence[str] = (str(JUMAR),)
+    *arguments: str, cwd: Path, environment: Mapping[str, str], program: Sequence[str] = (str(JUMAR),), first: bool = True
 ) -> AsyncIterator[Watched]:
-    """Run jumar's screen, or another program, as the first of a terminal of 140 columns and 45 lines."""
+    """Run jumar's screen, or another program, on a terminal of 140 columns and 45 lines; its `first` hears when it goes away."""
     primary, secondary = pty.openpty()
     fcntl.ioctl(secondary, termios.TIOCSWINSZ, struct.pack("HHHH", 45, 140, 0, 0))
     started = await asyncio.create_subprocess_exec(
@@ -181,7 +187,7 @@ async def watched(
         stdin=secondary,
         stdout=secondary,
         stderr=secondary,
-        preexec_fn=_lead,
+        preexec_fn=_lead if first else os.setsid,
     )
     os.close(secondary)
     screen = Watched(started, primary)

@@ -86,6 +86,18 @@ async def test_a_terminal_that_goes_away_ends_what_runs_and_loses_nothing(person
         await again.see("❯ sleep long", "I sleep.", "shell echo $$ > pid", "stopped")
 
 
+async def test_a_terminal_that_goes_away_unsaid_while_much_is_drawn_holds_nobody(person: Person, server: ScriptedServer) -> None:
+    command = "echo $$ > pid; while :; do echo rea''dy $((n+=1)); sleep 0.01; done"
+    server.script.append(answer("", calls=[("shell", {"command": command})]))
+    async with watched("--trust", "--mode", "yolo", cwd=person.root, environment=person.environment, first=False) as screen:
+        await screen.sees("yolo mode")
+        screen.types(b"count\r")
+        await screen.sees("ready")
+        screen.hang_up()
+        assert await ended(screen) == 129
+    assert not is_alive(int((person.root / "pid").read_text()))
+
+
 async def test_a_terminal_that_can_show_nothing_gets_one_line(person: Person) -> None:
     shell = ("sh", "-c", f"TERM=dumb exec {JUMAR} --trust")
     async with watched(cwd=person.root, environment=person.environment, program=shell) as screen:

@@ -12,6 +12,7 @@ from textual.app import App, ComposeResult
 from textual.binding import Binding
 from textual.command import CommandPalette
 from textual.containers import Horizontal, Vertical
+from textual.driver import Driver
 
 from agent.blocks import PlanBlock
 from agent.checklist import carried_out, listed
@@ -43,6 +44,7 @@ from tui.starting import start
 from tui.status import Standing, StatusLine
 from tui.story import Story
 from tui.summons import Summons
+from tui.terminal import outliving
 from tui.themes import DEFAULT, bared, dress
 from tui.timeline import Timeline
 from tui.transcript import Transcript
@@ -93,6 +95,10 @@ class JumarApp(App[int]):
         self._turn: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._interrupted = -_TWICE
+
+    def get_driver_class(self) -> type[Driver]:
+        """Write to the terminal so that nothing waits for one that is gone."""
+        return outliving(super().get_driver_class())
 
     def compose(self) -> ComposeResult:
         """Lay it out."""
