@@ -156,7 +156,8 @@ async def _like(workspace: Workspace, asked: Asked, wanted: str) -> tuple[tuple[
     some = words(wanted)
     patterns = [r"\w*".join(re.escape(word) for word in some)] if some else []
     if len(wanted) > 3:
-        patterns.append(rf"\b{re.escape(wanted[:3])}\w+|\w+{re.escape(wanted[-4:])}\b")
+        alike = rf"(?:{re.escape(wanted[:3])}\w+|\w+{re.escape(wanted[-4:])})\b"
+        patterns += [rf"\b(?:{_LEADING})\s+{alike}", rf"\b{alike}"]  # those that seem to define it first: there may be many
     for pattern in patterns:
         paths, _ = await _search(workspace, asked, pattern, ignore_case=True)
         chosen = sorted((path for path in paths if language(path)), key=lambda path: (_rank(path), path))[: _MOST_FILES // 2]
