@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import asdict, dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,9 @@ from agent.session import Session
 from jumar import crash, recall
 from jumar.home import home
 from jumar.notes import note
-from jumar.opening import prepare
 from jumar.options import RunOptions
 from jumar.pictures import shown
-from jumar.rulebook import Rulebook
 from jumar.trust import is_trusted, tree_root, trust
-from jumar.wiring import choose, find_tools, provider
 from tui.desk import Choice, Hear, Held, Offered, Recalled, Taste
 
 _PATIENCE = 5.0  # seconds that a server has to list its models
@@ -93,6 +91,9 @@ class FrontDesk:
 
         async with AsyncExitStack() as given_back:
             model = self._played.model if self._played is not None else None
+            await asyncio.to_thread(import_module, "jumar.opening")  # not before the first frame is seen, nor in its way
+            from jumar.opening import prepare
+
             prepared = await prepare(options, self.environment, given_back, model, give_log_back)
             gc.enable()
             session = prepared.begin(lambda event, _: hear(event))
@@ -157,6 +158,8 @@ class FrontDesk:
     async def models(self) -> list[Offered]:
         """List the models that the person's servers offer."""
         settings = config.load(self._place.config / "config.toml")
+        from jumar.wiring import choose, provider
+
         chosen = await choose(settings, self.environment, self._place)
         found: list[Offered] = []
         for connection in chosen.connections:
@@ -176,6 +179,9 @@ class FrontDesk:
     def rules(self) -> list[tuple[str, str, str]]:
         """List the rules that hold."""
         settings = config.load(self._place.config / "config.toml")
+        from jumar.rulebook import Rulebook
+        from jumar.wiring import find_tools
+
         held = Rulebook(self._place, self.root, find_tools()).rules(settings, self._options.allow, self._options.deny)
         return [(rule.decision, str(rule), rule.source) for rule in held.rules]
 

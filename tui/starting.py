@@ -24,6 +24,7 @@ _MOST = 1000  # names that are looked at
 async def start(stage: Stage, app: App[int], choice: Choice) -> None:
     """Open the first session, once the work tree is trusted. Until then nothing of it is read but its names."""
     words, desk = stage.words, stage.desk
+    await _painted(app)
     try:
         if not desk.trusted():
             body = Content("\n\n").join([Content.styled(safe_line(str(desk.root)), "bold"), *_about(desk.root, words)])
@@ -38,6 +39,13 @@ async def start(stage: Stage, app: App[int], choice: Choice) -> None:
             await start(stage, app, choice)
         else:
             app.exit(_FAILED, message=safe_line(str(error)))
+
+
+async def _painted(app: App[int]) -> None:
+    """Wait until the first frame can be seen: what a session takes to be opened would hold it up."""
+    painted = asyncio.Event()
+    app.call_after_refresh(painted.set)
+    await painted.wait()
 
 
 async def _asked(app: App[int], question: Question) -> bool:
