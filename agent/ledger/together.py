@@ -36,7 +36,11 @@ class Together:
     async def alone(self) -> AsyncIterator[None]:
         """Look, change and record while no other session does. One that takes too long is waited for no longer."""
         try:
-            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            for folder in (
+                self._folder.parent,
+                self._folder,
+            ):  # a parent that mkdir makes by the way is as open as the umask says
+                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             handle = os.open(self._folder / "looking.lock", _FLAGS, 0o600)
         except OSError as error:
             raise JumarError(f"the ledger cannot be kept in {self._folder}: {error.strerror}") from error
