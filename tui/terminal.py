@@ -1,6 +1,8 @@
 """Owns the terminal as the screen writes to it: one that has gone away stops nobody."""
 
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import IO, Any
 
 from textual.driver import Driver
@@ -26,6 +28,13 @@ class _Going:
         return getattr(self._file, name)
 
 
+def _for_whom_it_may_be(write: Callable[[bytes], int], written: bytes) -> int:
+    try:
+        return write(written)
+    except OSError:
+        return len(written)
+
+
 def outliving(driver: type[Driver]) -> type[Driver]:
     """Return a driver of Textual's that outlives its terminal: else who draws would wait for ever, and no signal be heard."""
 
@@ -34,5 +43,7 @@ def outliving(driver: type[Driver]) -> type[Driver]:
             super().__init__(*arguments, **options)
             if (file := getattr(self, "_file", None)) is not None:
                 self._file = _Going(file)
+            if (write := getattr(self, "_write", None)) is not None:  # of the driver for a browser: bytes
+                self._write = partial(_for_whom_it_may_be, write)
 
     return Outliving
