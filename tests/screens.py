@@ -43,6 +43,11 @@ class Screen:
         except TimeoutError:
             raise AssertionError(f"{words} cannot be seen in\n{self.text}") from None
 
+    async def heard(self) -> None:
+        """Wait until what asks the person takes keys."""
+        asking = [self.app.screen, *self.app.screen.query("#asking, #goahead")]
+        await self.until(lambda: not any(getattr(one, "is_deaf", False) for one in asking if one.display))
+
     async def say(self, text: str) -> None:
         """Type a prompt and send it."""
         await self.pilot.click("#prompt")

@@ -1,11 +1,8 @@
 """A turn that only planned ends with an offer in place: work by the plan as it was edited, change it, or go on talking."""
 
-import asyncio
-
 from tests.fakes import ScriptedServer, answer
 from tests.runs import Person
 from tests.screens import Screen, screen_of
-from tui.asking import DEAF
 from tui.desk import Choice
 
 PLAN = ("plan", {"items": [{"text": "mend add", "state": "open"}, {"text": "test it", "state": "open"}]})
@@ -15,7 +12,7 @@ async def planned(screen: Screen, server: ScriptedServer) -> None:
     server.script += [answer("", calls=[PLAN]), answer("So I would do it.")]
     await screen.say("plan it")
     await screen.see("So I would do it.", "Shall it be carried out?")
-    await asyncio.sleep(DEAF)  # what is typed at once is no approval
+    await screen.heard()
 
 
 async def test_an_approved_plan_is_worked_by_as_it_was_edited(person: Person, server: ScriptedServer) -> None:

@@ -1,6 +1,5 @@
 """Nothing hostile is seen on any part of the screen, wherever it comes from."""
 
-import asyncio
 import json
 
 from textual import events
@@ -13,7 +12,6 @@ from tests.pty import ALL, HOSTILE, hostile_bytes
 from tests.runs import Person
 from tests.screens import Screen, screen_of
 from tui.app import JumarApp
-from tui.asking import DEAF
 from tui.desk import Choice
 from tui.prompt import Prompt
 from tui.timeline import Timeline
@@ -78,10 +76,10 @@ async def test_nothing_hostile_that_waits_for_the_person_is_seen_on_the_screen(h
     async with screen_of(hostile, size=(120, 50), mode="ask") as screen:
         await command(screen, "do it")
         await clean(screen, "It asks you", "two")
-        await asyncio.sleep(DEAF)
+        await screen.heard()
         await screen.pilot.press("1", "enter")
         await clean(screen, "May it?", "touch z")
-        await asyncio.sleep(DEAF)
+        await screen.heard()
         await screen.pilot.press("pagedown", "pagedown", "e")
         await clean(screen, "Ctrl+S runs what stands here")
         await screen.pilot.press("escape", "A")
@@ -90,7 +88,7 @@ async def test_nothing_hostile_that_waits_for_the_person_is_seen_on_the_screen(h
         await clean(screen, "Why not?", "Enter refuses")
         await screen.pilot.press("enter")
         await clean(screen, "May it?", "cl")
-        await asyncio.sleep(DEAF)
+        await screen.heard()
         await screen.pilot.press("pagedown", "a")
         await clean(screen, "finis")
 

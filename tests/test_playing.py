@@ -3,7 +3,6 @@
 With JUMAR_PICTURES set to a folder, what the screen shows on the way is kept there as PNG files, painted by Chromium.
 """
 
-import asyncio
 import html
 import json
 import math
@@ -24,7 +23,6 @@ from tests.screens import Screen, screen_of
 from tests.test_demo import BROWSER
 from tests.test_review import named
 from tests.test_timeline import states
-from tui.asking import DEAF
 
 _PICTURES = os.environ.get("JUMAR_PICTURES")
 _RECORDING = load(Path(demo.__file__).with_name("demo.json").read_bytes())
@@ -64,7 +62,7 @@ def wanted(built: bytes) -> bytes:
 async def asked(screen: Screen, *words: str) -> None:
     """Wait until an approval can be answered, and see all of it."""
     await screen.see("May it?", *words)
-    await asyncio.sleep(DEAF)
+    await screen.heard()
     await screen.pilot.press("end")
 
 

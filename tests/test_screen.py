@@ -1,17 +1,14 @@
 """The screen tells what happens, and what the person does reaches the session."""
 
-import asyncio
-
 from tests.fakes import ScriptedServer, answer
 from tests.runs import Person
 from tests.screens import Screen, screen_of
-from tui.asking import DEAF
 
 
 async def asked(screen: Screen) -> None:
     """Wait until an approval can be answered."""
     await screen.see("May it?")
-    await asyncio.sleep(DEAF)
+    await screen.heard()
 
 
 async def test_a_prompt_is_sent_and_the_answer_is_shown(person: Person, server: ScriptedServer) -> None:

@@ -1,6 +1,5 @@
 """Commands, and the screens behind them, do what they say."""
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -16,7 +15,6 @@ from tests.fakes import ScriptedServer, answer
 from tests.runs import Person
 from tests.screens import Screen, screen_of
 from tui import app, choosing, goahead, help, plan, preview, review, sessions, timeline, transcript  # noqa: A004 - the module
-from tui.asking import DEAF
 from tui.choosing import Listing, Question
 from tui.commands import COMMANDS, offers
 from tui.desk import Choice
@@ -46,7 +44,7 @@ async def untrusted(person: Person, **options: Any) -> AsyncIterator[Screen]:
 async def heard(screen: Screen) -> None:
     """Wait until a question listens."""
     await screen.until(lambda: isinstance(screen.app.screen, Question))
-    await asyncio.sleep(DEAF)
+    await screen.heard()
 
 
 def writing(path: str, content: str) -> list[Any]:

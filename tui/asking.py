@@ -188,11 +188,16 @@ class Asking(Vertical, can_focus=True):
 
     # What the person does.
 
+    @property
+    def is_deaf(self) -> bool:
+        """Whether keys are passed over still: they were meant for something else."""
+        return time.monotonic() - self._since < DEAF
+
     def on_key(self, event: events.Key) -> None:
         """Take what the person decides."""
         if self._called is None:
             return
-        if time.monotonic() - self._since < DEAF:
+        if self.is_deaf:
             event.stop()
             event.prevent_default()
             return

@@ -192,7 +192,7 @@ class Question(ModalScreen[bool]):
         self._body = body
         self._keys = keys
         self._yes, self._no = yes, no
-        self._deaf = True
+        self.is_deaf = True
 
     def compose(self) -> ComposeResult:
         """Lay it out."""
@@ -206,12 +206,12 @@ class Question(ModalScreen[bool]):
         self.set_timer(DEAF, self._listen)
 
     def _listen(self) -> None:
-        self._deaf = False
+        self.is_deaf = False
 
     def on_key(self, event: events.Key) -> None:
         """Take the answer."""
         event.stop()
-        if not self._deaf and event.key in {self._yes, *self._no}:
+        if not self.is_deaf and event.key in {self._yes, *self._no}:
             self.dismiss(event.key == self._yes)
 
 

@@ -93,7 +93,8 @@ class GoAhead(Static, can_focus=True):
         )
 
     @property
-    def _is_deaf(self) -> bool:
+    def is_deaf(self) -> bool:
+        """Whether keys are passed over still: they were meant for something else."""
         return time.monotonic() - self._since < DEAF
 
     def action_choose(self, step: int) -> None:
@@ -103,12 +104,12 @@ class GoAhead(Static, can_focus=True):
 
     def action_approve(self) -> None:
         """Have the plan carried out."""
-        if not self._is_deaf:
+        if not self.is_deaf:
             self.post_message(self.Approved(_MODES[self._at]))
 
     def action_edit(self) -> None:
         """Change the plan first."""
-        if not self._is_deaf:
+        if not self.is_deaf:
             self.post_message(self.Edited())
 
     def action_talk(self) -> None:
