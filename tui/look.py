@@ -111,7 +111,7 @@ def _call(entry: Called, given: Look) -> Content:
     elif entry.partly or entry.redone:
         mark, style = ("↶", "$text-warning") if entry.partly else ("↷", "$text-success")
     counts = [f"+{block.added} −{block.removed}" for block in entry.blocks if isinstance(block, DiffBlock)]
-    told = [f"{entry.seconds:.1f} s"] if entry.seconds >= 1 else []
+    told = [f"{entry.seconds:.1f} s"] if entry.seconds >= 1 and entry.status != "denied" else []  # else: what the person took
     told += [words("call.written", size=entry.size)] if entry.state == "written" and entry.size else []
     told += [words(f"timeline.{entry.status}")] if entry.state == "over" and entry.status != "done" else []
     turned = "undone" if entry.undone else "partly_undone" if entry.partly else "redone" if entry.redone else ""
