@@ -134,7 +134,7 @@ class Completion(OptionList, can_focus=False):
         if self._suggestions:
             self.highlighted = 0
             rows = max(1, min(ROWS, len(self._suggestions), self.screen.query_one("#prompt").region.y))
-            self.styles.height = rows
+            self.styles.height = self.styles.max_height = rows  # else it is cut to the height of the box
             self.styles.offset = Offset(0, -rows)
 
     def hide(self) -> None:
