@@ -92,7 +92,7 @@ def paired(title: str, pairs: Pairs) -> Text:
         for left, right in pairs:
             first, *more = Content(right).wrap(width - widest - _GAP) or [Content("")]
             gap = widest + _GAP - cell_len(left)
-            if gap < _GAP:  # it has a line of its own
+            if gap < 1:  # it has a line of its own
                 lines.append(Content.styled(left, "bold"))
                 left, gap = "", widest + _GAP
             lines.append(Content.assemble((left, "bold"), " " * gap, first))
