@@ -34,10 +34,16 @@ def hunk_lines(block: DiffBlock, kept: set[int], current: int, *, mark: bool) ->
         here = "▸" if number == current and len(hunks) > 1 else " "
         style = "bold $text-accent" if number == current else "$text-muted"
         told.append(Content.styled(f"{here}{_MARKS[number in kept] if mark else ''} {safe_text(lines[start])}", style))
-        for line in lines[start + 1 : end]:
-            colour = _STYLES.get(line[:1], "") if number in kept else "dim strike"
-            told.append(Content.styled(safe_text(line), colour))
+        told += [_line(safe_text(line), kept=number in kept) for line in lines[start + 1 : end]]
     return told
+
+
+def _line(line: str, *, kept: bool) -> Content:
+    sign = line[:1]
+    if kept:
+        return Content.styled(line, _STYLES.get(sign, ""))
+    # A stroke through a blank, or through what stays anyway, would look like something that is gone.
+    return Content.assemble((sign, "dim"), (line[1:], "dim strike" if sign in _STYLES else "dim"))
 
 
 @dataclass(slots=True)
