@@ -301,8 +301,8 @@ class Rows(ScrollView, can_focus=True):
     def render_line(self, y: int) -> Strip:
         """Draw one row."""
         width, at, rows = self.scrollable_content_region.width, y + self.scroll_offset.y, self._acts.rows
-        if not rows and y == 0:
-            content = Content.styled(_cut(self._words("timeline.empty"), width), "$text-muted")
+        if not rows and y < len(empty := Content(self._words("timeline.empty")).wrap(max(1, width))):
+            content = empty[y].stylize("$text-muted")
         elif at >= len(rows):
             return Strip.blank(width, self.rich_style)
         else:
