@@ -1,7 +1,7 @@
 """Owns turning the model's Markdown into content: hostile text stays text, links show where they lead, nothing is fetched."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cache
 
 from markdown_it import MarkdownIt
@@ -80,6 +80,7 @@ class _Page:
         self._quotes = 0
         self._mark = ""  # that the next line begins with
         self._rows: list[list[Content]] | None = None
+        self._right: set[int] = set()  # columns of a table whose cells stand at their right
         self._style = ""
 
     def take(self, token: Token) -> None:
@@ -124,6 +125,9 @@ class _Page:
             case "table":
                 self._gap()
                 self._rows = []
+                self._right = set()
+            case "th" if self._rows and "right" in str(token.attrGet("style")):
+                self._right.add(len(self._rows[-1]))
             case "tr" if self._rows is not None:
                 self._rows.append([])
             case _:
@@ -139,7 +143,7 @@ class _Page:
                 self._quotes -= 1
             case "table":
                 rows, self._rows = self._rows or [], None
-                for line in table(rows):
+                for line in table(rows, self._right):
                     self._add(line)
             case _:
                 pass
@@ -191,8 +195,8 @@ def _inline(token: Token) -> Content:
     return Content("").join(parts)
 
 
-def table(rows: Sequence[Sequence[Content]]) -> list[Content]:
-    """Return a table's lines; the first row is its head."""
+def table(rows: Sequence[Sequence[Content]], right: Collection[int] = ()) -> list[Content]:
+    """Return a table's lines; the first row is its head. `right` are the columns whose cells stand at their right."""
     if not rows:
         return []
     count = max(len(row) for row in rows)
@@ -200,7 +204,11 @@ def table(rows: Sequence[Sequence[Content]]) -> list[Content]:
     told: list[Content] = []
     for number, row in enumerate(rows):
         cells = [(row[at] if at < len(row) else Content("")) for at in range(count)]
-        padded = [Content.assemble(cell, " " * (width - cell.cell_length)) for cell, width in zip(cells, widths, strict=True)]
+        blanks = [" " * (width - cell.cell_length) for cell, width in zip(cells, widths, strict=True)]
+        padded = [
+            Content.assemble(*((blank, cell) if at in right else (cell, blank)))
+            for at, (cell, blank) in enumerate(zip(cells, blanks, strict=True))
+        ]
         line = Content("  ").join(padded)
         told.append(line.stylize("bold") if number == 0 else line)
         if number == 0:
