@@ -67,7 +67,8 @@ def test_nothing_in_the_catalogue_is_never_said() -> None:
     said = {known for file in _CODE for known in _said(ast.parse(file.read_text("utf-8")))}
     whole = {key for key, begins in said if not begins}
     begun = tuple(key for key, begins in said if begins)
-    assert [key for key in catalogue("en").texts if key not in whole and not key.startswith(begun)] == []
+    known_by = [(key, key.removesuffix("_one")) for key in catalogue("en").texts]  # of one, where it is counted
+    assert [key for key, many in known_by if not {key, many} & whole and not key.startswith(begun)] == []
 
 
 @pytest.mark.parametrize(

@@ -123,7 +123,7 @@ class Exporting:
                 return self.words(told, command=safe_line(entry.event.command), code=entry.event.exit_code)
             case Over():
                 event = entry.event
-                took = self.words("turn.took", steps=event.steps, seconds=round(event.seconds))
+                took = self.words.counted("turn.took", event.steps, steps=event.steps, seconds=round(event.seconds))
                 reason = f": {safe_line(event.reason)}" if event.reason else ""
                 return f"{self.words(f'turn.{event.status}')}{reason} · {took}"
         assert_never(entry)

@@ -105,7 +105,8 @@ def _thought(entry: Thought, given: Look) -> Content:
 
 def _call(entry: Called, given: Look) -> Content:
     words = given.words
-    mark, style = _MARKS[entry.status] if entry.state == "over" else _STATES[entry.state]
+    broken = entry.state == "over" and entry.status == "done" and bool(entry.exit_code)  # it ran, and says that it failed
+    mark, style = _MARKS["failed" if broken else entry.status] if entry.state == "over" else _STATES[entry.state]
     if entry.undone:
         mark, style = "↶", "$text-muted"
     elif entry.partly or entry.redone:
@@ -114,6 +115,7 @@ def _call(entry: Called, given: Look) -> Content:
     told = [f"{entry.seconds:.1f} s"] if entry.seconds >= 1 and entry.status != "denied" else []  # else: what the person took
     told += [words("call.written", size=entry.size)] if entry.state == "written" and entry.size else []
     told += [words(f"timeline.{entry.status}")] if entry.state == "over" and entry.status != "done" else []
+    told += [f"exit {entry.exit_code}"] if broken else []
     turned = "undone" if entry.undone else "partly_undone" if entry.partly else "redone" if entry.redone else ""
     told += [words(f"timeline.{turned}")] if turned else []
     told += [f"#{entry.action}"] if entry.action else []
@@ -144,21 +146,20 @@ def _inside(entry: Called, given: Look) -> list[Content]:
     if entry.state == "asked" and not given.opened:
         return [Content.styled(f"  {given.words('call.asked')}", "$text-warning")]
     if entry.live:
-        return [_indented(Content.styled(_last(entry.live), "$text-muted"))]
+        return [_indented(Content.styled(_last(entry.live), "$text-muted"), given.width)]
     if given.opened:
-        blocks = [_indented(draw(block, given.width - 2, given.split)) for block in entry.blocks]
+        blocks = [draw(block, given.width - 2, given.split) for block in entry.blocks]
         if not blocks and entry.reply:
-            blocks = [_indented(Content.styled(safe_text(entry.reply), "$text-muted"))]
-        return [
-            *blocks,
-            *(
-                Content.styled(f"  {safe_line(path)}: {safe_line(why)}", "$text-warning")
-                for path, why in entry.not_captured.items()
-            ),
+            blocks = [Content.styled(safe_text(entry.reply), "$text-muted")]
+        left_out = [
+            Content.styled(given.words("call.not_captured", path=safe_line(path), why=safe_line(why)), "$text-warning")
+            for path, why in entry.not_captured.items()
         ]
+        return [_indented(content, given.width) for content in (*blocks, *left_out)]
     if entry.state == "over" and entry.status != "done":
         return [Content.styled(_cut(f"  {safe_line(entry.reply.partition(chr(10))[0])}", given.width), "$text-muted")]
-    return [_indented(draw(block, given.width - 2, given.split)) for block in entry.blocks if _is_short(block, entry)]
+    shown = [draw(block, given.width - 2, given.split) for block in entry.blocks if _is_short(block, entry)]
+    return [_indented(content, given.width) for content in shown]
 
 
 def _is_short(block: Block, entry: Called) -> bool:
@@ -173,8 +174,11 @@ def _last(text: str) -> str:
     return "\n".join(safe_text(text).rstrip("\n").split("\n")[-_TAIL:])
 
 
-def _indented(content: Content) -> Content:
-    return Content("\n").join(Content.assemble("  ", line) for line in content.split("\n", allow_blank=True))
+def _indented(content: Content, width: int) -> Content:
+    room = max(10, width - 2)
+    lines = content.split("\n", allow_blank=True)
+    folded = (part for line in lines for part in (line.wrap(room) if line.cell_length > room else [line]))
+    return Content("\n").join(Content.assemble("  ", line) for line in folded)
 
 
 def _cut(text: str, width: int) -> str:
@@ -184,7 +188,7 @@ def _cut(text: str, width: int) -> str:
 def _over(entry: Over, words: Words) -> Content:
     event = entry.event
     reason = f": {safe_line(event.reason)}" if event.reason else ""
-    took = words("turn.took", steps=event.steps, seconds=round(event.seconds))
+    took = words.counted("turn.took", event.steps, steps=event.steps, seconds=round(event.seconds))
     style = {"done": "$text-muted", "failed": "$text-error"}.get(event.status, "$text-warning")
     return Content.styled(f"── {words(f'turn.{event.status}')}{reason} · {took}", style)
 

@@ -129,5 +129,10 @@ class Sessions(Listing[Choice]):
 
 def _row(one: Summary, words: Words, *, current: bool) -> Row:
     when = one.started[:16].replace("T", " ")
-    parts = [when, words("sessions.turns", count=one.turns), one.model, words("sessions.open") if current else one.status]
+    parts = [
+        when,
+        words.counted("sessions.turns", one.turns, count=one.turns),
+        one.model,
+        words("sessions.open") if current else one.status,
+    ]
     return Row(one.id, one.title or words("sessions.untitled"), " · ".join(part for part in parts if part), current=current)

@@ -100,7 +100,7 @@ class Summons:
         last = next((entry for entry in reversed(story.entries) if isinstance(entry, Over | Called)), None)
         if not isinstance(last, Over):
             return self._words("summons.over")
-        took = self._words("turn.took", steps=last.event.steps, seconds=round(last.event.seconds))
+        took = self._words.counted("turn.took", last.event.steps, steps=last.event.steps, seconds=round(last.event.seconds))
         return f"{self._words(f'turn.{last.event.status}')} · {took}"
 
     def _call(self, text: str) -> None:

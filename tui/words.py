@@ -21,6 +21,10 @@ class Words:
         """Return the words under a key, with the values in their places."""
         return self.texts[key].format(**values) if values else self.texts[key]
 
+    def counted(self, key: str, number: int, /, **values: object) -> str:
+        """Return the words for so many: for one those under the key of one."""
+        return self(f"{key}_one" if number == 1 else key, **values)
+
 
 def language_of(environment: Mapping[str, str], chosen: str = "") -> str:
     """Return the language: the chosen one, else that of the locale, else English."""
