@@ -41,3 +41,17 @@ async def test_a_refusal_reaches_the_model_in_the_persons_words(person: Person, 
         await screen.see("I see.", "⊘ write a.txt")
     assert "They said: not here." in server.requests[-1].decode()
     assert not (person.root / "a.txt").exists()
+
+
+async def test_words_of_a_refusal_are_no_answer_to_the_question_that_follows(person: Person, server: ScriptedServer) -> None:
+    write, ask = ("write", {"path": "a.txt", "content": "one\n"}), ("ask", {"question": "Where then?", "options": []})
+    server.script += [answer("", calls=[write]), answer("", calls=[ask]), answer("I see.")]
+    async with screen_of(person, mode="ask") as screen:
+        await screen.say("write it")
+        await asked(screen)
+        await screen.pilot.press("r", *"not here", "enter")
+        await screen.see("Where then?")
+        await screen.heard()
+        await screen.pilot.press("enter", *"in b.txt", "enter")
+        await screen.see("I see.")
+    assert server.bodies()[-1]["messages"][-1]["content"] == "in b.txt"

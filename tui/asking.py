@@ -92,6 +92,8 @@ class Asking(Vertical, can_focus=True):
             return
         self._since, self._seen = time.monotonic(), False
         self._hunk, self._kept = 0, set(range(len(self._hunks())))
+        line = self.query_one("#asking-line", Input)
+        line.value = line.placeholder = ""  # what was written for another is no answer to this one
         self._begin("telling" if called.question is not None else "deciding")
         self._paint()
         self.query_one("#asking-body", VerticalScroll).scroll_home(animate=False)
