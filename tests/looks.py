@@ -63,7 +63,8 @@ async def looks_as_kept(screen: Screen, name: str, *words: str) -> None:
 def drawn(screen: Screen) -> str:
     """Return what is seen: a line a row, then which cells of which rows are not plain, and how."""
     variables = screen.app.theme_variables
-    plain = Style.parse(f"{variables['foreground'][:7]} on {variables['background'][:7]}")
+    grounds = variables["foreground"][:7], variables["background"][:7]
+    plain = Style.parse("default on default" if screen.app.no_color else " on ".join(grounds))
     rows = [list(_settled(row, str(screen.app.desk.root))) for row in _rows(screen)]
     text = ["".join(character for character, _ in row).rstrip() for row in rows]
     styles: list[str] = []
@@ -90,7 +91,7 @@ def _settled(row: list[Cell], root: str) -> list[Cell]:
         for found in reversed(list(pattern.finditer("".join(character for character, _ in row)))):
             start, end = found.span(pattern.groups)  # of its last group, or of all of it
             new: list[Cell] = [(character, row[start][1]) for character in instead]
-            row = [*row[:start], *new, *_moved(row[end:], end - start - len(new))]
+            row = [*row[:start], *new, *_moved(row[end:], cell_len(found[pattern.groups]) - cell_len(instead))]
     return row
 
 

@@ -18,8 +18,7 @@ from tests.runs import Person
 from tests.screens import Screen, screen_of
 from tests.test_playing import picture
 from tests.test_review import named
-from tests.test_slash import command, heard, untrusted
-from tui.asking import DEAF
+from tests.test_slash import command, untrusted
 from tui.transcript import Transcript
 
 STATES = (
@@ -63,8 +62,9 @@ def tmp_path() -> Iterator[Path]:
 
 
 @pytest.fixture
-def person(person: Person) -> Person:
-    """Somebody who reads English and wants less motion, on a branch of a known name."""
+def person(person: Person, monkeypatch: pytest.MonkeyPatch) -> Person:
+    """Somebody who reads English and wants colours and less motion, on a branch of a known name."""
+    monkeypatch.delenv("NO_COLOR", raising=False)
     person.environment["LANG"] = "C.UTF-8"
     named(person)
     git(person.root, "branch", "-M", "main")
@@ -95,7 +95,7 @@ async def resized(screen: Screen, width: int, height: int) -> None:
 async def asked(screen: Screen, *words: str) -> None:
     """Wait until an approval can be answered."""
     await screen.see("May it?", *words)
-    await asyncio.sleep(DEAF)
+    await screen.heard()
 
 
 def test_nothing_is_kept_but_these_states() -> None:
@@ -105,7 +105,7 @@ def test_nothing_is_kept_but_these_states() -> None:
 async def test_before_a_session_is_open(person: Person, server: ScriptedServer) -> None:
     async with untrusted(person) as screen:
         await looks(screen, "trust", "Do you trust this folder?", "calc.py")
-        await heard(screen)
+        await screen.heard()
         await screen.pilot.press("y")
         await looks(screen, "empty", "What shall be done?", "ask mode")
         await resized(screen, 30, 8)
@@ -193,7 +193,7 @@ async def test_a_plan_that_waits(person: Person, server: ScriptedServer) -> None
     async with screen_of(person, (120, 30), mode="plan") as screen:
         await screen.say("plan it")
         await screen.see("Shall it be carried out?")
-        await asyncio.sleep(DEAF)
+        await screen.heard()
         await screen.pilot.press("e")
         await looks(screen, "plan", "▸◐ Mend add", "Plan 1/3")
 
@@ -275,6 +275,6 @@ async def test_in_chinese(person: Person, server: ScriptedServer) -> None:
     async with screen_of(person, (100, 36), mode="edits") as screen:
         await screen.say("修正 add()")
         await screen.see("rm -rf build")
-        await asyncio.sleep(DEAF)
+        await screen.heard()
         await screen.pilot.press("r", *"先别删")
         await looks(screen, "chinese", "先别删")
