@@ -1,7 +1,8 @@
 """Recordings: made of a session, and played again with tools that really run."""
 
+import asyncio
 import json
-from collections.abc import AsyncIterator
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +17,26 @@ CALLS: list[Any] = [
 ]
 
 
-@pytest.fixture
-async def person(tmp_path: Path) -> AsyncIterator[Person]:
+async def _session(folder: Path) -> Path:
+    """Hold a session of two turns, and return the home in which it is kept."""
     async with ScriptedServer([answer("First.", calls=CALLS), answer("It says hello."), answer("Again.")]) as server:
-        person = Person(tmp_path, server.base_url)
+        person = Person(folder, server.base_url)
         assert (await person.trusted("-p", "say hello", "--mode", "yolo")).code == 0
         assert (await person.trusted("-p", "once more", "-c")).code == 0
-        for name in ("JUMAR_BASE_URL", "JUMAR_API_KEY", "JUMAR_MODEL"):
-            del person.environment[name]
-        (person.root / "hello.py").unlink()
-        yield person
+        return person.home
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return asyncio.run(_session(tmp_path_factory.mktemp("session")))
+
+
+@pytest.fixture
+def person(kept: Path, tmp_path: Path) -> Person:
+    """Return somebody who has held that session, and has no server."""
+    person = Person(tmp_path)
+    shutil.copytree(kept, person.home, dirs_exist_ok=True)
+    return person
 
 
 async def recorded(person: Person) -> Path:

@@ -4,12 +4,15 @@ import asyncio
 import os
 import socket
 import ssl
+import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 
-import httpx
-
 from agent.errors import Fault, ModelError
+
+# httpx brings a command line where it finds rich: a quarter of the time that it takes to be loaded, for nobody here.
+sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
+import httpx  # noqa: E402
 
 _SIGNS_OF_LIFE = 6  # times of the silence that is borne, for which nothing else may come
 _CONNECTIONS = httpx.Limits(max_connections=8, max_keepalive_connections=4, keepalive_expiry=60.0)
