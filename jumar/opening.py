@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from agent import config
+from agent.code.index import Index
 from agent.context import environment as surroundings
 from agent.context import instructions
 from agent.errors import UsageError
@@ -28,16 +29,19 @@ from agent.session import Listener, Session, Setting
 from agent.workspace.environment import is_secret, seal, without
 from agent.workspace.git import Git
 from agent.workspace.local import LocalWorkspace
+from agent.workspace.paths import Paths
 from agent.workspace.sandbox.contract import Surroundings
 from agent.workspace.sandbox.probe import holding
 from jumar import __version__
 from jumar.home import Home, home
+from jumar.indexing import indexing
 from jumar.options import RunOptions
 from jumar.pictures import blind
 from jumar.profile import profile_of
 from jumar.rulebook import Rulebook
 from jumar.trust import demand, tree_root
 from jumar.wiring import choose, connected_models, find_tools
+from tools.symbols import Symbols
 
 _GIT_PATIENCE = 0.05  # seconds that the first request waits for git's status, beside what it takes anyway
 
@@ -52,10 +56,11 @@ class Prepared:
     found: Opened | None  # what the log held already
     forked_from: str
     warnings: tuple[str, ...]
+    index: Index
 
     def begin(self, listen: Listener) -> Session:
         """Begin it; `listen` hears it from here on."""
-        session = Session(self.setting, self.log, listen, self.found, self.forked_from)
+        session = Session(self.setting, self.log, indexing(self.index, listen), self.found, self.forked_from)
         for warning in self.warnings:
             session.tell(Warned(text=warning))
         return session
@@ -94,6 +99,11 @@ async def prepare(
         folder = Path(tempfile.mkdtemp(prefix="jumar-"))
         given_back.callback(shutil.rmtree, folder, ignore_errors=True)
         kept = folder / "ledger"
+    at_home = Path(environment["HOME"]) if environment.get("HOME") else None
+    beyond = Paths(root, root, spill=folder, add_dirs=(), hidden=(place.config, place.state), person=at_home)
+    index = Index(kept.parent / "code", root, beyond.hidden_files())
+    given_back.push_async_callback(index.close)
+    tools["symbols"] = Symbols(find=index.find)
     status = Git(root).start_status()
     given_back.callback(status.collect, 0)
     models, warnings, keys = ((model,), (), ()) if model else await _connect(options, settings, environment, place)
@@ -151,7 +161,7 @@ async def prepare(
         capture=Capture(store),
         mask=Mask.of(environment, keys),
     )
-    return Prepared(setting, log, span, found, forked_from, (*warnings, *held.warnings))
+    return Prepared(setting, log, span, found, forked_from, (*warnings, *held.warnings), index)
 
 
 async def _connect(

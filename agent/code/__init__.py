@@ -1,1 +1,1 @@
-"""What jumar knows of code: its syntax."""
+"""What jumar knows of code: its syntax, its names."""

@@ -13,7 +13,7 @@ from agent.code.shape import Definition, Shape
 from agent.errors import ToolFailure
 from agent.workspace.contract import Located, Workspace
 
-_MOST_FILES = 300  # that are parsed for one answer
+MOST_FILES = 300  # that are parsed for one answer
 _SECONDS = 10.0
 _LEADING = (
     "class|def|fn|func|fun|function|struct|enum|interface|trait|type|typedef|const|let|var|val|object|module|mod|macro_rules!"
@@ -137,11 +137,11 @@ async def _having(workspace: Workspace, asked: Asked, pattern: str, wanted: str)
         _search(workspace, asked, rf"\b(?:{_LEADING})\b.{{0,80}}\b{re.escape(wanted)}\b"), _search(workspace, asked, pattern)
     )
     first = set(leading)
-    paths = sorted((path for path in having if language(path)), key=lambda path: (path not in first, _rank(path), path))
+    paths = sorted((path for path in having if language(path)), key=lambda path: (path not in first, rank(path), path))
     notes = ["some files could not be searched: there may be more"] if partial else []
-    if len(paths) > _MOST_FILES:
-        notes.append(f"{len(paths)} files have the name; {_MOST_FILES} were looked into: narrow it with path")
-    return _Candidates(paths[:_MOST_FILES], notes)
+    if len(paths) > MOST_FILES:
+        notes.append(f"{len(paths)} files have the name; {MOST_FILES} were looked into: narrow it with path")
+    return _Candidates(paths[:MOST_FILES], notes)
 
 
 async def _search(workspace: Workspace, asked: Asked, pattern: str, ignore_case: bool = False) -> tuple[list[str], bool]:
@@ -160,7 +160,7 @@ async def _like(workspace: Workspace, asked: Asked, wanted: str) -> tuple[tuple[
         patterns += [rf"\b(?:{_LEADING})\s+{alike}", rf"\b{alike}"]  # those that seem to define it first: there may be many
     for pattern in patterns:
         paths, _ = await _search(workspace, asked, pattern, ignore_case=True)
-        chosen = sorted((path for path in paths if language(path)), key=lambda path: (_rank(path), path))[: _MOST_FILES // 2]
+        chosen = sorted((path for path in paths if language(path)), key=lambda path: (rank(path), path))[: MOST_FILES // 2]
         reads, notes = await read_all(workspace, chosen, ())
         places = [Place(one.path, whole, d) for one in reads for whole, d in called(one.shape.definitions)]
         best = near(wanted, (place.definition.name for place in places))
@@ -171,7 +171,8 @@ async def _like(workspace: Workspace, asked: Asked, wanted: str) -> tuple[tuple[
     return (), []
 
 
-def _rank(path: str) -> int:
+def rank(path: str) -> int:
+    """Return how far behind the others the uses of a file are told: texts that are no program, and tests."""
     return (language(path) in WORDS) * 2 + _is_test(path)
 
 

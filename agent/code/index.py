@@ -1,0 +1,288 @@
+"""Owns the index of names of a work tree: having it built beside the session, and answering from it what is still so."""
+
+import asyncio
+import hashlib
+import os
+import re
+import signal
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from agent.code.builder import Task, mark_of
+from agent.code.grammars import language
+from agent.code.lookup import MOST_FILES, Answer, Asked, Place, Read, answered, look_up, rank, read_all
+from agent.code.names import called, near, parts
+from agent.code.program import command
+from agent.code.shape import Shape
+from agent.code.store import Holding, Progress, Store
+from agent.errors import ToolFailure
+from agent.workspace.contract import Located, Workspace
+from agent.workspace.contract import Place as Lies
+
+_PATIENCE = 0.5  # seconds that an answer waits for changes to be looked at
+_MOST_NOTED = 2000
+_MOST_REFUSED = 20  # that are searched for one answer, each by a program
+_LEAST = 3  # letters of a name that is looked for by its likes
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What the index says, and what it cannot say: the files that changed since."""
+
+    reads: tuple[Read, ...] = ()
+    stale: tuple[str, ...] = ()
+    refused: tuple[Located, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class _Sorted:
+    reads: list[tuple[tuple[bool, int, str], Read]] = field(default_factory=list)
+    stale: list[str] = field(default_factory=list)
+
+
+class Index:
+    """The index of one work tree, in a folder below `folder`. Nothing is built before `start`."""
+
+    def __init__(self, folder: Path, root: Path, hidden: Sequence[Path] = ()) -> None:
+        self._root = root.resolve()
+        self._folder = folder / hashlib.sha256(os.fsencode(self._root)).hexdigest()[:32]
+        self.path = self._folder / "names.db"
+        self._hidden = tuple(str(one.resolve()) for one in hidden)
+        self._noted: set[str] = set()
+        self._building: asyncio.Task[None] | None = None
+        self._damaged = self._closed = False
+
+    def start(self) -> None:
+        """Have it built, or made right again, beside us; where that is under way already, it goes on."""
+        if not self._closed and (self._building is None or self._building.done()):
+            self._building = asyncio.create_task(self._build())
+
+    def note(self, paths: Iterable[str]) -> None:
+        """Hear of files that have changed, as paths below the root."""
+        for path in paths:
+            if language(path) and len(self._noted) < _MOST_NOTED:
+                self._noted.add(path)
+
+    async def built(self) -> None:
+        """Wait until nothing more is under way."""
+        if self._building is not None:
+            await asyncio.wait((self._building,))
+
+    async def close(self) -> None:
+        """Stop what is under way; what is built so far stays."""
+        self._closed = True
+        if self._building is not None:
+            self._building.cancel()
+            await asyncio.wait((self._building,))
+
+    def progress(self) -> Progress | None:
+        """Return how far it is, None where there is none that can be read."""
+        try:
+            with Store.reading(self.path) as store:
+                return store.progress()
+        except sqlite3.OperationalError:
+            return None
+        except sqlite3.Error:
+            self._damaged = True
+            return None
+
+    async def find(self, workspace: Workspace, asked: Asked) -> Answer:
+        """Answer from the index and from the files that changed since; until it is whole, from the files alone.
+
+        Raises ToolFailure.
+        """
+        if self._building is not None:
+            await asyncio.wait((self._building,), timeout=_PATIENCE)
+        progress = await asyncio.to_thread(self.progress)
+        if progress is None or not progress.complete:
+            self.start()
+            return _unfinished(await look_up(workspace, asked), progress)
+        try:
+            return await self._found(workspace, asked) or await look_up(workspace, asked)
+        except sqlite3.Error as error:
+            self._damaged |= not isinstance(error, sqlite3.OperationalError)
+            self.start()
+            return await look_up(workspace, asked)
+
+    async def _found(self, workspace: Workspace, asked: Asked) -> Answer | None:
+        """Return the answer, None where the index cannot give it. Raises ToolFailure, sqlite3.Error."""
+        wanted = parts(asked.name)[-1]
+        below = self._below(asked.where.real)
+        if below is None:
+            return None
+        kept = await asyncio.to_thread(self._kept, workspace, asked, below, (wanted,), lines=True)
+        if kept is None:
+            return None
+        reads, notes = [*kept.reads], [*kept.notes]
+        if kept.stale:
+            self.start()
+            now, late = await read_all(workspace, kept.stale, (wanted,))
+            reads += now
+            notes += late
+        answer = answered(asked.name, reads)
+        notes += await _unparsed(workspace, asked, kept.refused, wanted)
+        if answer.definitions or answer.uses:
+            return replace(answer, notes=tuple(notes))
+        if len(wanted) < _LEAST:
+            return None
+        like = await self._like(workspace, asked, below, wanted, [one for one in reads if one.shape.definitions])
+        return Answer(near=like, notes=tuple(notes))
+
+    async def _like(
+        self, workspace: Workspace, asked: Asked, below: str, wanted: str, changed: Sequence[Read]
+    ) -> tuple[Place, ...]:
+        names = await asyncio.to_thread(self._alike, wanted)
+        names += [parts(one.name)[-1] for read in changed for one in read.shape.definitions]
+        best = near(wanted, names)
+        kept = await asyncio.to_thread(self._kept, workspace, asked, below, best, lines=False)
+        if kept is None:
+            return ()
+        now, _ = await read_all(workspace, kept.stale, ())
+        order = {name: number for number, name in enumerate(best)}
+        reads = {one.path: one for one in (*kept.reads, *changed, *now)}
+        places = [Place(one.path, whole, d) for one in reads.values() for whole, d in called(one.shape.definitions)]
+        places = [place for place in places if parts(place.definition.name)[-1] in order]
+        places.sort(key=lambda place: (order[parts(place.definition.name)[-1]], rank(place.path), place.path))
+        return tuple(places[: len(best)])
+
+    def _alike(self, wanted: str) -> list[str]:
+        with Store.reading(self.path) as store:
+            return store.alike(wanted)
+
+    def _below(self, real: Path) -> str | None:
+        """Return a path below the root, nothing for the root itself; None where it is elsewhere."""
+        if real == self._root:
+            return ""
+        return os.path.relpath(real, self._root) if real.is_relative_to(self._root) else None
+
+    def _kept(self, workspace: Workspace, asked: Asked, below: str, names: Sequence[str], *, lines: bool) -> _Kept | None:
+        """Return what the index holds of names, with the lines of their uses or with the definitions alone.
+
+        None where it holds nothing of the place that is asked for: what is ignored may be asked for by its name.
+        """
+        sorted_ = _Sorted()
+        seen: set[str] = set()
+        notes: tuple[str, ...] = ()
+        with Store.reading(self.path) as store:
+            if below and not store.holds_below(below):
+                return None
+            holdings = [
+                one for name in names for one in store.holding(name) if (lines or one.defined) and _within(one.path, below)
+            ]
+            if len(holdings) > MOST_FILES:
+                holdings.sort(key=lambda one: (not one.defined, rank(one.path), one.path))
+                notes = (f"{len(holdings)} files have the name; {MOST_FILES} were looked into: narrow it with path",)
+            for one in holdings[:MOST_FILES]:
+                if one.path not in seen and (located := self._shown(workspace, asked, one.path)):
+                    seen.add(one.path)
+                    self._sort(workspace, one, located, names[0] if lines else "", sorted_)
+            for path in self._changed(store, seen):
+                if _within(path, below) and (located := self._shown(workspace, asked, path)):
+                    sorted_.stale.append(os.path.relpath(located.real, workspace.cwd))
+            refused = store.refused() if lines else []
+        reads = tuple(read for _, read in sorted(sorted_.reads, key=lambda pair: pair[0]))
+        unparsed = (self._shown(workspace, asked, path) for path in refused if _within(path, below))
+        return _Kept(reads, tuple(sorted_.stale[:MOST_FILES]), tuple(filter(None, unparsed)), notes)
+
+    def _sort(self, workspace: Workspace, one: Holding, located: Located, wanted: str, into: _Sorted) -> None:
+        path = os.path.relpath(located.real, workspace.cwd)
+        try:
+            status = os.lstat(located.real)
+        except OSError:
+            return  # it is gone
+        if mark_of(status) != one.mark:
+            into.stale.append(path)
+            return
+        text: list[str] = []
+        if wanted and one.lines:
+            try:
+                text = workspace.read(located).text.replace("\r\n", "\n").split("\n")
+            except ToolFailure:
+                into.stale.append(path)
+                return
+        uses = {wanted: list(one.lines)} if one.lines else {}
+        into.reads.append(((not one.defined, rank(one.path), one.path), Read(path, text, Shape(one.definitions, uses))))
+
+    def _changed(self, store: Store, seen: set[str]) -> Iterator[str]:
+        """Yield files that were heard of, and that the index does not hold as they are."""
+        for path in sorted(self._noted - seen):
+            try:
+                status = os.lstat(self._root / path)
+            except OSError:
+                continue
+            if mark_of(status) != store.mark(path):
+                yield path
+
+    def _shown(self, workspace: Workspace, asked: Asked, path: str) -> Located | None:
+        """Return where a file is, None where it may not be shown, or lies beyond a link."""
+        located = workspace.locate(str(self._root / path))
+        inside = located.place in {Lies.INSIDE, Lies.PROTECTED} and located.real == self._root / path
+        return located if inside and asked.visible(located) else None
+
+    async def _build(self) -> None:
+        """Run the builder to its end; a session that ends takes it along."""
+        noted = frozenset(self._noted)
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            task = Task(str(self._root), self.path, self._hidden, self._damaged)
+            program = await asyncio.create_subprocess_exec(
+                *command("agent.code.builder"),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=asyncio.subprocess.DEVNULL,
+                env={},
+                cwd="/",
+                start_new_session=True,
+            )
+        except OSError:
+            return
+        self._damaged = False
+        try:
+            with suppress(OSError):
+                if program.stdin is not None:
+                    program.stdin.write(task.line())
+                    await program.stdin.drain()
+            if await program.wait() == 0:
+                self._noted -= noted
+        finally:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(program.pid, signal.SIGKILL)
+            await program.wait()
+            if program.stdin is not None:
+                program.stdin.close()
+
+
+def _within(path: str, below: str) -> bool:
+    return not below or path == below or path.startswith(f"{below}/")
+
+
+async def _unparsed(workspace: Workspace, asked: Asked, refused: Sequence[Located], wanted: str) -> list[str]:
+    """Say which files may have the name too, but could not be parsed."""
+    if not refused:
+        return []
+    if len(refused) > _MOST_REFUSED:
+        return [f"{len(refused)} files could not be parsed and may have the name; search shows their lines"]
+    found = await workspace.search(
+        rf"(?:\b|^){re.escape(wanted)}(?:\b|$)",
+        paths=refused,
+        glob="",
+        context=0,
+        ignore_case=False,
+        limit=0,
+        visible=asked.visible,
+    )
+    count = len(found.counts)
+    return [f"{count} files that have the name could not be parsed; search shows their lines"] if count else []
+
+
+def _unfinished(answer: Answer, progress: Progress | None) -> Answer:
+    """Say of an answer without the index, where it is not all that there is, how far the index has come."""
+    if not answer.notes and (answer.definitions or answer.uses):
+        return answer
+    held = 0 if progress is None or not progress.listed else 100 * min(progress.held, progress.listed) // progress.listed
+    note = f"the index of names holds {held} % of the files yet: there may be more; ask again later"
+    return replace(answer, notes=(*answer.notes, note))

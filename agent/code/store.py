@@ -1,0 +1,228 @@
+"""Owns the file that an index of names is kept in: which names stand in which files, and what each file defines."""
+
+import json
+import sqlite3
+import zlib
+from array import array
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from agent.code.names import parts, words
+from agent.code.shape import Definition, Shape
+
+_LAYOUT = 1
+_PATIENCE = 5.0  # seconds that another writer may take
+_REMEMBERED = 60_000  # names whose numbers a writer keeps in mind
+_MOST_ALIKE = 400
+_TABLES = """
+CREATE TABLE files(id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE, size INTEGER, time INTEGER, inode INTEGER,
+    definitions TEXT NOT NULL, names BLOB NOT NULL, refused INTEGER NOT NULL);
+CREATE INDEX refusals ON files(id) WHERE refused;
+CREATE TABLE names(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+CREATE TABLE places(name INTEGER, file INTEGER, defined INTEGER NOT NULL, lines TEXT NOT NULL,
+    PRIMARY KEY(name, file)) WITHOUT ROWID;
+CREATE TABLE progress(one INTEGER PRIMARY KEY CHECK(one = 1), listed INTEGER NOT NULL, complete INTEGER NOT NULL);
+CREATE VIRTUAL TABLE alike USING fts5(name, content='', detail='full', tokenize='trigram');
+INSERT INTO progress VALUES(1, 0, 0);
+"""
+
+
+class Mark(NamedTuple):
+    """By what a file is known again. A time of -1 is never met: it changed so late that it may have changed once more."""
+
+    size: int
+    time: int  # nanoseconds
+    inode: int
+
+
+class Progress(NamedTuple):
+    """How many files were listed and are held, and whether all of them ever were."""
+
+    listed: int
+    held: int
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """A file that holds a name: whether it defines it, the lines that use it, and all that it defines."""
+
+    path: str
+    mark: Mark
+    defined: bool
+    lines: tuple[int, ...]
+    packed: str
+
+    @property
+    def definitions(self) -> tuple[Definition, ...]:
+        """What the file defines."""
+        return tuple(Definition(*row) for row in json.loads(self.packed))
+
+
+@cache
+def version() -> int:
+    """Return a number that is another one whenever what is kept would be."""
+    told = zlib.crc32(str(_LAYOUT).encode())
+    for path in sorted((Path(__file__).parent / "queries").glob("*.scm")):
+        told = zlib.crc32(path.read_bytes(), told)
+    return (told & 0x7FFFFFFF) or 1
+
+
+class Store:
+    """An open index. Every method may raise sqlite3.Error."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._numbers: dict[str, int] = {}
+
+    @classmethod
+    @contextmanager
+    def reading(cls, path: Path) -> Iterator["Store"]:
+        """Open it to read. Raises sqlite3.Error where there is none, or one of another version."""
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=_PATIENCE)
+        with closing(connection):
+            connection.execute("PRAGMA query_only=1")
+            _demand_version(connection)
+            yield cls(connection)
+
+    @classmethod
+    @contextmanager
+    def writing(cls, path: Path) -> Iterator["Store"]:
+        """Open it to write; make it where there is none. Raises sqlite3.Error where it is damaged or of another version."""
+        connection = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None)
+        with closing(connection):
+            path.chmod(0o600)
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=NORMAL")  # what a failing machine takes away is built again
+            connection.execute("PRAGMA cache_size=-24000")
+            if not connection.execute("PRAGMA user_version").fetchone()[0]:
+                connection.executescript(f"BEGIN IMMEDIATE;{_TABLES}PRAGMA user_version={version()};COMMIT")
+            _demand_version(connection)
+            yield cls(connection)
+
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """Write all that is written within, or nothing of it."""
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            self._numbers.clear()
+            raise
+        self._connection.execute("COMMIT")
+
+    def progress(self) -> Progress:
+        """Return how far it is."""
+        [[listed, complete]] = self._connection.execute("SELECT listed, complete FROM progress")
+        held = listed if complete else self._connection.execute("SELECT count(*) FROM files").fetchone()[0]
+        return Progress(listed, held, bool(complete))
+
+    def marks(self) -> dict[str, Mark]:
+        """Return all files that are held."""
+        rows = self._connection.execute("SELECT path, size, time, inode FROM files")
+        return {path: Mark(size, time, inode) for path, size, time, inode in rows}
+
+    def mark(self, path: str) -> Mark | None:
+        """Return by what a file is known, None where it is not held."""
+        row = self._connection.execute("SELECT size, time, inode FROM files WHERE path = ?", (path,)).fetchone()
+        return row and Mark(*row)
+
+    def holds_below(self, folder: str) -> bool:
+        """Whether any file of a folder, or the file itself, is held."""
+        query = "SELECT 1 FROM files WHERE path = ? OR (path > ? AND path < ?) LIMIT 1"
+        return self._connection.execute(query, (folder, f"{folder}/", f"{folder}0")).fetchone() is not None
+
+    def refused(self) -> list[str]:
+        """Return the files that could not be parsed."""
+        return [path for (path,) in self._connection.execute("SELECT path FROM files WHERE refused")]
+
+    def holding(self, name: str) -> list[Holding]:
+        """Return the files that define or use a name."""
+        rows = self._connection.execute(
+            "SELECT path, size, time, inode, defined, lines, definitions FROM names JOIN places ON places.name = names.id "
+            "JOIN files ON files.id = places.file WHERE names.name = ?",
+            (name,),
+        )
+        return [
+            Holding(path, Mark(*mark), bool(defined), tuple(map(int, lines.split())), packed)
+            for path, *mark, defined, lines, packed in rows
+        ]
+
+    def alike(self, name: str) -> list[str]:
+        """Return defined names that have three letters in a row as this one has, the likest first."""
+        some = {name.lower(), *words(name)}
+        grams = sorted({one[at : at + 3] for one in some for at in range(len(one) - 2)})
+        if not grams:
+            return []
+        asked = " OR ".join('"' + gram.replace('"', '""') + '"' for gram in grams[:60])
+        rows = self._connection.execute(
+            "SELECT names.name FROM (SELECT rowid FROM alike WHERE alike MATCH ? ORDER BY rank LIMIT ?) AS found "
+            "JOIN names ON names.id = found.rowid",
+            (asked, _MOST_ALIKE),
+        )
+        return [one for (one,) in rows]
+
+    def listed(self, count: int) -> None:
+        """Keep how many files there are."""
+        self._connection.execute("UPDATE progress SET listed = ?", (count,))
+
+    def complete(self) -> None:
+        """Keep that all files are held."""
+        self._connection.execute("UPDATE progress SET complete = 1")
+
+    def drop(self, path: str) -> None:
+        """Forget a file."""
+        row = self._connection.execute("SELECT id, names FROM files WHERE path = ?", (path,)).fetchone()
+        if row is not None:
+            numbers = array("q", row[1])
+            self._connection.executemany(
+                "DELETE FROM places WHERE name = ? AND file = ?", ((number, row[0]) for number in numbers)
+            )
+            self._connection.execute("DELETE FROM files WHERE id = ?", (row[0],))
+
+    def put(self, path: str, mark: Mark, shape: Shape) -> None:
+        """Keep what a file is made of, in the place of what it was."""
+        self.drop(path)
+        lines = {name: " ".join(map(str, found)) for name, found in shape.uses.items()}
+        defined = {parts(one.name)[-1] for one in shape.definitions}
+        numbers = {name: self._number(_text(name)) for name in {*lines, *defined}}
+        packed = json.dumps([[o.name, o.kind, o.first, o.last, o.depth, o.signature] for o in shape.definitions])
+        file = self._connection.execute(
+            "INSERT INTO files(path, size, time, inode, definitions, names, refused) VALUES(?, ?, ?, ?, ?, ?, ?)",
+            (path, *mark, packed, array("q", set(numbers.values())).tobytes(), bool(shape.refused)),
+        ).lastrowid
+        self._connection.executemany(
+            "INSERT OR REPLACE INTO places VALUES(?, ?, ?, ?)",
+            sorted((number, file, name in defined, lines.get(name, "")) for name, number in numbers.items()),
+        )
+        self._let_be_found([numbers[name] for name in defined], [_text(name) for name in defined])
+
+    def _let_be_found(self, numbers: Sequence[int], names: Sequence[str]) -> None:
+        for number, name in zip(numbers, names, strict=True):
+            known = self._connection.execute("SELECT 1 FROM alike WHERE rowid = ?", (number,)).fetchone()
+            if known is None:
+                self._connection.execute("INSERT INTO alike(rowid, name) VALUES(?, ?)", (number, name))
+
+    def _number(self, name: str) -> int:
+        number = self._numbers.get(name)
+        if number is None:
+            row = self._connection.execute("SELECT id FROM names WHERE name = ?", (name,)).fetchone()
+            number = row[0] if row else self._connection.execute("INSERT INTO names(name) VALUES(?)", (name,)).lastrowid or 0
+            if len(self._numbers) >= _REMEMBERED:
+                self._numbers.clear()
+            self._numbers[name] = number
+        return number
+
+
+def _text(name: str) -> str:
+    return name.encode("utf-8", "replace").decode()
+
+
+def _demand_version(connection: sqlite3.Connection) -> None:
+    if connection.execute("PRAGMA user_version").fetchone()[0] != version():
+        raise sqlite3.DatabaseError("it was made by another version")

@@ -1,0 +1,35 @@
+"""Owns when the index of names is looked after: once a turn, when its first request was answered, and never before."""
+
+from agent.code.index import Index
+from agent.events import (
+    ActionRecorded,
+    ActionsUndone,
+    CallStreamed,
+    Event,
+    ModelAnswered,
+    ReasoningStreamed,
+    TextStreamed,
+    TurnStarted,
+)
+from agent.session import Listener
+
+
+def indexing(index: Index, listen: Listener) -> Listener:
+    """Return a listener that hears all that `listen` hears, and has the index follow it."""
+    due = True
+
+    def hear(event: Event, line: bytes) -> None:
+        nonlocal due
+        listen(event, line)
+        match event:
+            case TurnStarted():
+                due = True  # the person may have changed anything since
+            case ActionRecorded() | ActionsUndone():
+                index.note(file.path for file in event.files)
+            case TextStreamed() | ReasoningStreamed() | CallStreamed() | ModelAnswered() if due:
+                due = False
+                index.start()
+            case _:
+                pass
+
+    return hear
