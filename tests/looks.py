@@ -19,7 +19,7 @@ _WRITING = os.environ.get("JUMAR_SNAPSHOTS") == "write"
 _COMMAND = "JUMAR_SNAPSHOTS=write pytest tests/test_snapshots.py"
 _STILL = 1.0  # seconds without a change, after which what is seen is what will be seen
 _PATIENCE = 10.0  # seconds
-_POLL = 0.02  # seconds
+_POLL = 0.05  # seconds
 _FLAGS = ("bold", "dim", "italic", "underline", "strike", "reverse")
 _INKED = ("underline", "strike", "reverse")  # what is seen of a blank too
 # What is another with each run, or with what the model is told, and what stands for it. A row stays as wide as it was.

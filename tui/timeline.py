@@ -176,6 +176,10 @@ class Timeline(Vertical):
             why = words("timeline.pruned")
         return [*lines, words("timeline.not_undoable", why=why) if why else words("timeline.nothing")]
 
+    def on_resize(self) -> None:
+        """Say it where there is room for it now: a sheet has none before it is open."""
+        self._tell()
+
     # What the person does.
 
     def on_rows_moved(self) -> None:
