@@ -154,6 +154,23 @@ def seconds(text: str) -> float:
     return number
 
 
+def _demand_heeded(parser: Parser, given: argparse.Namespace, *, screen: bool) -> None:
+    """End with 2 where something was given that the screen would not heed."""
+    for name in (
+        "image",
+        "output_schema",
+        "output_file",
+        "max_steps",
+        "max_tokens",
+        "timeout",
+        "verify",
+        "patch",
+        "revert_on_fail",
+    ):
+        if screen and getattr(given, name):
+            parser.error(f"--{name.replace('_', '-')} is for a run with -p: the screen would not heed it")
+
+
 def options_of(parser: Parser, given: argparse.Namespace, *, terminal: bool = False) -> RunOptions:
     """Return the options that a person gave; ends with 2 where they do not go together.
 
@@ -163,6 +180,7 @@ def options_of(parser: Parser, given: argparse.Namespace, *, terminal: bool = Fa
     screen = terminal and not streamed and given.prompt is None and given.output_format == "text"
     if not streamed and not screen and given.prompt is None:
         parser.error("say what to do: jumar -p TEXT; or see it work without a key: jumar demo")
+    _demand_heeded(parser, given, screen=screen)
     if streamed and given.prompt is not None:
         parser.error("--input-format stream-json takes its prompts from stdin, not from -p")
     if streamed and given.image:

@@ -6,7 +6,10 @@ import sys
 import sysconfig
 from pathlib import Path
 
+import pytest
+
 from jumar import __version__
+from jumar.arguments import options_of, run_parser
 
 JUMAR = Path(sysconfig.get_path("scripts")) / "jumar"
 HOSTILE = ("agent", "tools", "tui", "prompts", "pydantic")
@@ -40,3 +43,13 @@ def test_the_version_is_told_from_anywhere(tmp_path: Path) -> None:
 def test_a_hostile_folder_does_shadow_a_program_without_our_door(tmp_path: Path) -> None:
     ended = run(sys.executable, "-c", "import httpx", cwd=hostile_repository(tmp_path))
     assert "hijacked" in ended.stderr
+
+
+@pytest.mark.parametrize("given", [["--verify", "true"], ["--max-steps", "3"], ["--revert-on-fail"], ["--patch", "a.patch"]])
+def test_what_the_screen_would_not_heed_is_refused(given: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    parser = run_parser()
+    with pytest.raises(SystemExit) as ended:
+        options_of(parser, parser.parse_args(given), terminal=True)
+    assert ended.value.code == 2
+    assert f"{given[0]} is for a run with -p" in capsys.readouterr().err
+    assert options_of(parser, parser.parse_args([*given, "-p", "x"]), terminal=True).prompts == ("x",)
