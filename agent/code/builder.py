@@ -1,7 +1,6 @@
 """Owns the program that builds the index of names beside a session, and makes it right again where files have changed."""
 
 import fcntl
-import json
 import mmap
 import os
 import resource
@@ -13,13 +12,13 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 from agent.code.grammars import Grammar, grammar, language
 from agent.code.shape import LARGEST, Shape, shape
-from agent.code.store import Mark, Store
+from agent.code.store import Mark, Store, mark_of
+from agent.code.task import Task
 from agent.workspace.secrets import are_of_secret
 from agent.workspace.text import decode
 from agent.workspace.walk import Walk
@@ -31,27 +30,6 @@ _MOST = 200_000  # files of a folder that is indexed
 _BATCH = 400  # files that are written at once
 _YOUNG = 50_000_000  # nanoseconds: a file that changed so late may change again and keep its time
 _DONE, _STOPPED, _DAMAGED, _FULL = 0, 3, 4, 5  # how the one who parses ends
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """What is asked for: the folder, the file of the index, and what is not looked at. `anew` says that it is damaged."""
-
-    root: str
-    index: Path
-    hidden: tuple[str, ...]
-    anew: bool
-
-    @classmethod
-    def told(cls, line: bytes) -> "Task":
-        """Read it from a line of JSON."""
-        root, index, hidden, anew = json.loads(line)
-        return cls(os.fsdecode(bytes.fromhex(root)), Path(os.fsdecode(bytes.fromhex(index))), tuple(hidden), anew)
-
-    def line(self) -> bytes:
-        """Return it as a line of JSON."""
-        told = [os.fsencode(self.root).hex(), os.fsencode(self.index).hex(), list(self.hidden), self.anew]
-        return json.dumps(told).encode() + b"\n"
 
 
 def main() -> None:
@@ -116,11 +94,6 @@ def files(root: str, hidden: Sequence[str]) -> Iterator[tuple[str, Mark]]:
             continue
         if stat.S_ISREG(status.st_mode):
             yield path, mark_of(status)
-
-
-def mark_of(status: os.stat_result) -> Mark:
-    """Return by what a file is known again."""
-    return Mark(status.st_size, status.st_mtime_ns, status.st_ino)
 
 
 def _parsed(task: Task, waiting: Sequence[tuple[str, Mark]], place: mmap.mmap, poison: set[int]) -> int:

@@ -11,13 +11,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from agent.code.builder import Task, mark_of
 from agent.code.grammars import language
 from agent.code.lookup import MOST_FILES, Answer, Asked, Place, Read, answered, look_up, rank, read_all
 from agent.code.names import called, near, parts
+from agent.code.parsing import Parsing
 from agent.code.program import command
 from agent.code.shape import Shape
-from agent.code.store import Holding, Progress, Store
+from agent.code.store import Holding, Progress, Store, mark_of
+from agent.code.task import Task
 from agent.errors import ToolFailure
 from agent.workspace.contract import Located, Workspace
 from agent.workspace.contract import Place as Lies
@@ -54,6 +55,8 @@ class Index:
         self._hidden = tuple(str(one.resolve()) for one in hidden)
         self._noted: set[str] = set()
         self._building: asyncio.Task[None] | None = None
+        self._parsing = Parsing()  # what changes once will change again: it stays ready
+        self._alone = asyncio.Lock()  # it parses one text after the other
         self._damaged = self._closed = False
 
     def start(self) -> None:
@@ -78,6 +81,7 @@ class Index:
         if self._building is not None:
             self._building.cancel()
             await asyncio.wait((self._building,))
+        await self._parsing.end()
 
     def progress(self) -> Progress | None:
         """Return how far it is, None where there is none that can be read."""
@@ -120,7 +124,7 @@ class Index:
         reads, notes = [*kept.reads], [*kept.notes]
         if kept.stale:
             self.start()
-            now, late = await read_all(workspace, kept.stale, (wanted,))
+            now, late = await self._read(workspace, kept.stale, (wanted,))
             reads += now
             notes += late
         answer = answered(asked.name, reads)
@@ -141,13 +145,19 @@ class Index:
         kept = await asyncio.to_thread(self._kept, workspace, asked, below, best, lines=False)
         if kept is None:
             return ()
-        now, _ = await read_all(workspace, kept.stale, ())
+        now, _ = await self._read(workspace, kept.stale, ())
         order = {name: number for number, name in enumerate(best)}
         reads = {one.path: one for one in (*kept.reads, *changed, *now)}
         places = [Place(one.path, whole, d) for one in reads.values() for whole, d in called(one.shape.definitions)]
         places = [place for place in places if parts(place.definition.name)[-1] in order]
         places.sort(key=lambda place: (order[parts(place.definition.name)[-1]], rank(place.path), place.path))
         return tuple(places[: len(best)])
+
+    async def _read(self, workspace: Workspace, paths: Sequence[str], wanted: Sequence[str]) -> tuple[list[Read], list[str]]:
+        if not paths:
+            return [], []
+        async with self._alone:
+            return await read_all(workspace, paths, wanted, self._parsing)
 
     def _alike(self, wanted: str) -> list[str]:
         with Store.reading(self.path) as store:

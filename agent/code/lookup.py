@@ -4,6 +4,7 @@ import asyncio
 import re
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 from agent.code.grammars import WORDS, language
@@ -110,12 +111,17 @@ def used(path: str, numbers: Sequence[int], lines: Sequence[str], definitions: S
     return Used(path, tuple(told))
 
 
-async def read_all(workspace: Workspace, paths: Sequence[str], wanted: Sequence[str]) -> tuple[list[Read], list[str]]:
-    """Read and parse files, as many as there is time for; return notes on those that were not."""
+async def read_all(
+    workspace: Workspace, paths: Sequence[str], wanted: Sequence[str], parsing: Parsing | None = None
+) -> tuple[list[Read], list[str]]:
+    """Read and parse files, as many as there is time for; return notes on those that were not.
+
+    `parsing` is one that goes on living.
+    """
     reads: list[Read] = []
     unread = 0
     deadline = time.monotonic() + _SECONDS
-    async with Parsing() as parsing:
+    async with nullcontext(parsing) if parsing else Parsing() as parser:
         for number, path in enumerate(paths):
             if time.monotonic() > deadline:
                 return reads, [f"the time was up: {len(paths) - number} files that have the name were not looked into"]
@@ -125,7 +131,7 @@ async def read_all(workspace: Workspace, paths: Sequence[str], wanted: Sequence[
                 unread += 1
                 continue
             text = file.text.replace("\r\n", "\n")
-            found = await parsing.shape(Text(path, text.encode("utf-8", "replace")), wanted)
+            found = await parser.shape(Text(path, text.encode("utf-8", "replace")), wanted)
             unread += bool(found.refused)
             reads.append(Read(path, text.split("\n"), found))
     return reads, [f"{unread} files that have the name could not be parsed; search shows their lines"] if unread else []

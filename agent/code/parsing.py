@@ -34,7 +34,7 @@ class Parsing:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._end()
+        await self.end()
 
     async def shape(self, text: Text, wanted: Collection[str] | None = None) -> Shape:
         """Return the shape of a text, with the uses of the wanted names alone where there are any; it never fails."""
@@ -47,13 +47,13 @@ class Parsing:
             async with asyncio.timeout(self._seconds):
                 return await self._asked(spoken, text.raw, wanted)
         except TimeoutError:
-            await self._end()
+            await self.end()
             return Shape(refused="it takes too long to parse")
         except (OSError, EOFError, ValueError):
-            await self._end()
+            await self.end()
             return Shape(refused="the parser gave up on it")
         except BaseException:
-            await self._end()
+            await self.end()
             raise
 
     async def _asked(self, spoken: str, raw: bytes, wanted: Collection[str] | None) -> Shape:
@@ -78,7 +78,8 @@ class Parsing:
             raise EOFError
         return unpacked(json.loads(answer))
 
-    async def _end(self) -> None:
+    async def end(self) -> None:
+        """End the program; the next text starts it again."""
         program, self._program = self._program, None
         if program is not None:
             with suppress(ProcessLookupError):

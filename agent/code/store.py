@@ -1,6 +1,7 @@
 """Owns the file that an index of names is kept in: which names stand in which files, and what each file defines."""
 
 import json
+import os
 import sqlite3
 import zlib
 from array import array
@@ -37,6 +38,11 @@ class Mark(NamedTuple):
     size: int
     time: int  # nanoseconds
     inode: int
+
+
+def mark_of(status: os.stat_result) -> Mark:
+    """Return by what a file is known again."""
+    return Mark(status.st_size, status.st_mtime_ns, status.st_ino)
 
 
 class Progress(NamedTuple):
