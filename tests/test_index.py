@@ -156,6 +156,24 @@ async def test_an_edit_is_seen_before_and_after_the_index_knows_of_it(place: Loc
         assert "lib/calc.py" not in [one.path for one in store.holding("add")]
 
 
+async def test_a_new_file_is_heard_of_unless_it_is_ignored(place: LocalWorkspace, index: Index) -> None:
+    await built(index)
+    for name in ("out/new.py", "web/new.py"):
+        (place.root / name).write_text("class New: pass\n")
+    index.note(["out/new.py", "web/new.py"])
+    answer = await index.find(unsearched(place), asked(place, "New"))
+    assert [one.path for one in answer.definitions] == ["web/new.py"]
+
+
+async def test_a_name_that_very_many_files_have_is_told_of_some_and_that_is_said(place: LocalWorkspace, index: Index) -> None:
+    for number in range(320):
+        (place.root / f"one{number}.py").write_text("from lib.calc import add\n")
+    await built(index)
+    answer = await index.find(place, asked(place, "add"))
+    assert [one.path for one in answer.definitions] == ["lib/calc.py"]
+    assert answer.notes == ("more than 300 files have the name; as many were looked into: narrow it with path",)
+
+
 async def test_a_file_that_is_gone_or_has_another_name_is_seen(place: LocalWorkspace, index: Index) -> None:
     await built(index)
     (place.root / "web/page.ts").unlink()

@@ -66,7 +66,7 @@ def build(task: Task) -> int:
                     store.drop(path)
     except sqlite3.OperationalError:
         return _FULL  # no room, or no right to write: the session goes on without
-    except sqlite3.DatabaseError:
+    except (sqlite3.DatabaseError, ValueError, TypeError):
         return _DAMAGED
     # The one who parses is a process of its own: a hostile text that ends it is left out, and the next one goes on.
     place = mmap.mmap(-1, 16)

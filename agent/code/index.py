@@ -22,6 +22,7 @@ from agent.code.task import Task
 from agent.errors import ToolFailure
 from agent.workspace.contract import Located, Workspace
 from agent.workspace.contract import Place as Lies
+from agent.workspace.walk import Walk
 
 _PATIENCE = 0.5  # seconds that an answer waits for changes to be looked at
 _MOST_NOTED = 2000
@@ -54,13 +55,22 @@ class Index:
         self.path = self._folder / "names.db"
         self._hidden = tuple(str(one.resolve()) for one in hidden)
         self._noted: set[str] = set()
+        self._looked_at: set[str] = set()  # what was noted before the build that is under way
+        self._owed = False  # whether the person may have changed anything that no build has looked at
         self._building: asyncio.Task[None] | None = None
         self._parsing = Parsing()  # what changes once will change again: it stays ready
         self._alone = asyncio.Lock()  # it parses one text after the other
         self._damaged = self._closed = False
 
     def start(self) -> None:
-        """Have it built, or made right again, beside us; where that is under way already, it goes on."""
+        """Have it built, or made right again, beside us; where that is under way already, it goes on.
+
+        What is asked meanwhile waits for it a little.
+        """
+        self._owed = True
+        self._start()
+
+    def _start(self) -> None:
         if not self._closed and (self._building is None or self._building.done()):
             self._building = asyncio.create_task(self._build())
 
@@ -99,17 +109,18 @@ class Index:
 
         Raises ToolFailure.
         """
-        if self._building is not None:
+        if self._building is not None and self._owed:
+            self._owed = False
             await asyncio.wait((self._building,), timeout=_PATIENCE)
         progress = await asyncio.to_thread(self.progress)
         if progress is None or not progress.complete:
-            self.start()
+            self._start()
             return _unfinished(await look_up(workspace, asked), progress)
         try:
             return await self._found(workspace, asked) or await look_up(workspace, asked)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, ValueError, TypeError) as error:  # what is damaged may be read, and make no sense
             self._damaged |= not isinstance(error, sqlite3.OperationalError)
-            self.start()
+            self._start()
             return await look_up(workspace, asked)
 
     async def _found(self, workspace: Workspace, asked: Asked) -> Answer | None:
@@ -123,7 +134,7 @@ class Index:
             return None
         reads, notes = [*kept.reads], [*kept.notes]
         if kept.stale:
-            self.start()
+            self._start()
             now, late = await self._read(workspace, kept.stale, (wanted,))
             reads += now
             notes += late
@@ -185,11 +196,14 @@ class Index:
             ]
             if len(holdings) > MOST_FILES:
                 holdings.sort(key=lambda one: (not one.defined, rank(one.path), one.path))
-                notes = (f"{len(holdings)} files have the name; {MOST_FILES} were looked into: narrow it with path",)
-            for one in holdings[:MOST_FILES]:
-                if one.path not in seen and (located := self._shown(workspace, asked, one.path)):
-                    seen.add(one.path)
-                    self._sort(workspace, one, located, names[0] if lines else "", sorted_)
+            for one in holdings:
+                if one.path in seen or not (located := self._shown(workspace, asked, one.path)):
+                    continue
+                if len(seen) == MOST_FILES:
+                    notes = (f"more than {MOST_FILES} files have the name; as many were looked into: narrow it with path",)
+                    break
+                seen.add(one.path)
+                self._sort(workspace, store, one, located, names[0] if lines else "", sorted_)
             for path in self._changed(store, seen):
                 if _within(path, below) and (located := self._shown(workspace, asked, path)):
                     sorted_.stale.append(os.path.relpath(located.real, workspace.cwd))
@@ -198,7 +212,7 @@ class Index:
         unparsed = (self._shown(workspace, asked, path) for path in refused if _within(path, below))
         return _Kept(reads, tuple(sorted_.stale[:MOST_FILES]), tuple(filter(None, unparsed)), notes)
 
-    def _sort(self, workspace: Workspace, one: Holding, located: Located, wanted: str, into: _Sorted) -> None:
+    def _sort(self, workspace: Workspace, store: Store, one: Holding, located: Located, wanted: str, into: _Sorted) -> None:
         path = os.path.relpath(located.real, workspace.cwd)
         try:
             status = os.lstat(located.real)
@@ -215,16 +229,20 @@ class Index:
                 into.stale.append(path)
                 return
         uses = {wanted: list(one.lines)} if one.lines else {}
-        into.reads.append(((not one.defined, rank(one.path), one.path), Read(path, text, Shape(one.definitions, uses))))
+        into.reads.append(
+            ((not one.defined, rank(one.path), one.path), Read(path, text, Shape(store.definitions(one.file), uses)))
+        )
 
     def _changed(self, store: Store, seen: set[str]) -> Iterator[str]:
         """Yield files that were heard of, and that the index does not hold as they are."""
-        for path in sorted(self._noted - seen):
+        walk = Walk(self._root)
+        for path in sorted((self._noted | self._looked_at) - seen):
             try:
                 status = os.lstat(self._root / path)
             except OSError:
                 continue
-            if mark_of(status) != store.mark(path):
+            held = store.mark(path)
+            if mark_of(status) != held and (held is not None or not walk.ignores(path)):
                 yield path
 
     def _shown(self, workspace: Workspace, asked: Asked, path: str) -> Located | None:
@@ -235,7 +253,7 @@ class Index:
 
     async def _build(self) -> None:
         """Run the builder to its end; a session that ends takes it along."""
-        noted = frozenset(self._noted)
+        self._looked_at, self._noted = self._looked_at | self._noted, set()
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             task = Task(str(self._root), self.path, self._hidden, self._damaged)
@@ -257,7 +275,7 @@ class Index:
                     program.stdin.write(task.line())
                     await program.stdin.drain()
             if await program.wait() == 0:
-                self._noted -= noted
+                self._looked_at = set()
         finally:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(program.pid, signal.SIGKILL)

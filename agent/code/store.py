@@ -7,7 +7,6 @@ import zlib
 from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -53,20 +52,19 @@ class Progress(NamedTuple):
     complete: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Holding:
-    """A file that holds a name: whether it defines it, the lines that use it, and all that it defines."""
+class Holding(NamedTuple):
+    """A file that holds a name: its number, whether it defines the name, and the lines that use it."""
 
+    file: int
     path: str
     mark: Mark
     defined: bool
-    lines: tuple[int, ...]
-    packed: str
+    told: str
 
     @property
-    def definitions(self) -> tuple[Definition, ...]:
-        """What the file defines."""
-        return tuple(Definition(*row) for row in json.loads(self.packed))
+    def lines(self) -> list[int]:
+        """The lines that use it."""
+        return [int(one) for one in self.told.split()]
 
 
 @cache
@@ -150,14 +148,16 @@ class Store:
     def holding(self, name: str) -> list[Holding]:
         """Return the files that define or use a name."""
         rows = self._connection.execute(
-            "SELECT path, size, time, inode, defined, lines, definitions FROM names JOIN places ON places.name = names.id "
+            "SELECT files.id, path, size, time, inode, defined, lines FROM names JOIN places ON places.name = names.id "
             "JOIN files ON files.id = places.file WHERE names.name = ?",
             (name,),
         )
-        return [
-            Holding(path, Mark(*mark), bool(defined), tuple(map(int, lines.split())), packed)
-            for path, *mark, defined, lines, packed in rows
-        ]
+        return [Holding(file, path, Mark(*mark), bool(defined), lines) for file, path, *mark, defined, lines in rows]
+
+    def definitions(self, file: int) -> tuple[Definition, ...]:
+        """Return what a file defines, in order."""
+        rows = self._connection.execute("SELECT definitions FROM files WHERE id = ?", (file,))
+        return tuple(Definition(*told) for (packed,) in rows for told in json.loads(packed))
 
     def alike(self, name: str) -> list[str]:
         """Return defined names that have three letters in a row as this one has, the likest first."""
@@ -230,5 +230,8 @@ def _text(name: str) -> str:
 
 
 def _demand_version(connection: sqlite3.Connection) -> None:
-    if connection.execute("PRAGMA user_version").fetchone()[0] != version():
+    found = connection.execute("PRAGMA user_version").fetchone()[0]
+    if not found:
+        raise sqlite3.OperationalError("it is being made")
+    if found != version():
         raise sqlite3.DatabaseError("it was made by another version")

@@ -50,6 +50,20 @@ class Walk:
                 elif entry.is_file(follow_symlinks=False):
                     yield entry.path
 
+    def ignores(self, path: str) -> bool:
+        """Whether a walk from the root leaves a file out, by its path below the root."""
+        rules: _Rules = ()
+        folder = self._root.rstrip("/")
+        names = path.split("/")
+        for number, name in enumerate(names):
+            if number and self._git and os.path.lexists(f"{folder}/.git"):
+                rules = ()  # a repository of its own
+            rules += _rules_of(folder or "/")
+            folder = f"{folder}/{name}"
+            if name == ".git" or _ignored(folder, number < len(names) - 1, rules):
+                return True
+        return False
+
     def _above(self, start: str) -> _Rules:
         """Return the rules of the folders from the root down to the one above `start`, but for those that ignore `start`."""
         rules: _Rules = ()
