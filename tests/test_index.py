@@ -23,12 +23,16 @@ FILES = {
     "main.py": "from lib.calc import Adder, add\r\n\r\n\r\ndef main():\r\n    one = Adder()\r\n"
     "    return add(one.value(), 'Adder')\r\n",
     "test_main.py": "from lib.calc import add\n\n\ndef test_add():\n    assert add(1, 2) == 3\n",
-    "web/page.ts": "export class Adder { value(): number { return new Other().value(); } }\n",
-    "deep.go": "package a\n\nfunc (c *Config) Load() {}\nfunc ParseConfigFile() { add(1) }\n",
-    "settings.yaml": "adder:\n  Adder: add\n",
+    "web/page.py": "class Adder:\n    def value(self):\n        return Other().value()\n",
+    "deep.py": "def ParseConfigFile():\n    add(1)\n",
     ".gitignore": "out\n",
     "out/copy.py": "class Adder: pass\n",
     "notes.txt": "Adder\n",
+}
+IN_OTHER_LANGUAGES = {
+    "web/page.ts": "export class Adder { value(): number { return new Other().value(); } }\n",
+    "deep.go": "package a\n\nfunc (c *Config) Load() {}\nfunc ParseConfigFile() { add(1) }\n",
+    "settings.yaml": "adder:\n  Adder: add\n",
 }
 NAMES = ("Adder", "add", "value", "Adder.value", "Config.Load", "Other", "main", "test_add", "ParseConfigFile")
 
@@ -73,7 +77,7 @@ def unsearched(place: LocalWorkspace) -> LocalWorkspace:
 
 @pytest.fixture
 async def index(place: LocalWorkspace, tmp_path: Path) -> AsyncIterator[Index]:
-    index = Index(tmp_path / "code", place.root, (place.root / "state",))
+    index = Index(tmp_path / "code", place.root, (place.root / "state",), nice=0)
     yield index
     await index.close()
 
@@ -101,12 +105,15 @@ def told(answer: Answer) -> tuple[object, ...]:
 
 
 async def test_it_says_of_every_name_what_the_files_say(place: LocalWorkspace, index: Index) -> None:
+    for path, content in IN_OTHER_LANGUAGES.items():
+        (place.root / path).write_text(content)
+    age(place.root)
     await built(index)
     for name in NAMES:
         direct = await look_up(place, asked(place, name))
         assert direct.definitions or direct.uses
         assert told(await index.find(unsearched(place), asked(place, name))) == told(direct)
-    assert index.progress() == (6, 6, True)
+    assert index.progress() == (8, 8, True)
 
 
 async def test_it_answers_for_a_folder_alone_and_for_what_may_be_shown(place: LocalWorkspace, index: Index) -> None:
@@ -117,13 +124,13 @@ async def test_it_answers_for_a_folder_alone_and_for_what_may_be_shown(place: Lo
         return located.shown != "lib/calc.py"
 
     answer = await index.find(place, Asked("Adder", place.locate("."), visible))
-    assert [one.path for one in answer.definitions] == ["web/page.ts", "settings.yaml"]
+    assert [one.path for one in answer.definitions] == ["web/page.py"]
 
 
 async def test_nothing_ignored_hidden_or_linked_is_in_it(place: LocalWorkspace, index: Index) -> None:
     await built(index)
     with Store.reading(index.path) as store:
-        assert sorted(store.marks()) == ["deep.go", "lib/calc.py", "main.py", "settings.yaml", "test_main.py", "web/page.ts"]
+        assert sorted(store.marks()) == ["deep.py", "lib/calc.py", "main.py", "test_main.py", "web/page.py"]
         assert not store.holding("Hidden")
         assert not store.holding("Far")
     assert (index.path.stat().st_mode | index.path.parent.stat().st_mode) & 0o077 == 0
@@ -176,14 +183,14 @@ async def test_a_name_that_very_many_files_have_is_told_of_some_and_that_is_said
 
 async def test_a_file_that_is_gone_or_has_another_name_is_seen(place: LocalWorkspace, index: Index) -> None:
     await built(index)
-    (place.root / "web/page.ts").unlink()
+    (place.root / "web/page.py").unlink()
     (place.root / "lib/calc.py").rename(place.root / "lib/sums.py")
     index.note(["lib/calc.py", "lib/sums.py"])
     answer = await index.find(place, asked(place, "Adder.value"))
     assert [one.path for one in answer.definitions] == ["lib/sums.py"]
     await built(index)
     with Store.reading(index.path) as store:
-        assert sorted(store.marks()) == ["deep.go", "lib/sums.py", "main.py", "settings.yaml", "test_main.py"]
+        assert sorted(store.marks()) == ["deep.py", "lib/sums.py", "main.py", "test_main.py"]
     assert [one.path for one in (await index.find(place, asked(place, "Adder.value"))).definitions] == ["lib/sums.py"]
 
 
@@ -207,16 +214,20 @@ async def test_until_it_is_whole_the_files_answer_and_what_may_be_missing_is_sai
         whole = await index.find(place, asked(place, "Adder"))
         assert told(whole) == told(await look_up(place, asked(place, "Adder")))
         missing = await index.find(place, asked(place, "zzz_nothing_q"))
-    assert missing.notes == ("the index of names holds 60 % of the files yet: there may be more; ask again later",)
+    assert missing.notes == ("the index of names holds 50 % of the files yet: there may be more; ask again later",)
 
 
-async def test_a_builder_that_is_killed_harms_nothing(place: LocalWorkspace, index: Index) -> None:
-    for number in range(300):
+async def test_a_builder_gives_way_to_all_else_and_one_that_is_killed_harms_nothing(
+    place: LocalWorkspace, tmp_path: Path
+) -> None:
+    index = Index(tmp_path / "code", place.root)
+    for number in range(200):
         (place.root / f"one{number}.py").write_text(f"def one{number}(): return add(1, 2)\n" * 5)
     index.start()
     while not index.path.exists():  # noqa: ASYNC110 - of what another program does there is no event
         await asyncio.sleep(0)
     for pid in running():
+        assert os.getpriority(os.PRIO_PROCESS, pid) == 19
         os.killpg(pid, signal.SIGKILL)
     await index.built()
     answer = await index.find(place, asked(place, "one7"))
@@ -225,7 +236,8 @@ async def test_a_builder_that_is_killed_harms_nothing(place: LocalWorkspace, ind
     progress = index.progress()
     assert progress is not None
     assert progress.complete
-    assert len((await index.find(place, asked(place, "add"))).uses) > 250
+    assert len((await index.find(place, asked(place, "add"))).uses) > 150
+    await index.close()
 
 
 @pytest.mark.parametrize("harm", ["rubbish", "older", "middle"])
@@ -246,12 +258,12 @@ async def test_an_index_that_is_damaged_or_of_another_version_is_built_again(
     await index.built()
     await built(index)
     with Store.reading(index.path) as store:
-        assert len(store.marks()) == 6
+        assert len(store.marks()) == 5
     assert told(await index.find(place, asked(place, "Adder"))) == direct
 
 
 async def test_two_sessions_share_it(place: LocalWorkspace, index: Index, tmp_path: Path) -> None:
-    other = Index(tmp_path / "code", place.root)
+    other = Index(tmp_path / "code", place.root, nice=0)
     index.start()
     other.start()
     await index.built()

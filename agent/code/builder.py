@@ -23,7 +23,6 @@ from agent.workspace.secrets import are_of_secret
 from agent.workspace.text import decode
 from agent.workspace.walk import Walk
 
-_NICE = 19
 _MEMORY = 1 << 30
 _SECONDS = 2.0  # for one text
 _MOST = 200_000  # files of a folder that is indexed
@@ -34,8 +33,8 @@ _DONE, _STOPPED, _DAMAGED, _FULL = 0, 3, 4, 5  # how the one who parses ends
 
 def main() -> None:
     """Read the task from stdin and do it. The end of stdin is the end of the session, and then nothing more is done."""
-    os.nice(_NICE)
     task = Task.told(os.read(0, 1 << 20))
+    os.nice(task.nice)
     alone = os.open(task.index.parent / "build.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(alone, fcntl.LOCK_EX | fcntl.LOCK_NB)

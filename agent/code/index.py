@@ -47,13 +47,17 @@ class _Sorted:
 
 
 class Index:
-    """The index of one work tree, in a folder below `folder`. Nothing is built before `start`."""
+    """The index of one work tree, in a folder below `folder`. Nothing is built before `start`.
 
-    def __init__(self, folder: Path, root: Path, hidden: Sequence[Path] = ()) -> None:
+    `nice` is by how much the builder gives way to other programs.
+    """
+
+    def __init__(self, folder: Path, root: Path, hidden: Sequence[Path] = (), nice: int = 19) -> None:
         self._root = root.resolve()
         self._folder = folder / hashlib.sha256(os.fsencode(self._root)).hexdigest()[:32]
         self.path = self._folder / "names.db"
         self._hidden = tuple(str(one.resolve()) for one in hidden)
+        self._nice = nice
         self._noted: set[str] = set()
         self._looked_at: set[str] = set()  # what was noted before the build that is under way
         self._owed = False  # whether the person may have changed anything that no build has looked at
@@ -256,7 +260,7 @@ class Index:
         self._looked_at, self._noted = self._looked_at | self._noted, set()
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            task = Task(str(self._root), self.path, self._hidden, self._damaged)
+            task = Task(str(self._root), self.path, self._hidden, self._damaged, self._nice)
             program = await asyncio.create_subprocess_exec(
                 *command("agent.code.builder"),
                 stdin=asyncio.subprocess.PIPE,

@@ -14,14 +14,15 @@ class Task:
     index: Path
     hidden: tuple[str, ...]
     anew: bool
+    nice: int
 
     @classmethod
     def told(cls, line: bytes) -> "Task":
         """Read it from a line of JSON."""
-        root, index, hidden, anew = json.loads(line)
-        return cls(os.fsdecode(bytes.fromhex(root)), Path(os.fsdecode(bytes.fromhex(index))), tuple(hidden), anew)
+        root, index, hidden, anew, nice = json.loads(line)
+        return cls(os.fsdecode(bytes.fromhex(root)), Path(os.fsdecode(bytes.fromhex(index))), tuple(hidden), anew, nice)
 
     def line(self) -> bytes:
         """Return it as a line of JSON."""
-        told = [os.fsencode(self.root).hex(), os.fsencode(self.index).hex(), list(self.hidden), self.anew]
+        told = [os.fsencode(self.root).hex(), os.fsencode(self.index).hex(), list(self.hidden), self.anew, self.nice]
         return json.dumps(told).encode() + b"\n"
