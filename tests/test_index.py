@@ -139,12 +139,13 @@ async def test_nothing_ignored_hidden_or_linked_is_in_it(place: LocalWorkspace, 
 
 
 async def test_what_files_are_called_like_secrets_hold_is_not_kept(place: LocalWorkspace, index: Index) -> None:
-    (place.root / "credentials.json").write_text('{"token": "hunter2hunter2"}\n')
+    (place.root / "credentials.json").write_text('{"add": "hunter2hunter2"}\n')
     await built(index)
     with Store.reading(index.path) as store:
         assert store.refused() == ["credentials.json"]
         assert not store.holding("hunter2hunter2")
-    assert "1 files that have the name could not be parsed" in (await index.find(place, asked(place, "token"))).notes[0]
+    notes = (await index.find(place, asked(place, "add"))).notes
+    assert notes == ("1 files that have the name could not be parsed; search shows their lines",)
 
 
 async def test_an_edit_is_seen_before_and_after_the_index_knows_of_it(place: LocalWorkspace, index: Index) -> None:
@@ -170,6 +171,14 @@ async def test_a_new_file_is_heard_of_unless_it_is_ignored(place: LocalWorkspace
     index.note(["out/new.py", "web/new.py"])
     answer = await index.find(unsearched(place), asked(place, "New"))
     assert [one.path for one in answer.definitions] == ["web/new.py"]
+
+
+async def test_a_new_file_that_nobody_told_of_is_found_before_a_name_is_said_to_be_nowhere(
+    place: LocalWorkspace, index: Index
+) -> None:
+    await built(index)
+    (place.root / "new.py").write_text("class New: pass\n")
+    assert [one.path for one in (await index.find(place, asked(place, "New"))).definitions] == ["new.py"]
 
 
 async def test_a_name_that_very_many_files_have_is_told_of_some_and_that_is_said(place: LocalWorkspace, index: Index) -> None:
@@ -199,7 +208,7 @@ async def test_a_name_that_is_nearly_right_finds_what_is_meant(
     place: LocalWorkspace, index: Index, name: str, meant: str
 ) -> None:
     await built(index)
-    answer = await index.find(unsearched(place), asked(place, name))
+    answer = await index.find(place, asked(place, name))
     assert meant in [one.definition.name for one in answer.near]
     assert not answer.notes
 

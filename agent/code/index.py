@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from agent.code.grammars import language
-from agent.code.lookup import MOST_FILES, Answer, Asked, Place, Read, answered, look_up, rank, read_all
+from agent.code.lookup import MOST_FILES, Answer, Asked, Place, Read, answered, look_up, look_up_exactly, rank, read_all
 from agent.code.names import called, near, parts
 from agent.code.parsing import Parsing
 from agent.code.program import command
@@ -64,19 +64,19 @@ class Index:
         self._building: asyncio.Task[None] | None = None
         self._parsing = Parsing()  # what changes once will change again: it stays ready
         self._alone = asyncio.Lock()  # it parses one text after the other
-        self._damaged = self._closed = False
+        self._damaged = self._closed = self._again = False
 
     def start(self) -> None:
-        """Have it built, or made right again, beside us; where that is under way already, it goes on.
+        """Have it built, or made right again, beside us: after what is under way already, which may have looked too early.
 
         What is asked meanwhile waits for it a little.
         """
-        self._owed = True
+        self._owed = self._again = True
         self._start()
 
     def _start(self) -> None:
         if not self._closed and (self._building is None or self._building.done()):
-            self._building = asyncio.create_task(self._build())
+            self._building = asyncio.create_task(self._build_all())
 
     def note(self, paths: Iterable[str]) -> None:
         """Hear of files that have changed, as paths below the root."""
@@ -139,17 +139,21 @@ class Index:
         reads, notes = [*kept.reads], [*kept.notes]
         if kept.stale:
             self._start()
-            now, late = await self._read(workspace, kept.stale, (wanted,))
-            reads += now
+            changed, late = await self._read(workspace, kept.stale, (wanted,))
+            reads += changed
             notes += late
         answer = answered(asked.name, reads)
-        notes += await _unparsed(workspace, asked, kept.refused, wanted)
         if answer.definitions or answer.uses:
-            return replace(answer, notes=tuple(notes))
+            return replace(answer, notes=(*notes, *await _unparsed(workspace, asked, kept.refused, wanted)))
         if len(wanted) < _LEAST:
             return None
+        # Nobody need have told of a file that came to be a moment ago, and "nowhere" is to be true.
+        now = await look_up_exactly(workspace, asked)
+        if now.definitions or now.uses:
+            self._start()
+            return now
         like = await self._like(workspace, asked, below, wanted, [one for one in reads if one.shape.definitions])
-        return Answer(near=like, notes=tuple(notes))
+        return Answer(near=like, notes=now.notes)
 
     async def _like(
         self, workspace: Workspace, asked: Asked, below: str, wanted: str, changed: Sequence[Read]
@@ -255,11 +259,22 @@ class Index:
         inside = located.place in {Lies.INSIDE, Lies.PROTECTED} and located.real == self._root / path
         return located if inside and asked.visible(located) else None
 
+    async def _build_all(self) -> None:
+        while True:
+            self._again = False
+            await self._build()
+            if not self._again:
+                return
+
     async def _build(self) -> None:
         """Run the builder to its end; a session that ends takes it along."""
         self._looked_at, self._noted = self._looked_at | self._noted, set()
         try:
-            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            for folder in (
+                self._folder.parent,
+                self._folder,
+            ):  # a parent that mkdir makes by the way is as open as the umask says
+                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             task = Task(str(self._root), self.path, self._hidden, self._damaged, self._nice)
             program = await asyncio.create_subprocess_exec(
                 *command("agent.code.builder"),

@@ -75,15 +75,20 @@ class _Candidates:
 
 async def look_up(workspace: Workspace, asked: Asked) -> Answer:
     """Answer from the files themselves. Raises ToolFailure where they cannot be searched."""
+    answer = await look_up_exactly(workspace, asked)
+    if answer.definitions or answer.uses:
+        return answer
+    like, more = await _like(workspace, asked, parts(asked.name)[-1])
+    return Answer((), (), like, (*answer.notes, *more))
+
+
+async def look_up_exactly(workspace: Workspace, asked: Asked) -> Answer:
+    """Answer from the files themselves, with nothing that is called nearly so. Raises ToolFailure."""
     wanted = parts(asked.name)[-1]
     found = await _having(workspace, asked, rf"(?:\b|^){re.escape(wanted)}(?:\b|$)", wanted)
     reads, late = await read_all(workspace, found.paths, (wanted,))
     answer = answered(asked.name, reads)
-    notes = [*found.notes, *late]
-    if answer.definitions or answer.uses:
-        return Answer(answer.definitions, answer.uses, (), tuple(notes))
-    like, more = await _like(workspace, asked, wanted)
-    return Answer((), (), like, (*notes, *more))
+    return Answer(answer.definitions, answer.uses, (), (*found.notes, *late))
 
 
 def answered(name: str, reads: Sequence[Read]) -> Answer:
