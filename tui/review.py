@@ -132,6 +132,8 @@ class Review(Screen[None]):
         return self._stops[self._at] if self._stops else (-1, -1)
 
     def _paint(self) -> None:
+        if not self.query("#review-head"):
+            return  # the screen is being taken down
         words = self._words
         head, tree, diff, notes, keys = (
             self.query_one(f"#review-{name}", Static) for name in ("head", "tree", "diff", "notes", "keys")
