@@ -2,7 +2,7 @@
 
 import importlib
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -65,8 +65,9 @@ class Grammar:
 
 def language(name: str) -> str:
     """Return the language of a file by its name, or nothing."""
-    path = PurePosixPath(name)
-    return _BY_NAME.get(path.name) or _BY_SUFFIX.get(path.suffix.lower(), "")
+    base = name.rpartition("/")[2]
+    stem, _, suffix = base.rpartition(".")
+    return _BY_NAME.get(base) or (_BY_SUFFIX.get(f".{suffix.lower()}", "") if stem else "")
 
 
 def checked(name: str) -> str:
