@@ -181,6 +181,20 @@ async def test_a_new_file_that_nobody_told_of_is_found_before_a_name_is_said_to_
     assert [one.path for one in (await index.find(place, asked(place, "New"))).definitions] == ["new.py"]
 
 
+async def test_it_says_when_it_could_not_yet_look_at_what_has_changed(place: LocalWorkspace, index: Index) -> None:
+    await built(index)
+    index.start()
+    while not (builders := running()):  # noqa: ASYNC110 - of what another program does there is no event
+        await asyncio.sleep(0)
+    os.kill(builders[0], signal.SIGSTOP)
+    answer = await index.find(place, asked(place, "Adder"))
+    assert [one.path for one in answer.definitions] == ["lib/calc.py", "web/page.py"]
+    assert answer.notes == ("the index of names is still being made right: what changed since the last turn may be missing",)
+    os.kill(builders[0], signal.SIGCONT)
+    await index.built()
+    assert not (await index.find(place, asked(place, "Adder"))).notes
+
+
 async def test_a_name_that_very_many_files_have_is_told_of_some_and_that_is_said(place: LocalWorkspace, index: Index) -> None:
     for number in range(320):
         (place.root / f"one{number}.py").write_text("from lib.calc import add\n")

@@ -25,6 +25,7 @@ from agent.workspace.contract import Place as Lies
 from agent.workspace.walk import Walk
 
 _PATIENCE = 0.5  # seconds that an answer waits for changes to be looked at
+_LATE = "the index of names is still being made right: what changed since the last turn may be missing"
 _MOST_NOTED = 2000
 _MOST_REFUSED = 20  # that are searched for one answer, each by a program
 _LEAST = 3  # letters of a name that is looked for by its likes
@@ -114,14 +115,17 @@ class Index:
         Raises ToolFailure.
         """
         if self._building is not None and self._owed:
-            self._owed = False
             await asyncio.wait((self._building,), timeout=_PATIENCE)
+        late = self._owed
         progress = await asyncio.to_thread(self.progress)
         if progress is None or not progress.complete:
             self._start()
             return _unfinished(await look_up(workspace, asked), progress)
         try:
-            return await self._found(workspace, asked) or await look_up(workspace, asked)
+            answer = await self._found(workspace, asked)
+            if answer is not None:
+                return replace(answer, notes=(*answer.notes, *([_LATE] if late else [])))
+            return await look_up(workspace, asked)
         except (sqlite3.Error, ValueError, TypeError) as error:  # what is damaged may be read, and make no sense
             self._damaged |= not isinstance(error, sqlite3.OperationalError)
             self._start()
@@ -264,6 +268,7 @@ class Index:
             self._again = False
             await self._build()
             if not self._again:
+                self._owed = False
                 return
 
     async def _build(self) -> None:
