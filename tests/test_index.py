@@ -6,6 +6,7 @@ import os
 import signal
 import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -85,9 +86,12 @@ async def index(place: LocalWorkspace, tmp_path: Path) -> AsyncIterator[Index]:
 def running() -> list[int]:
     """Return the builders that we have started."""
     children = [int(pid) for task in Path("/proc/self/task").iterdir() for pid in (task / "children").read_text().split()]
-    return [
-        pid for pid in children if b"agent.code.builder" in Path(f"/proc/{pid}/cmdline").read_bytes() and os.getpgid(pid) == pid
-    ]
+    found = []
+    for pid in children:
+        with suppress(OSError):  # it has ended meanwhile
+            if b"agent.code.builder" in Path(f"/proc/{pid}/cmdline").read_bytes() and os.getpgid(pid) == pid:
+                found.append(pid)
+    return found
 
 
 async def built(index: Index) -> None:
