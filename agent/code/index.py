@@ -275,10 +275,8 @@ class Index:
         """Run the builder to its end; a session that ends takes it along."""
         self._looked_at, self._noted = self._looked_at | self._noted, set()
         try:
-            for folder in (
-                self._folder.parent,
-                self._folder,
-            ):  # a parent that mkdir makes by the way is as open as the umask says
+            # A parent that mkdir makes by the way is as open as the umask says.
+            for folder in (self._folder.parent, self._folder):
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             task = Task(str(self._root), self.path, self._hidden, self._damaged, self._nice)
             program = await asyncio.create_subprocess_exec(

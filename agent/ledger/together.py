@@ -36,10 +36,8 @@ class Together:
     async def alone(self) -> AsyncIterator[None]:
         """Look, change and record while no other session does. One that takes too long is waited for no longer."""
         try:
-            for folder in (
-                self._folder.parent,
-                self._folder,
-            ):  # a parent that mkdir makes by the way is as open as the umask says
+            # A parent that mkdir makes by the way is as open as the umask says.
+            for folder in (self._folder.parent, self._folder):
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             handle = os.open(self._folder / "looking.lock", _FLAGS, 0o600)
         except OSError as error:
