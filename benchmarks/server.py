@@ -15,7 +15,10 @@ def chunk(delta: dict[str, Any], finish: str | None = None) -> bytes:
 
 
 def call(number: int) -> list[bytes]:
-    function = {"name": "shell", "arguments": json.dumps({"command": COMMAND})}
+    function = {
+        "name": "shell",
+        "arguments": json.dumps({"command": f"{COMMAND} {number}"}),
+    }  # the same again and again would be stopped
     one = {"index": 0, "id": f"functions.shell:{number}", "type": "function", "function": function}
     return [chunk({"role": "assistant", "content": None, "tool_calls": [one]}), chunk({}, "tool_calls")]
 
