@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from contextlib import AsyncExitStack, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -104,10 +104,11 @@ class Recorder:
         """Run a call, and record what it changed however it ends. Raises ToolFailure where what it may lose cannot be kept."""
         exact = about.files is not None
         # A call that names its files is over soon: others look before it, or after.
-        async with self._acting, self._ledger.together.alone() if exact else nullcontext():
+        async with self._acting, AsyncExitStack() as whole, AsyncExitStack() as looking:
             self._acted = True
-            async with self._alone(about):
-                begun = await self._before(about)
+            await self._alone(whole if exact else looking)
+            begun = await self._before(about)
+            await looking.aclose()
             status = "failed"
             try:
                 result = await run()
@@ -119,8 +120,12 @@ class Recorder:
                 await _to_its_end(self._after(begun, about, status))
             return result
 
-    def _alone(self, about: About) -> AbstractAsyncContextManager[None]:
-        return self._ledger.together.alone() if about.files is None else nullcontext()
+    async def _alone(self, until: AsyncExitStack) -> None:
+        """Let no other session look until then. Raises ToolFailure where the ledger cannot be kept at all."""
+        try:
+            await until.enter_async_context(self._ledger.together.alone())
+        except JumarError as error:
+            raise ToolFailure(f"Not run, because what it changes could not be undone: {error}.") from error
 
     def holds(self, file: Path) -> bool:
         """Whether what a file tool changes there can be kept: one ledger is of one work tree."""
@@ -236,8 +241,11 @@ class Recorder:
             if not self._begun:
                 with suppress(JumarError):
                     await self._capture.before(None)  # it takes long in a large workspace: others need not wait for it
-                async with self._ledger.together.alone():
-                    await self._look_first()
+                try:
+                    async with self._ledger.together.alone():
+                        await self._look_first()
+                except JumarError as error:
+                    self._warn(str(error))
 
     async def _look_first(self) -> None:
         """Take the first look, once, and record what changed since any session looked last."""
@@ -276,11 +284,13 @@ class Recorder:
             raise ToolFailure(f"Not run, because what it changes could not be undone: {error}.") from error
 
     async def _after(self, begun: _Begun, about: About, status: str) -> None:
-        async with self._alone(about):
-            try:
+        try:
+            async with self._ledger.together.alone() if about.files is None else nullcontext():
                 await self._record(begun, about, status)
-            finally:
-                begun.end()
+        except JumarError as error:
+            self._tell(Warned(text=f"what {about.tool} changed is not in the ledger and cannot be undone: {error}"))
+        finally:
+            begun.end()
 
     def _draft(self, about: About, allowed: ApprovalDecided | None) -> Action:
         """Return the record of a call without what it did."""
@@ -312,26 +322,22 @@ class Recorder:
     async def _record(self, begun: _Begun, about: About, status: str) -> None:
         before, elsewhere = begun.before, begun.elsewhere
         await self.news()
-        try:
-            captured = await self._capture.after(before) if before is not None else Captured()
-            await self._outside(captured)
-            parts, beside = self._meanwhile(begun)
-            left_out = dict(captured.left_out) | {str(file): "outside the workspace" for file in elsewhere}
-            listed = await self._ledger.record(
-                replace(
-                    self._draft(about, self._allowed.pop(about.call_id, None)),
-                    status=status,
-                    shared=tuple(sorted(beside)) if captured.deltas else (),
-                    deltas=captured.deltas,
-                    folders=captured.folders,
-                    gone=captured.gone,
-                    left_out=left_out,
-                    repository=captured.repository,
-                )
+        captured = await self._capture.after(before) if before is not None else Captured()
+        await self._outside(captured)
+        parts, beside = self._meanwhile(begun)
+        left_out = dict(captured.left_out) | {str(file): "outside the workspace" for file in elsewhere}
+        listed = await self._ledger.record(
+            replace(
+                self._draft(about, self._allowed.pop(about.call_id, None)),
+                status=status,
+                shared=tuple(sorted(beside)) if captured.deltas else (),
+                deltas=captured.deltas,
+                folders=captured.folders,
+                gone=captured.gone,
+                left_out=left_out,
+                repository=captured.repository,
             )
-        except JumarError as error:
-            self._tell(Warned(text=f"what {about.tool} changed is not in the ledger and cannot be undone: {error}"))
-            return
+        )
         if listed is None and parts:
             listed = Listed(parts[-1], self._ledger.head(), undone=False)
             parts = parts[:-1]

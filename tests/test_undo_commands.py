@@ -323,3 +323,18 @@ async def test_an_action_that_left_the_repository_alone_needs_no_rescue(person: 
     run = await person.run("rescue", "1")
     assert (run.code, "jumar undo 1 brings its files back" in run.err) == (2, True)
     assert (await person.run("rescue")).out == ""
+
+
+@pytest.mark.parametrize("call", [("write", {"path": "new.txt", "content": "x\n"}), ("shell", {"command": "echo x > new.txt"})])
+async def test_where_no_ledger_can_be_kept_nothing_is_changed_and_that_is_said(
+    person: Person, server: ScriptedServer, call: tuple[str, dict[str, str]]
+) -> None:
+    state = person.home / ".local" / "state" / "jumar"
+    state.mkdir(parents=True)
+    (state / "ledger").write_text("in the way")
+    server.script.extend([answer(calls=[call]), answer("I see.")])
+    run = await person.trusted("-p", "x", "--mode", "yolo", "--output-format", "stream-json")
+    assert (run.code, run.result["text"]) == (0, "I see.")
+    assert not (person.root / "new.txt").exists()
+    [reply] = [line["reply"] for line in run.lines if line["type"] == "tool.finished"]
+    assert reply.startswith("Not run, because what it changes could not be undone: the ledger cannot be kept in ")
