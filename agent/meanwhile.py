@@ -8,14 +8,14 @@ from agent.ledger.action import Delta
 from agent.safe import mended
 from agent.workspace.secrets import are_of_secret
 
-MOST_SHOWN = 5  # files whose difference the model is told, where there are no more
+_MOST_SHOWN = 5  # files whose difference the model is told, where there are no more
 _MOST_NAMED = 20  # files that the model is told by name
 _MOST_FILES = 200  # that the event names
 
 
 def shown(deltas: Sequence[Delta]) -> tuple[Delta, ...]:
     """Return the changes whose lines the model may be told: few, and of no file that is called as secrets are."""
-    if len(deltas) > MOST_SHOWN:
+    if len(deltas) > _MOST_SHOWN:
         return ()
     return tuple(delta for delta in deltas if not are_of_secret(PurePath(delta.path.casefold()).parts))
 

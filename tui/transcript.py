@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from time import monotonic
 
+from rich.style import Style as RichStyle
 from textual import events
 from textual.binding import Binding
 from textual.content import Content
@@ -278,7 +279,7 @@ class Transcript(ScrollView, can_focus=True):
         return strip.extend_cell_length(width, self.rich_style).apply_offsets(0, line)
 
     @property
-    def _mark(self):  # type: ignore[no-untyped-def]
+    def _mark(self) -> RichStyle:
         return Style.parse("on $boost").rich_style
 
     def get_selection(self, selection: Selection) -> tuple[str, str] | None:
