@@ -50,7 +50,7 @@ def demo_on_screen(into: Path | None, mode: str, *, fast: bool, progress: TextIO
     played = Played(ReplayModel(recording, pace=0.0 if fast else PACE), recording.prompts, about(folder))
     desk = FrontDesk(options, _environment(), played)
     code = show(desk)
-    if code == 0:
+    if code == 0 and (folder / "index.html").is_file():  # else the person left before there was a game
         print(_after(folder, desk.session_id), file=progress, flush=True)
     return code
 
