@@ -17,8 +17,8 @@ from tests.screens import Screen
 FOLDER = Path(__file__).with_name("snapshots")
 _WRITING = os.environ.get("JUMAR_SNAPSHOTS") == "write"
 _COMMAND = "JUMAR_SNAPSHOTS=write pytest tests/test_snapshots.py"
-_STILL = 1.0  # seconds without a change, after which what is seen is what will be seen
-_PATIENCE = 10.0  # seconds
+_STILL = 6.0  # seconds without a change, after which what is seen is what will be seen
+_PATIENCE = 20.0  # seconds
 _POLL = 0.05  # seconds
 _FLAGS = ("bold", "dim", "italic", "underline", "strike", "reverse")
 _INKED = ("underline", "strike", "reverse")  # what is seen of a blank too
