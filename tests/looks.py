@@ -80,7 +80,7 @@ def drawn(screen: Screen) -> str:
 
 
 def _rows(screen: Screen) -> Iterator[list[Cell]]:
-    for strip in screen.app.screen._compositor.render_strips():
+    for strip in screen.strips:
         yield [(character, one.style or Style()) for one in strip for character in one.text]
 
 

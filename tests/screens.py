@@ -6,7 +6,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from textual._context import visible_screen_stack
 from textual.pilot import Pilot
+from textual.strip import Strip
 
 from jumar.options import RunOptions
 from jumar.screen import FrontDesk, Played
@@ -14,7 +16,7 @@ from tests.runs import Person
 from tui.app import JumarApp
 from tui.desk import Choice
 
-_PATIENCE = 10.0  # seconds
+_PATIENCE = 20.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +29,14 @@ class Screen:
     @property
     def text(self) -> str:
         """All that can be seen now."""
-        strips = self.app.screen._compositor.render_strips()
-        return "\n".join("".join(segment.text for segment in strip).rstrip() for strip in strips)
+        return "\n".join("".join(segment.text for segment in strip).rstrip() for strip in self.strips)
+
+    @property
+    def strips(self) -> list[Strip]:
+        """The rows of all that can be seen now, each with its styles."""
+        # What lies below is painted by the screen over it, which keeps it: it has to know of it as in a frame of its own.
+        visible_screen_stack.set(self.app._background_screens)
+        return self.app.screen._compositor.render_strips()
 
     async def until(self, holds: Callable[[], Any]) -> None:
         """Let the app run until something holds."""
@@ -42,6 +50,10 @@ class Screen:
             await self.until(lambda: all(word in self.text for word in words))
         except TimeoutError:
             raise AssertionError(f"{words} cannot be seen in\n{self.text}") from None
+
+    async def idle(self) -> None:
+        """Wait until no turn runs: its last words are seen before it has ended."""
+        await self.until(lambda: not self.app.busy)
 
     async def heard(self) -> None:
         """Wait until what asks the person takes keys."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import socket
 import stat
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -315,6 +316,20 @@ async def test_a_client_that_vanishes_leaves_nothing_behind(tmp_path: Path) -> N
             client.writer.write(b"half a")
             await client.reader.readexactly(6)
         await asyncio.wait_for(shop.left.wait(), LONGEST)
+        await until(lambda: files_open() == before)
+
+
+@pytest.mark.parametrize("steps", range(6))
+async def test_a_client_that_came_a_moment_before_the_end_is_ended_too(tmp_path: Path, steps: int) -> None:
+    before = files_open()
+    async with network(tmp_path) as net:
+        way = await net.way(())
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(0)
+            client.connect(str(way.socket))
+            for _ in range(steps):  # whether it was accepted by then, and how far it was taken, is another each time
+                await asyncio.sleep(0)
+            await net.close()
         await until(lambda: files_open() == before)
 
 

@@ -133,6 +133,7 @@ async def test_an_action_is_undone_and_brought_back_by_commands(person: Person, 
     async with screen_of(person, mode="auto") as screen:
         await screen.say("write it")
         await screen.see("Written.")
+        await screen.idle()
         await command(screen, "/undo")
         await screen.see("Undo", "a.txt")
         await screen.pilot.press("enter")
@@ -152,6 +153,7 @@ async def test_an_action_is_shown_and_rewound_by_its_number(person: Person, serv
         await command(screen, f"/diff {number}")
         await screen.see("u undo", "+ one")
         await screen.pilot.press("escape")
+        await screen.idle()
         await command(screen, f"/rewind #{number}")
         await screen.see("Rewind to before")
         await screen.pilot.press("enter")
@@ -242,6 +244,7 @@ async def test_another_model_goes_on_with_the_same_session(person: Person, serve
         await screen.see("I am small.")
         before = screen.app.session
         assert before is not None
+        await screen.idle()
         await command(screen, "/model")
         await screen.see("better-model")
         await screen.pilot.press(*"better", "enter")
@@ -260,6 +263,7 @@ async def test_a_model_that_cannot_be_asked_leaves_the_session_as_it_is(person: 
     async with screen_of(person) as screen:
         await screen.say("who are you?")
         await screen.see("I am small.")
+        await screen.idle()
         await command(screen, "/model openrouter:any/thing")
         await screen.see("OPENROUTER_API_KEY")
         await screen.say("and now?")
@@ -283,10 +287,12 @@ async def test_sessions_are_searched_renamed_deleted_and_gone_on_with(person: Pe
     async with screen_of(person) as screen:
         await screen.say("the apple")
         await screen.see("First.")
+        await screen.idle()
         await command(screen, "/new")
         await screen.until(lambda: screen.app.story.turn == 0)
         await screen.say("the pear")
         await screen.see("Second.")
+        await screen.idle()
         await command(screen, "/resume")
         await screen.see("the apple", "the pear", "open now")
         await screen.pilot.press(*"apple", "ctrl+r")
@@ -295,6 +301,7 @@ async def test_sessions_are_searched_renamed_deleted_and_gone_on_with(person: Pe
         await screen.pilot.press("enter")
         await screen.until(lambda: screen.app.story.title == "the apple tree")
         await screen.see("First.")
+        await screen.idle()
         await command(screen, "/resume")
         await screen.see("the pear")
         await screen.pilot.press(*"pear", "ctrl+d")
@@ -312,6 +319,7 @@ async def test_the_open_session_is_not_deleted_but_can_be_forked(person: Person,
     async with screen_of(person) as screen:
         await screen.say("the apple")
         await screen.see("First.")
+        await screen.idle()
         await command(screen, "/resume")
         await screen.see("open now")
         await screen.pilot.press("ctrl+d")

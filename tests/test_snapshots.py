@@ -237,6 +237,7 @@ async def test_what_can_be_chosen(person: Person, server: ScriptedServer) -> Non
         await screen.pilot.press("escape", "ctrl+u")
         await screen.say("what is wrong?")
         await screen.see("It is wrong.")
+        await screen.idle()
         await command(screen, "/new")
         await screen.until(lambda: screen.app.story.turn == 0)
         await command(screen, "/resume")

@@ -97,7 +97,7 @@ async def test_without_colours_there_are_none_and_what_keys_are_for_is_reversed(
     async with screen_of(person) as screen:
         await screen.say("/theme")
         await screen.see("How shall it look?", "jumar-light")
-        segments = [segment for strip in screen.app.screen._compositor.render_strips() for segment in strip]
+        segments = [segment for strip in screen.strips for segment in strip]
         colours = [colour for one in segments if one.style for colour in (one.style.color, one.style.bgcolor)]
         assert all(colour is None or colour.is_default for colour in colours)
         reversed_ = {one.text for one in segments if one.style and one.style.reverse and one.text.startswith("jumar")}

@@ -71,6 +71,10 @@ class Network:
         opened = tuple(self._open.values())
         self._open.clear()
         for one in opened:
+            for listening in one.server.sockets:
+                asyncio.get_running_loop().remove_reader(listening)
+        await asyncio.sleep(0)  # a client that was accepted but not met would be left open by a server that closed in between
+        for one in opened:
             one.server.close()
         await asyncio.gather(*(one.proxy.close() for one in opened))
         for one in opened:

@@ -77,6 +77,7 @@ class Proxy:
         self._times = times or Times()
         self._refused: dict[str, None] = {}
         self._serving: set[asyncio.Task[None]] = set()
+        self._closed = False
 
     def refused(self) -> tuple[str, ...]:
         """Return the hosts that were asked for in vain since this was last called."""
@@ -86,12 +87,18 @@ class Proxy:
 
     def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve a client, until it or `close` ends that."""
+        if self._closed:
+            writer.transport.abort()
+            return
         serving = asyncio.create_task(self._serve(Line(reader, writer)))
         self._serving.add(serving)
         serving.add_done_callback(self._serving.discard)
+        # A task that is ended before its first step runs nothing of itself.
+        serving.add_done_callback(lambda _: writer.transport.abort())
 
     async def close(self) -> None:
-        """End every connection."""
+        """End every connection, and take none from now on."""
+        self._closed = True
         serving = tuple(self._serving)
         for one in serving:
             one.cancel()
