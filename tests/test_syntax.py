@@ -4,7 +4,8 @@ import time
 
 import pytest
 
-from agent.code.parse import fault
+from agent.code.grammars import LANGUAGES, language
+from agent.code.parse import faults
 from agent.code.syntax import state
 
 GOOD_AND_BAD = {
@@ -18,6 +19,11 @@ GOOD_AND_BAD = {
     "a.sh": ("if true; then echo x; fi\n", "if true; then echo x\n"),
     "a.go": ("package a\n", "package a\nfunc {\n"),
     "a.rs": ("fn main() {}\n", "fn main( {}\n"),
+    "a.h": ("class A { int b; };\n", "int a( {\n"),
+    "a.cs": ("class A { int B => 1; }\n", "class A { int B( }\n"),
+    "a.kt": ("fun main() { println(1) }\n", "fun main( {\n"),
+    "a.swift": ("func f() -> Int { return 1 }\n", "func f( {\n"),
+    "a.lua": ("local a = 1\n", "local a = \n"),
     "A.java": ("class A {}\n", "class A {\n"),
     "a.c": ("int main() { return 0; }\n", "int main() { return 0;\n"),
     "a.cpp": ("class A {};\n", "class A {\n"),
@@ -28,11 +34,20 @@ GOOD_AND_BAD = {
 }
 
 
+def told(name: str, text: str) -> list[str] | None:
+    found = faults(name, text)
+    return None if found is None else [f"line {fault.line}: {fault.words}" for fault in found]
+
+
 @pytest.mark.parametrize("name", GOOD_AND_BAD)
 def test_a_fault_is_found_with_its_line(name: str) -> None:
     good, bad = GOOD_AND_BAD[name]
-    assert fault(name, good) == ""
-    assert (fault(name, bad) or "").startswith("line ")
+    assert told(name, good) == []
+    assert (told(name, bad) or [""])[0].startswith("line ")
+
+
+def test_every_language_but_markdown_is_looked_at() -> None:
+    assert {language(name) for name in GOOD_AND_BAD} == LANGUAGES - {"markdown"}
 
 
 @pytest.mark.parametrize(
@@ -46,21 +61,34 @@ def test_a_fault_is_found_with_its_line(name: str) -> None:
     ],
 )
 def test_what_a_page_holds_is_looked_at_too(page: str, words: str) -> None:
-    found = fault("a.html", page)
+    found = told("a.html", page)
     assert found is not None
-    assert words in found
+    assert words in "; ".join(found)
     assert bool(words) == bool(found)
 
 
 async def test_what_cannot_be_told_is_not_told() -> None:
-    assert fault("notes.txt", "((") is None
+    assert faults("notes.txt", "((") is None
     assert await state("notes.txt", "((") == ""
 
 
-async def test_a_fault_that_was_there_before_is_told_as_one() -> None:
-    assert "there was one before" in await state("a.py", "def f(:\n", "def g(:\n")
-    assert await state("a.py", "def f(:\n", "x = 1\n") == "SYNTAX FAULT at line 1: ')' is missing"
+async def test_a_fault_that_was_there_before_is_told_as_one_and_only_what_is_new_with_its_line() -> None:
+    assert await state("a.py", "def g(:\n", "x = 1\n") == "SYNTAX FAULT at line 1: ')' is missing"
+    assert await state("a.py", "x = 1\n\ndef g(:\n", "def g(:\n") == "no new syntax fault (1 fault there before)"
+    found = await state("a.py", "x = 1 ? 2\n\n\ndef g(:\n", "def g(:\n")
+    assert found == "SYNTAX FAULT at line 1: near 'x = 1 ? 2' (1 fault there before)"
     assert await state("a.py", "x = '\ud800'\n") == "syntax ok"
+
+
+async def test_few_of_many_faults_are_told_and_the_others_are_counted() -> None:
+    found = await state("a.json", "".join(f'{{"a": {number}]}}\n' for number in range(9)))
+    assert found.startswith("SYNTAX FAULTS at line 1: ")
+    assert found.count("line ") == 5
+    assert found.endswith("; and 4 more")
+
+
+async def test_a_young_grammar_is_not_sure() -> None:
+    assert (await state("a.kt", "fun main( {\n")).startswith("possible SYNTAX FAULT at line 1: ")
 
 
 @pytest.mark.parametrize(

@@ -47,9 +47,8 @@ _SPECIAL = {
     "php": ("tree_sitter_php", "language_php"),
 }
 _QUERY = {"tsx": "typescript"}
-_UNCHECKED = frozenset(
-    ("markdown", "lua", "kotlin", "swift", "c_sharp")
-)  # every text is Markdown; the others' grammars are young
+_UNCHECKED = "markdown"  # every text is Markdown
+YOUNG = frozenset(("c_sharp", "kotlin", "swift"))  # grammars that do not know all that their languages have
 LANGUAGES = frozenset(_LANGUAGES)
 WORDS = frozenset(("json", "yaml", "toml", "html", "css", "markdown"))  # what is no program: names in it are read as they stand
 
@@ -71,10 +70,9 @@ def language(name: str) -> str:
 
 
 def checked(name: str) -> str:
-    """Return the language of a file whose faults are worth telling, or nothing."""
+    """Return the language of a file whose faults can be told, or nothing."""
     spoken = language(name)
-    header = spoken == "c" and name.lower().endswith(".h")  # it may well be C++
-    return "" if spoken in _UNCHECKED or header else spoken
+    return "" if spoken == _UNCHECKED else spoken
 
 
 def spoken(language: str) -> "Language":

@@ -4,8 +4,11 @@ import json
 import re
 import resource
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from agent.code.grammars import checked, spoken
@@ -17,6 +20,7 @@ _LARGEST = 1 << 20
 _MEMORY = 1 << 30
 _SECONDS = 2
 _NEAR = 60
+_MOST = 200  # faults that are told apart
 _OPTIONAL = "_implicit_end_tag"  # of a paragraph at the end of a page: it need not be written
 _TYPE = re.compile(rb"""\btype\s*=\s*["']?([^"'\s>]+)""", re.IGNORECASE)
 _SCRIPTS = {
@@ -25,20 +29,45 @@ _SCRIPTS = {
 }
 
 
-def fault(name: str, text: str) -> str | None:
-    """Return where a text is not well-formed and what stands there, "" where it is, None where that cannot be told."""
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is not well-formed: its line, what it is, and the text of the line, by which it is known where lines have moved."""
+
+    line: int
+    words: str
+    near: str
+
+
+def faults(name: str, text: str) -> list[Fault] | None:
+    """Return where a text is not well-formed, in order and not more than are worth it; None where that cannot be told."""
     language = checked(name)
     if not language or len(text) > _LARGEST:
         return None
     raw = text.encode("utf-8", "replace")
     root = _parsed(language, raw)
-    if wrong := _first(root):
-        return _place(wrong, raw, 0)
-    for inner, node in _embedded(root) if language == "html" else ():
-        part = raw[node.start_byte : node.end_byte]
-        if wrong := _first(_parsed(inner, part)):
-            return f"{_place(wrong, part, node.start_point[0])} ({inner})"
-    return ""
+    found = list(islice(_wrong(root, raw, 0, ""), _MOST))
+    if found and language == "c" and name.lower().endswith(".h"):  # it may well be C++
+        found = min(found, list(islice(_wrong(_parsed("cpp", raw), raw, 0, ""), _MOST)), key=len)
+    if language == "html":
+        for inner, node in _embedded(root):
+            part = raw[node.start_byte : node.end_byte]
+            found += _wrong(_parsed(inner, part), part, node.start_point[0], f" ({inner})")
+    return found[:_MOST]
+
+
+def added(name: str, text: str, before: str) -> tuple[list[Fault], int] | None:
+    """Return the faults of a text that were not there before, and how many of its others were; None where that cannot be told."""
+    found = faults(name, text)
+    if not found:
+        return None if found is None else ([], 0)
+    known = Counter((fault.words, fault.near) for fault in faults(name, before) or [])
+    new = []
+    for fault in found:
+        if known[fault.words, fault.near]:
+            known[fault.words, fault.near] -= 1
+        else:
+            new.append(fault)
+    return new, len(found) - len(new)
 
 
 def _parsed(language: str, raw: bytes) -> "Node":
@@ -62,32 +91,28 @@ def _embedded(root: "Node") -> Iterator[tuple[str, "Node"]]:
             waiting += reversed(node.children)
 
 
-def _first(root: "Node") -> "Node | None":
-    """Return the first part that is wrong or missing."""
+def _wrong(root: "Node", raw: bytes, above: int, where: str) -> Iterator[Fault]:
+    """Yield what is wrong or missing, `above` lines further down, with what stands there; what lies in a fault is part of it."""
+    lines = raw.split(b"\n")
     waiting = [root] if root.has_error else []
     while waiting:
         node = waiting.pop()
-        if node.is_error or (node.is_missing and node.type != _OPTIONAL):
-            return node
-        waiting += reversed([child for child in node.children if child.has_error or child.is_missing])
-    return None
-
-
-def _place(node: "Node", raw: bytes, above: int) -> str:
-    """Return the line of what is wrong, `above` lines further down, and what stands there."""
-    row = node.start_point[0]
-    if node.is_missing:
-        return f"line {above + row + 1}: {node.type!r} is missing"
-    lines = raw.split(b"\n")
-    near = lines[row].decode("utf-8", "replace").strip()[:_NEAR] if row < len(lines) else ""
-    return f"line {above + row + 1}: near {near!r}"
+        row = node.start_point[0]
+        near = lines[row].decode("utf-8", "replace").strip()[:_NEAR] if row < len(lines) else ""
+        if node.is_missing and node.type != _OPTIONAL:
+            yield Fault(above + row + 1, f"{node.type!r} is missing{where}", near)
+        elif node.is_error:
+            yield Fault(above + row + 1, f"near {near!r}{where}", near)
+        else:
+            waiting += reversed([child for child in node.children if child.has_error or child.is_missing])
 
 
 def main() -> None:
-    """Answer on stdout what stdin asks: the name of a file and its texts."""
+    """Answer on stdout what stdin asks: the name of a file, its text, and the one before."""
     with suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
     with suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_CPU, (_SECONDS, _SECONDS))
-    name, texts = json.load(sys.stdin)
-    json.dump([fault(name, text) for text in texts], sys.stdout)
+    name, text, before = json.load(sys.stdin)
+    found = added(name, text, before)
+    json.dump(None if found is None else [[[fault.line, fault.words] for fault in found[0]], found[1]], sys.stdout)

@@ -3,30 +3,36 @@
 import asyncio
 import json
 import subprocess
-from collections.abc import Sequence
 
-from agent.code.grammars import checked
+from agent.code.grammars import YOUNG, checked
 from agent.code.program import command
 
 _SECONDS = 3.0
+_MOST_TOLD = 5  # faults
 
 
 async def state(name: str, text: str, before: str | None = None) -> str:
     """Say in a few words whether a text is well-formed; `before` is what stood there, whose faults are not the change's."""
-    found, known = await asyncio.to_thread(_faults, name, [text, before or ""])
+    language = checked(name)
+    found = await asyncio.to_thread(_faults, name, text, before or "") if language else None
     if found is None:
         return ""
-    if not found:
-        return "syntax ok, scripts and styles too" if checked(name) == "html" else "syntax ok"
-    return f"SYNTAX FAULT at {found}{' (there was one before)' if known else ''}"
+    new, old = found
+    there = f"{old} {'fault' if old == 1 else 'faults'} there before" if old else ""
+    if not new:
+        whole = "syntax ok, scripts and styles too" if language == "html" else "syntax ok"
+        return f"no new syntax fault ({there})" if old else whole
+    word = "SYNTAX FAULT" if len(new) == 1 else "SYNTAX FAULTS"
+    if language in YOUNG:  # what it does not know looks like a fault
+        word = f"possible {word}"
+    told = "; ".join(f"line {line}: {words}" for line, words in new[:_MOST_TOLD])
+    more = f"; and {len(new) - _MOST_TOLD} more" if len(new) > _MOST_TOLD else ""
+    return f"{word} at {told}{more}{f' ({there})' if old else ''}"
 
 
-def _faults(name: str, texts: Sequence[str]) -> list[str | None]:
-    """Return the fault of each text, None where it cannot be told: no parser, or one that came to no end."""
-    nothing: list[str | None] = [None] * len(texts)
-    if not checked(name):
-        return nothing
-    asked = json.dumps([name, [text.encode("utf-8", "replace").decode() for text in texts]])
+def _faults(name: str, text: str, before: str) -> tuple[list[tuple[int, str]], int] | None:
+    """Return what is new, and how many faults are not; None where it cannot be told: the parser came to no end."""
+    asked = json.dumps([name, *(one.encode("utf-8", "replace").decode() for one in (text, before))])
     try:
         ended = subprocess.run(
             command("agent.code.parse"),
@@ -37,7 +43,7 @@ def _faults(name: str, texts: Sequence[str]) -> list[str | None]:
             cwd="/",
             check=True,
         )
-        answered: list[str | None] = json.loads(ended.stdout)
+        answered: tuple[list[tuple[int, str]], int] | None = json.loads(ended.stdout)
     except (OSError, subprocess.SubprocessError, ValueError):
-        return nothing
+        return None
     return answered
