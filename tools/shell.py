@@ -80,10 +80,15 @@ def _check(arguments: ShellArguments) -> None:
 
 
 def _ran(arguments: ShellArguments, ended: Ended) -> Result:
-    lines = [ended.output.removesuffix("\n") or "(no output)"]
-    if ended.omitted:
+    lines = [ended.folded or ended.output.removesuffix("\n") or "(no output)"]
+    if ended.folded:
+        where = f", and {ended.spill} holds all of it" if ended.spill is not None else ""
+        lines.append(f"[this is what matters of a test run{where}]")
+    elif ended.omitted:
         where = f"; read {ended.spill} for all of it" if ended.spill is not None else ""
         lines.append(f"[{ended.omitted} bytes of output left out{where}]")
+    if ended.partly:
+        lines.append(f"[only a part of the suite ran: {ended.partly}]")
     if ended.leftovers:
         lines.append(f"[{_left(ended.leftovers)} ended; background=true keeps a server running]")
     if ended.timed_out:

@@ -17,7 +17,7 @@ from agent.command.wrappers import inner
 from agent.command.writes import is_written, written
 from agent.workspace.contract import Located, Place
 
-__all__ = ["Command", "Deed", "Locate", "Weighed", "weigh"]
+__all__ = ["Command", "Deed", "Locate", "Weighed", "joints", "weigh"]
 
 _MOST = 64  # parts that are weighed; a command that has more is not relied on
 _JOINTS = frozenset({"&&", "||", "|", ";"})
@@ -33,12 +33,12 @@ def weigh(text: str, locate: Locate, unkept: Callable[[Located], bool]) -> Comma
     """Read and weigh a command. `unkept` says of a place that the ledger does not keep what lies there. Never fails."""
     script = read(text)
     standing = Standing(locate)
-    joints = _joints(script)
+    between = joints(script)
     weighed: list[Weighed] = []
     for at, part in enumerate(script.parts):
-        ones = [one for each in (part, *inner(part)) for one in _weighed(each, standing, unkept, joints[at], joints[at + 1])]
+        ones = [one for each in (part, *inner(part)) for one in _weighed(each, standing, unkept, between[at], between[at + 1])]
         weighed += ones
-        standing.passes(joints[at + 1])
+        standing.passes(between[at + 1])
         if len(weighed) > _MOST and at + 1 < len(script.parts):
             weighed += (Weighed(one, Deed.UNREAD, "it is one part too many") for one in script.parts[at + 1 :])
             break
@@ -51,12 +51,12 @@ def _unsure(one: Weighed) -> Weighed:
     return replace(one, deed=Deed.WORKS, why=f"it runs {one.part.words[0].text}, but not by itself", sandboxed=False)
 
 
-def _joints(script: Script) -> list[str]:
+def joints(script: Script) -> list[str]:
     """Return what stands before each part, and behind the last one; where that is not known, all are unsure."""
     unsure = [UNSURE] * (len(script.parts) + 1)
     if not script.plain:
         return unsure
-    joints: list[str] = []
+    found: list[str] = []
     end = 0
     for part in script.parts:
         start = script.text.find(part.source, end)
@@ -66,9 +66,9 @@ def _joints(script: Script) -> list[str]:
         if "#" in between:
             return unsure
         bare = between.strip()
-        joints.append(bare if bare in _JOINTS else ";" if not bare else UNSURE)
+        found.append(bare if bare in _JOINTS else ";" if not bare else UNSURE)
         end = start + len(part.source)
-    return [*joints, ";"]
+    return [*found, ";"]
 
 
 def _weighed(part: Part, standing: Standing, unkept: Callable[[Located], bool], before: str, after: str) -> list[Weighed]:

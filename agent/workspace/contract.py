@@ -75,11 +75,13 @@ class Ended:
     seconds: float
     timed_out: bool = False
     omitted: int = 0  # bytes left out of `output`
-    spill: Path | None = None  # where the whole output is, when some was left out
+    spill: Path | None = None  # where the whole output is, when some was left out or folded
     leftovers: int = 0  # processes that it left running, and that were ended
     stopped: str = ""  # what the sandbox seems to have kept it from, as a clause: "the network is closed to it"
     planted: str = ""  # what it left that other programs act on, as a clause
     guarded: str = ""  # which resource guard ended it, as a clause: "it had more than 512 processes"
+    folded: str = ""  # what it printed as a model best reads it, where that is a long test run
+    partly: str = ""  # where it was a test run, why only a part of the suite ran, as a clause
 
 
 @dataclass(frozen=True, slots=True)

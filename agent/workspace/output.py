@@ -101,10 +101,23 @@ class Output:
         self._spill.close()
         return shown
 
+    def whole(self) -> str:
+        """Return all that is kept, folded as a terminal shows it; a mark stands where the middle is not."""
+        if not self._dropped:
+            return "".join(_lines(bytes(self._head + self._tail)))
+        gap = f"\n[… {self._dropped} bytes left out …]\n"
+        return "".join([*_lines(bytes(self._head)), gap, *_lines(bytes(self._tail))])
+
+    def keep(self) -> None:
+        """Have the file hold all of it, also where `text` left nothing out."""
+        if not self.omitted:
+            self._spill.add(self._head + self._tail)
+            self._spill.close()
+
     @property
     def spilled(self) -> Path | None:
-        """Where all of it is, when `text` left some out."""
-        return self._spill.path if self.omitted else None
+        """Where all of it is, when `text` left some out, or it was kept."""
+        return self._spill.path
 
 
 class Fresh:

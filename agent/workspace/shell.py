@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from agent.errors import ToolFailure
 from agent.workspace import kin
+from agent.workspace.companion import Companion, complain
 from agent.workspace.contract import UNCONFINED, WORKING, Background, Confinement, Ended
 from agent.workspace.environment import for_commands, seal
 from agent.workspace.guard import Guard
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 _BASH = (Path("/bin/bash"), Path("/usr/bin/bash"), Path("/usr/local/bin/bash"), Path("/opt/homebrew/bin/bash"))
 _MOST_BACKGROUND = 32
+_GO_THERE = 'cd -- "$0" && exec "$@"'  # a program begins in a folder that the sandbox does not know of
 
 
 class _Beside:
@@ -73,6 +75,7 @@ class Shell:
         self._bash: Path | None = None
         self._started = 0
         self._beside: dict[str, _Beside] = {}
+        self._companions: set[Companion] = set()
 
     async def run(self, command: str, limit: float, told: Callable[[str], None], confined: Confinement = WORKING) -> Ended:
         """Run a command to its end, or for `limit` seconds. Cancelling ends it and all it started within 200 ms."""
@@ -100,6 +103,7 @@ class Shell:
             telling.close()
             text = output.text()
             planted = check()
+        folded, partly = _folded(command, output)
         refused = self._network.refused(way) if self._network is not None and way is not None else ()
         return Ended(
             exit_code,
@@ -112,6 +116,8 @@ class Shell:
             stopped(exit_code, text, confined, refused, self._sandbox.name) if self._sandbox and confined.held else "",
             planted,
             running.exceeded,
+            folded,
+            partly,
         )
 
     async def start(self, command: str, confined: Confinement = WORKING) -> Background:
@@ -125,6 +131,30 @@ class Shell:
         beside = _Beside(name, running, fresh, asyncio.create_task(self._await(name, check)))
         self._beside[name] = beside
         return beside.told()
+
+    async def accompany(self, argv: Sequence[str], folder: Path, confined: Confinement) -> Companion:
+        """Start a program that is spoken with through its pipes. Raises ToolFailure where it cannot be started."""
+        confined = confined if self._sandbox is not None else UNCONFINED
+        bash, complaints = str(self._found_bash()), bytearray()
+        theirs, ours = os.pipe(), os.pipe()
+        words = [bash, "--noprofile", "--norc", "-c", _GO_THERE, str(folder), *argv]
+        try:
+            running, _ = self._begin(argv[0], words, complain(complaints), confined, None, (theirs[0], ours[1]))
+        except BaseException:
+            os.close(theirs[1])
+            os.close(ours[0])
+            raise
+        finally:
+            os.close(theirs[0])
+            os.close(ours[1])
+        companion = Companion(running, complaints, self._dismiss)
+        self._companions.add(companion)
+        await companion.connect(theirs[1], ours[0])
+        return companion
+
+    def _dismiss(self, companion: Companion) -> None:
+        self._companions.discard(companion)
+        self._forget(companion.running)
 
     def background(self) -> list[Background]:
         """List what was started beside the turn."""
@@ -145,7 +175,8 @@ class Shell:
     async def close(self) -> None:
         """End every process, the guard last."""
         try:
-            await asyncio.gather(*(self.kill(name) for name in self._beside))
+            ending = [companion.end() for companion in self._companions]
+            await asyncio.gather(*ending, *(self.kill(name) for name in self._beside))
         finally:
             if self._network is not None:
                 await self._network.close()
@@ -172,6 +203,9 @@ class Shell:
         self, command: str, take: Callable[[bytes], None], confined: Confinement, way: Way | None
     ) -> tuple[Running, Callable[[], str]]:
         """Start a command; return it, and what says once it has ended what it left that it should not have."""
+        return self._begin(command, [str(self._found_bash()), "--noprofile", "--norc", "-c", command], take, confined, way)
+
+    def _found_bash(self) -> Path:
         if self._bash is None:
             self._bash = next((path for path in _BASH if path.exists()), None)
             if self._bash is None:
@@ -179,19 +213,31 @@ class Shell:
             kin.adopt()
             leave_no_core()
             seal()
+        return self._bash
+
+    def _begin(
+        self,
+        command: str,
+        argv: Sequence[str],
+        take: Callable[[bytes], None],
+        confined: Confinement,
+        way: Way | None,
+        pipes: tuple[int, int] | None = None,
+    ) -> tuple[Running, Callable[[], str]]:
+        """Start a program; `pipes` are what it reads and where it writes, where that is not for `take` with its complaints."""
         self._guard.stand()
         self._started += 1
         number = self._mark * 1_000_000 + self._started
-        launch = self._launch([str(self._bash), "--noprofile", "--norc", "-c", command], confined, way)
+        launch = self._launch(argv, confined, way)
         began = time.monotonic()
         reading, writing = os.pipe()
         try:
             with kin.marking(number):
                 program = subprocess.Popen(
                     launch.argv,
-                    stdin=subprocess.DEVNULL,
-                    stdout=writing,
-                    stderr=subprocess.STDOUT,
+                    stdin=pipes[0] if pipes is not None else subprocess.DEVNULL,
+                    stdout=pipes[1] if pipes is not None else writing,
+                    stderr=writing,
                     cwd=self._cwd,
                     env=launch.environment,
                     pass_fds=launch.handles,
@@ -236,3 +282,16 @@ def _why_not_started(error: OSError | ValueError, cwd: Path) -> str:
     if isinstance(error, OSError) and error.errno == errno.E2BIG:
         return "The command was not started: it is too long. Write it to a file and run that."
     return f"The command was not started: {error}."
+
+
+def _folded(command: str, output: Output) -> tuple[str, str]:
+    """Return what a model is told of a long test run, which is then kept whole in its file, and why only a part of it ran."""
+    from agent import folding  # for those who run something
+    from agent.command.checking import narrowed
+
+    printed = output.whole()
+    if not folding.is_test_run(printed):
+        return "", ""
+    if folded := folding.folded(printed):
+        output.keep()
+    return folded, folding.partly(printed) or narrowed(command)

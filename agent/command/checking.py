@@ -1,0 +1,199 @@
+"""Owns which commands check something: run tests, lint, check types, build, or run a program that was changed."""
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import PurePosixPath
+from types import MappingProxyType
+
+from agent.command.parts import Part
+from agent.command.script import read
+from agent.command.weigh import joints
+from agent.command.wrappers import inner
+
+_LONGEST = 8 << 10  # of a command that is read
+
+
+@dataclass(frozen=True, slots=True)
+class Checking:
+    """A command that checks. `decides` says that its exit code is the check's: no pipe and no `|| true` hides it."""
+
+    decides: bool
+
+
+def checking(command: str, known: Collection[str] = (), changed: Collection[str] = ()) -> Checking | None:
+    """Say whether a command checks; `known` are commands that do here, `changed` files whose running is a check. Never fails."""
+    bare = command.strip()
+    if any(bare == one or bare.startswith(f"{one} ") for one in known) and not re.search(r"[|;&\n]", bare):
+        return Checking(decides=True)
+    script = read(bare[:_LONGEST])
+    between = joints(script)
+    found: Checking | None = None
+    pipefail = False
+    for at, part in enumerate(script.parts):
+        if part.argv[:1] == ("set",) and "pipefail" in part.argv:
+            pipefail = True
+        if any(_checks(one, known, changed) for one in (part, *inner(part))):
+            found = Checking(not script.fault and _decides(between, at, pipefail=pipefail))
+    return found
+
+
+def narrowed(command: str) -> str:
+    """Return what of a test suite a command asks for, as a clause; empty where it asks for all, or that is not known."""
+    asked: list[str] = []
+    for part in read(command[:_LONGEST]).parts:
+        for one in (part, *inner(part)):
+            words = one.argv
+            name = _named(words)
+            if name in {"pytest", "py.test"} or words[1:3] == ("-m", "pytest"):
+                asked += [word for word in words[1:] if re.fullmatch(r"[^-].*\.py|[^-].*::.*|--lf|--last-failed", word)]
+            elif words[1:3] == ("-m", "unittest"):
+                asked += [word for word in words[3:] if not word.startswith("-") and word != "discover"]
+            elif name == "go" and words[1:2] == ("test",):
+                asked += [f"-run {after}" for word, after in pairwise(words) if word == "-run"]
+                asked += [
+                    word for word in words[2:] if re.fullmatch(r"\.(?:/[^.].*)?|-run=.+", word) and not word.endswith("...")
+                ]
+            elif name in {"jest", "vitest", "mocha"} or (name == "node" and "--test" in words):
+                asked += [word for word in words[1:] if re.fullmatch(r"[^-].*\.[cm]?[jt]sx?|--test-name-pattern=.+|-t", word)]
+    return ", ".join(dict.fromkeys(asked))[:200]
+
+
+def _decides(between: list[str], at: int, *, pipefail: bool) -> bool:
+    """Whether the whole ends with 0 only where the part at `at` ran and did."""
+    before = at
+    while before > 0 and between[before] in {"&&", "|"}:
+        before -= 1
+    after = between[at + 1 : -1]
+    good = {"&&", "|"} if pipefail else {"&&"}
+    return between[before] in {"", ";"} and all(joint in good for joint in after)
+
+
+def _named(words: tuple[str, ...]) -> str:
+    return PurePosixPath(words[0]).name if words else ""
+
+
+def _checks(part: Part, known: Collection[str], changed: Collection[str]) -> bool:
+    words = part.argv
+    if not words or not part.words[0].literal:
+        return False
+    line = " ".join(words)
+    if any(line == one or line.startswith(f"{one} ") for one in known):
+        return True
+    name = _named(words)
+    if name in _CHECKERS:
+        return not _CHECKERS[name] or any(word in _CHECKERS[name] for word in words[1:])
+    if name in _VERBS:
+        return _does(name, words[1:])
+    if interpreter := _INTERPRETER.fullmatch(name):
+        return _interprets(interpreter[1], words[1:], changed)
+    return _is_of(words[0], changed) or bool(_TEST_FILE.fullmatch(name))
+
+
+def _does(name: str, words: tuple[str, ...]) -> bool:
+    operands = [word for word in words if not word.startswith(("-", "+")) and "=" not in word]
+    if operands[:1] in (["run"], ["run-script"]) and name in _SCRIPTED:
+        operands = operands[1:]
+        return any(_TASK.fullmatch(word) for word in operands[:1])
+    if not operands:
+        return name in _BARE
+    return any(word in _VERBS[name] for word in operands[:1]) or (name in _TASKS and any(map(_TASK.fullmatch, operands)))
+
+
+def _interprets(name: str, words: tuple[str, ...], changed: Collection[str]) -> bool:
+    if name in {"python", "pypy"} and "-m" in words:
+        at = words.index("-m") + 1
+        rest = words[at:]
+        return bool(rest) and (rest[0] in _MODULES or bool(changed and _is_of(rest[0].replace(".", "/") + ".py", changed)))
+    if name == "node" and set(words) & {"--test", "--check", "-c"}:
+        return True
+    file = next((word for word in words if not word.startswith("-")), "")
+    if name in {"bash", "sh"} and words[:1] == ("-n",):
+        return True
+    if PurePosixPath(file).name == "manage.py":
+        return any(word in {"test", "check"} for word in words)
+    return bool(_TEST_FILE.fullmatch(PurePosixPath(file).name)) or _is_of(file, changed)
+
+
+def _is_of(file: str, changed: Collection[str]) -> bool:
+    """Whether a word names one of the files, from whatever folder."""
+    bare = file.removeprefix("./")
+    return bool(bare) and any(path == bare or path.endswith(f"/{bare}") or bare.endswith(f"/{path}") for path in changed)
+
+
+def _table(rows: Iterable[tuple[str, str]]) -> Mapping[str, frozenset[str]]:
+    return MappingProxyType({name: frozenset(words.split()) for names, words in rows for name in names.split()})
+
+
+# Programs that do nothing but check; where words are named, only with one of these.
+_CHECKERS = _table(
+    (
+        ("pytest py.test tox nox nose2 ward unittest jest vitest mocha ava tap phpunit pest rspec ctest bats busted prove", ""),
+        ("flake8 pylint mypy pyright basedpyright dmypy pyre pyflakes bandit pydocstyle tsc vue-tsc eslint oxlint stylelint", ""),
+        ("shellcheck hadolint yamllint markdownlint actionlint golangci-lint staticcheck clang-tidy cppcheck rubocop", ""),
+        (
+            "phpstan psalm swiftlint ktlint detekt luacheck selene ninja gcc g++ cc c++ clang clang++ rustc javac kotlinc swiftc",
+            "",
+        ),
+        ("ruff", "check format"),
+        ("ty", "check"),
+        ("black isort", "--check --check-only -c"),
+        ("prettier", "--check -c --list-different -l"),
+        ("biome", "check ci lint"),
+        ("playwright cypress", "test run"),
+        ("cmake", "--build"),
+        ("coverage", "run"),
+    )
+)
+# Programs of which a word says what they do.
+_VERBS = _table(
+    (
+        ("cargo", "test t nextest check c build b clippy bench"),
+        ("go", "test vet build"),
+        ("npm pnpm yarn", "test t tst"),
+        ("bun", "test"),
+        ("deno", "test check lint"),
+        ("make gmake just rake task", ""),
+        ("gradle gradlew", "test check build assemble"),
+        ("mvn mvnw", "test verify compile package install"),
+        ("dotnet swift bazel zig", "test build"),
+        ("mix", "test compile credo dialyzer"),
+        ("flutter dart", "test analyze"),
+        ("rails", "test"),
+        ("sbt lein stack cabal", "test compile check build"),
+        ("meson", "test compile"),
+        ("pre-commit", "run"),
+        ("composer", "test"),
+    )
+)
+_SCRIPTED = frozenset({"npm", "pnpm", "yarn", "bun", "composer"})  # they run scripts that the project names
+_TASKS = frozenset(
+    {"make", "gmake", "just", "rake", "task", "pnpm", "yarn", "gradle", "gradlew", "composer"}
+)  # by the name alone
+_BARE = frozenset({"make", "gmake", "zig"})  # without a word they build
+_TASK = re.compile(
+    r"(?:.*[:_-])?(?:tests?|unit|check|lint|types?|type-?check|tsc|build|compile|verify|ci|e2e|spec|all)(?:[:_.-].*)?"
+)
+_MODULES = frozenset(
+    [
+        "pytest",
+        "unittest",
+        "doctest",
+        "mypy",
+        "ruff",
+        "flake8",
+        "pylint",
+        "pyright",
+        "basedpyright",
+        "compileall",
+        "py_compile",
+        "build",
+        "tox",
+        "nox",
+        "coverage",
+        "pyflakes",
+    ]
+)
+_INTERPRETER = re.compile(r"(python|pypy|node|ruby|php|lua|perl|bash|sh|tsx|ts-node|deno|bun)[\d.]*")
+_TEST_FILE = re.compile(r"(?:test|check|spec)s?(?:[_.-].*)?\.\w+|.*[_.-](?:test|spec)s?\.\w+|run_?tests?(?:\.\w+)?")
