@@ -82,7 +82,9 @@ def paths(tmp_path_factory: pytest.TempPathFactory) -> Paths:
     return Paths(root, root, spill=base / "spill", add_dirs=(), hidden=(), person=person)
 
 
-def _weighed(text: str, paths: Paths) -> Command:
+def weighed(text: str, paths: Paths) -> Command:
+    """Weigh a command there, where the ledger does not keep what git ignores."""
+
     def unkept(located: Located) -> bool:
         if not located.real.is_relative_to(paths.root):
             return False
@@ -115,7 +117,7 @@ def test_every_command_of_the_corpus_is_judged_as_it_is_labelled(paths: Paths) -
     found = []
     labels = list(_VERDICTS)
     for label, text in corpus():
-        command = _weighed(text, paths)
+        command = weighed(text, paths)
         got = _label(command)
         if got != label:
             how = "WEAKER" if labels.index(got) < labels.index(label) else "stricter"
@@ -126,7 +128,7 @@ def test_every_command_of_the_corpus_is_judged_as_it_is_labelled(paths: Paths) -
 def test_what_each_label_means_holds_in_every_mode(paths: Paths) -> None:
     found = []
     for label, text in corpus():
-        command = _weighed(text, paths)
+        command = weighed(text, paths)
         got = _verdicts(text, command)
         if got != _VERDICTS[label]:
             found.append(f"{label}: {text!r} gets {got}")

@@ -35,6 +35,11 @@ class Act:
         return self.called.tool if self.called is not None else ""
 
     @property
+    def kind(self) -> str:
+        """What it is where no tool did it: an undo, a redo, or what somebody else changed."""
+        return self.listed.action.kind if self.listed is not None and self.listed.action.kind != "call" else ""
+
+    @property
     def title(self) -> str:
         """What it was about: of what nobody called for, the files."""
         if self.called is not None and self.called.subject:

@@ -438,7 +438,7 @@ class JumarApp(App[int]):
     def _take_back(self, work: Work | None) -> None:
         async def take() -> None:
             for conflict in (await work()).conflicts if work is not None else ():
-                self.say(f"{conflict.path}: {conflict.why}")
+                self.say(f"{conflict.path}: {self.words.told(conflict.why)}")
 
         self.run_task(take())
 

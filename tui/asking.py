@@ -129,7 +129,7 @@ class Asking(Vertical, can_focus=True):
             return
         named = f"{safe_line(asked.subject)} · " if self._hunks() else ""  # else what it is stands whole below
         title, tool = (words("asking.title"), "bold $warning"), (f"{safe_line(called.tool)} ", "bold")
-        head.update(Content.assemble(title, "  ", tool, named, (safe_line(asked.reason), "$text-muted")))
+        head.update(Content.assemble(title, "  ", tool, named, (safe_line(words.told(asked.reason)), "$text-muted")))
         what.update(Content("\n").join(self._blocks(asked)))
         why.update(Content("\n").join(self._facts(asked)))
         keys.update(Content.styled(self._keys(), "$text-muted"))
@@ -145,10 +145,10 @@ class Asking(Vertical, can_focus=True):
     def _facts(self, asked: ApprovalAsked) -> list[Content]:
         words = self._words
         facts: list[tuple[str, str]] = [(words("asking.where"), asked.cwd)] if asked.cwd else []
-        facts += [(words("asking.confined"), asked.confined)] if asked.confined else []
+        facts += [(words("asking.confined"), words.told(asked.confined))] if asked.confined else []
         if len(asked.parts) > 1:
-            facts += [(f"{'?' if part.asks else '✓'} {part.source}", part.why) for part in asked.parts]
-        facts += [(words("asking.irreversible"), text) for text in asked.irreversible]
+            facts += [(f"{'?' if part.asks else '✓'} {part.source}", words.told(part.why)) for part in asked.parts]
+        facts += [(words("asking.irreversible"), _loss(text, words)) for text in asked.irreversible]
         lines = [Content.assemble((f"{safe_line(name)}  ", "$text-muted"), safe_line(text)) for name, text in facts]
         if self._doing == "ruling":
             lines.append(
@@ -163,7 +163,7 @@ class Asking(Vertical, can_focus=True):
             return
         lines = self._facts(asked)
         if fault:
-            lines.append(Content.styled(safe_line(fault), "$text-error"))
+            lines.append(Content.styled(safe_line(self._words.told(fault)), "$text-error"))
         else:
             lines.append(Content.styled(self._words("asking.would_allow", count=len(covered)), "$text-muted"))
             lines += [Content(f"  {safe_line(subject)}") for subject in covered[:5]]
@@ -359,6 +359,12 @@ class Asking(Vertical, can_focus=True):
     def _answer(self, answered: Answered) -> None:
         if self._called is not None:
             self.post_message(self.Decided(self._called.call_id, replace(answered, digest=self._digest)))
+
+
+def _loss(text: str, words: Words) -> str:
+    """Return what could not be undone, and why, which stands in brackets after a path."""
+    path, bracket, why = text.removesuffix(")").rpartition(" (")
+    return f"{path} ({words.told(why)})" if bracket and text.endswith(")") else words.told(text)
 
 
 def _rules(text: str) -> tuple[str, ...]:

@@ -167,7 +167,7 @@ class Choosing(Listing[str]):
         try:
             rows = await self._find()
         except JumarError as error:
-            self.tell(str(error), "$text-error")
+            self.tell(self._words.told(str(error)), "$text-error")
             return
         self.offer(rows)
         self.tell(self._keys if rows else self._words("choosing.nothing"))

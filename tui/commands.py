@@ -41,7 +41,7 @@ class Commands(Verbs, Opening):
             try:
                 command.carry_out(self, argument)
             except JumarError as error:
-                self._tell(str(error))
+                self._tell(self._stage.words.told(str(error)))
 
     def _usage(self, name: str) -> None:
         command = next(one for one in COMMANDS if one.name == name)
@@ -72,7 +72,8 @@ class Commands(Verbs, Opening):
     def rules(self, _: str) -> None:
         """Show the rules that hold."""
         words = self._stage.words
-        pairs = [Row(rule, rule, f"{decision} · {source}") for decision, rule, source in self._stage.desk.rules()]
+        held = self._stage.desk.rules()
+        pairs = [Row(rule, rule, f"{words.told(decision)} · {words.told(source)}") for decision, rule, source in held]
         self._app.push_screen(Choosing(words, words("rules.title"), fixed(pairs)))
 
     def status(self, _: str) -> None:
@@ -82,10 +83,11 @@ class Commands(Verbs, Opening):
     async def _status(self) -> None:
         words, session, story = self._stage.words, self._stage.session, self._stage.story
         lines = await asyncio.to_thread(self._stage.desk.status)
-        here = paired(words("status.here"), [(safe_line(name), safe_line(text)) for name, text in lines])
+        here = paired(words("status.here"), [(safe_line(words.told(name)), safe_line(words.told(text))) for name, text in lines])
         mine: list[tuple[str, str]] = []
         if session is not None and story.started is not None:
-            told = {"session": session.id, "model": session.model, "mode": session.mode, "sandbox": story.started.sandbox}
+            mode, sandbox = words.mode(session.mode), words.told(story.started.sandbox)
+            told = {"session": session.id, "model": session.model, "mode": mode, "sandbox": sandbox}
             mine = [(words(f"status.{name}"), safe_line(text)) for name, text in told.items()]
         parts = [paired(words("status.now"), mine), here] if mine else [here]
         shown = Telling(words, words("status.title"), lambda width: Content("\n\n").join(part(width) for part in parts))

@@ -93,7 +93,7 @@ class Composer(Vertical):
         try:
             work()
         except JumarError as error:
-            self._tell(str(error))
+            self._tell(self._words.told(str(error)))
 
     # Completion.
 
@@ -201,7 +201,7 @@ class Composer(Vertical):
         try:
             found = (await asyncio.to_thread(picture, given(text), shown=True)).image
         except JumarError as error:
-            self._tell(self._words("prompt.no_picture", why=str(error)))
+            self._tell(self._words("prompt.no_picture", why=self._words.told(str(error))))
             return
         if found is not None and self._has_room():
             self._prompt.insert(f"{self._chips.picture(found, self._words('prompt.clipboard'))} ")
@@ -229,7 +229,7 @@ class Composer(Vertical):
         try:
             image = await self._desk.picture(path)
         except JumarError as error:
-            self._tell(str(error))
+            self._tell(self._words.told(str(error)))
             return None
         return self._chips.picture(image, path.name)
 
@@ -250,7 +250,7 @@ class Composer(Vertical):
         try:
             text = await edited(self.app, self._words, opened, self._desk.environment, self._desk.cwd)
         except JumarError as error:
-            self._tell(str(error))
+            self._tell(self._words.told(str(error)))
             return
         if text != opened:
             self._prompt.put(self._chips.closed(text))

@@ -117,14 +117,14 @@ class Exporting:
     def _noted(self, entry: Noted | Checked | Over) -> str:
         match entry:
             case Noted():
-                return safe_line(entry.text)
+                return safe_line(self.words.told(entry.text))
             case Checked():
                 told = "note.check_passed" if entry.event.exit_code == 0 else "note.check_failed"
                 return self.words(told, command=safe_line(entry.event.command), code=entry.event.exit_code)
             case Over():
                 event = entry.event
                 took = self.words.counted("turn.took", event.steps, steps=event.steps, seconds=round(event.seconds))
-                reason = f": {safe_line(event.reason)}" if event.reason else ""
+                reason = f": {safe_line(self.words.told(event.reason))}" if event.reason else ""
                 return f"{self.words(f'turn.{event.status}')}{reason} · {took}"
         assert_never(entry)
 

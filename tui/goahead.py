@@ -77,7 +77,9 @@ class GoAhead(Static, can_focus=True):
     def _paint(self) -> None:
         words = self._words
         modes = Content("   ").join(
-            Content.styled(f"▸ {mode}", "bold $text-accent") if at == self._at else Content.styled(f"  {mode}", "$text-muted")
+            Content.styled(
+                f"{'▸' if at == self._at else ' '} {words.mode(mode)}", "bold $text-accent" if at == self._at else "$text-muted"
+            )
             for at, mode in enumerate(_MODES)
         )
         self.update(

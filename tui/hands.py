@@ -47,6 +47,6 @@ class Hands:
                 try:
                     take(chosen)
                 except JumarError as error:
-                    self._tell(str(error))
+                    self._tell(self._stage.words.told(str(error)))
 
         self._app.push_screen(Choosing(self._stage.words, title, fixed(rows)), taken)

@@ -115,7 +115,7 @@ def _call(entry: Called, given: Look) -> Content:
     told = [f"{entry.seconds:.1f} s"] if entry.seconds >= 1 and entry.status != "denied" else []  # else: what the person took
     told += [words("call.written", size=entry.size)] if entry.state == "written" and entry.size else []
     told += [words(f"timeline.{entry.status}")] if entry.state == "over" and entry.status != "done" else []
-    told += [f"exit {entry.exit_code}"] if broken else []
+    told += [words("call.exit", code=entry.exit_code)] if broken else []
     turned = "undone" if entry.undone else "partly_undone" if entry.partly else "redone" if entry.redone else ""
     told += [words(f"timeline.{turned}")] if turned else []
     told += [f"#{entry.action}"] if entry.action else []
@@ -143,8 +143,9 @@ def _progress(entry: Called) -> str:
 
 
 def _inside(entry: Called, given: Look) -> list[Content]:
+    words = given.words
     if entry.state == "asked" and not given.opened:
-        return [Content.styled(f"  {given.words('call.asked')}", "$text-warning")]
+        return [Content.styled(f"  {words('call.asked')}", "$text-warning")]
     if entry.live:
         return [_indented(Content.styled(_last(entry.live), "$text-muted"), given.width)]
     if given.opened:
@@ -152,12 +153,13 @@ def _inside(entry: Called, given: Look) -> list[Content]:
         if not blocks and entry.reply:
             blocks = [Content.styled(safe_text(entry.reply), "$text-muted")]
         left_out = [
-            Content.styled(given.words("call.not_captured", path=safe_line(path), why=safe_line(why)), "$text-warning")
+            Content.styled(words("call.not_captured", path=safe_line(path), why=safe_line(words.told(why))), "$text-warning")
             for path, why in entry.not_captured.items()
         ]
         return [_indented(content, given.width) for content in (*blocks, *left_out)]
     if entry.state == "over" and entry.status != "done":
-        return [Content.styled(_cut(f"  {safe_line(entry.reply.partition(chr(10))[0])}", given.width), "$text-muted")]
+        why = words.told(entry.reply) if words.told(entry.reply) != entry.reply else entry.reply.partition("\n")[0]
+        return [Content.styled(_cut(f"  {safe_line(why)}", given.width), "$text-muted")]
     shown = [draw(block, given.width - 2, given.split) for block in entry.blocks if _is_short(block, entry)]
     return [_indented(content, given.width) for content in shown]
 
@@ -187,14 +189,14 @@ def _cut(text: str, width: int) -> str:
 
 def _over(entry: Over, words: Words) -> Content:
     event = entry.event
-    reason = f": {safe_line(event.reason)}" if event.reason else ""
+    reason = f": {safe_line(words.told(event.reason))}" if event.reason else ""
     took = words.counted("turn.took", event.steps, steps=event.steps, seconds=round(event.seconds))
     style = {"done": "$text-muted", "failed": "$text-error"}.get(event.status, "$text-warning")
     return Content.styled(f"── {words(f'turn.{event.status}')}{reason} · {took}", style)
 
 
 def _note(entry: Noted, words: Words) -> str:
-    text = safe_line(entry.text)
+    text = safe_line(words.told(entry.text))
     match entry.event:
         case RequestRetried():
             return "↻ " + words("note.retry", seconds=round(entry.seconds), reason=text)

@@ -170,16 +170,17 @@ class Preview(ModalScreen[Work | None]):
         words, plan = self._words, self._plan
         lines: list[Content] = []
         if self._fault:
-            return [Content.styled(safe_line(self._fault), "$text-error")]
+            return [Content.styled(safe_line(words.told(self._fault)), "$text-error")]
         if plan is None:
             return [Content.styled(words("preview.looking"), "$text-muted")]
         for conflict in plan.conflicts:
-            lines.append(Content.styled(f"✗ {safe_line(mended(conflict.path))}: {safe_line(conflict.why)}", "$text-error"))
+            why = safe_line(words.told(conflict.why))
+            lines.append(Content.styled(f"✗ {safe_line(mended(conflict.path))}: {why}", "$text-error"))
             lines += [Content(f"  {line}") for line in safe_text(conflict.lines).split("\n") if line]
             if conflict.later:
                 lines.append(Content.styled(f"  {words('preview.later', numbers=', '.join(conflict.later))}", "$text-warning"))
         lines += [
-            Content.styled(words("preview.unheld", path=safe_line(mended(path)), why=safe_line(why)), "$text-warning")
+            Content.styled(words("preview.unheld", path=safe_line(mended(path)), why=safe_line(words.told(why))), "$text-warning")
             for path, why in plan.unheld
         ]
         if self._is_empty:
@@ -336,14 +337,15 @@ class Shown(ModalScreen[bool]):
         called = act.called
         others = [block for block in called.blocks if not (isinstance(block, DiffBlock) and blocks)] if called is not None else []
         lines = [Content.styled(text, "$text-muted") for text in self._facts()]
-        lines += [Content.styled(safe_line(fault), "$text-error")] if fault else []
+        lines += [Content.styled(safe_line(words.told(fault)), "$text-error")] if fault else []
         split = self._split
         drawn = await asyncio.to_thread(
             lambda: [*(draw(block, width, split) for block in others), *(difference(block, width, split) for block in blocks)]
         )
         if not (drawn or fault):
             drawn = [Content.styled(words("timeline.nothing"), "$text-muted")]
-        unheld = [Content.styled(f"! {safe_line(path)}: {safe_line(why)}", "$text-warning") for path, why in act.unheld.items()]
+        told = [f"! {safe_line(path)}: {safe_line(words.told(why))}" for path, why in act.unheld.items()]
+        unheld = [Content.styled(line, "$text-warning") for line in told]
         what.update(
             Content("\n\n").join([part for part in [Content("\n").join(lines), *drawn, Content("\n").join(unheld)] if part])
         )
@@ -357,7 +359,7 @@ class Shown(ModalScreen[bool]):
         action = act.listed.action
         facts += [action.model] if action.model else []
         facts += [words("preview.rule", rule=action.rule)] if action.rule else []
-        facts += [words("preview.approved", by=action.approved_by)] if action.approved_by else []
+        facts += [words("preview.approved", by=words(f"preview.by_{action.approved_by}"))] if action.approved_by else []
         prompt = action.prompt.strip().partition("\n")[0]
         return [safe_line(" · ".join(facts)), *([safe_line(f"❯ {prompt}")] if prompt else [])]
 

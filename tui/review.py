@@ -112,7 +112,7 @@ class Review(Screen[None]):
             parts, conflicts = await self._session.changes(self._turn)
         except JumarError as error:
             parts, conflicts = [], ()
-            self._notes = [safe_line(str(error))]
+            self._notes = [safe_line(self._words.told(str(error)))]
         parts.sort(key=lambda part: ("/" in part.path, part.path))
         picked = await asyncio.to_thread(lambda: [Picked.of(part) for part in parts])
         for one in picked:
@@ -264,7 +264,7 @@ class Review(Screen[None]):
 
         async def work() -> None:
             planned = await self._session.undo_parts(left, title)
-            told = [f"{safe_line(mended(one.path))}: {safe_line(one.why)}" for one in planned.conflicts]
+            told = [f"{safe_line(mended(one.path))}: {safe_line(self._words.told(one.why))}" for one in planned.conflicts]
             self._notes = told or [self._words("review.undone")]
 
         await self._changing(work())
@@ -274,7 +274,7 @@ class Review(Screen[None]):
 
         async def work() -> None:
             planned = await self._session.redo()
-            self._notes = [f"{safe_line(mended(one.path))}: {safe_line(one.why)}" for one in planned.conflicts]
+            self._notes = [f"{safe_line(mended(one.path))}: {safe_line(self._words.told(one.why))}" for one in planned.conflicts]
 
         if not self._writes and not self._busy:
             self._again(self._changing(work()))
@@ -287,7 +287,7 @@ class Review(Screen[None]):
             await work
             self._notes = [note for note in self._notes if note != self._words("preview.waits")]
         except JumarError as error:
-            self._notes = [safe_line(str(error))]
+            self._notes = [safe_line(self._words.told(str(error)))]
         finally:
             self._busy = False
         await self._look()
@@ -328,7 +328,7 @@ class Review(Screen[None]):
         try:
             message = await self._session.propose(f"{said('commit')}\n\n{safe_text(diffs)[:_MOST_SENT]}")
         except JumarError as error:
-            area.placeholder = Content(self._words("review.not_proposed", why=safe_line(str(error))))
+            area.placeholder = Content(self._words("review.not_proposed", why=safe_line(self._words.told(str(error)))))
             return
         if self._writes and not area.text:  # else the person was quicker
             area.text = safe_text(message).strip("`\n ")

@@ -53,7 +53,7 @@ class Settings(Listing[None]):
         try:
             self._desk.keep_taste(replace(self._desk.taste, **{row.key: following}))  # type: ignore[arg-type]
         except JumarError as error:
-            self.tell(str(error), "$text-error")
+            self.tell(self._words.told(str(error)), "$text-error")
             return
         self._changed(self._desk.taste)
         self._again()

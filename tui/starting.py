@@ -34,7 +34,8 @@ async def start(stage: Stage, app: App[int], choice: Choice) -> None:
             desk.trust()
         await stage.open(choice)
     except JumarError as error:
-        body = Content("\n\n").join([Content.styled(safe_line(str(error)), "$text-error"), Content(words("start.mend"))])
+        why = Content.styled(safe_line(words.told(str(error))), "$text-error")
+        body = Content("\n\n").join([why, Content(words("start.mend"))])
         if await _asked(app, Question(words("start.failed"), body, words("start.keys_failed"), "r")):
             await start(stage, app, choice)
         else:

@@ -108,7 +108,7 @@ class StatusLine(Static):
     def _left(self, standing: Standing) -> dict[str, Content]:
         words, mode = self._words, standing.story.mode
         style = "bold $text-error" if mode == Mode.YOLO else "bold $text-accent"
-        told = {"mode": Content.styled(words("status.in_mode", mode=safe_line(mode)) if mode else "", style)}
+        told = {"mode": Content.styled(words("status.in_mode", mode=safe_line(words.mode(mode))) if mode else "", style)}
         if (doing := self._doing) is not None:
             turning = _STILL if self.still else _TURNS[self._ticks % len(_TURNS)]
             took = f" · {_time(self.seconds, words)}" if self.seconds else ""

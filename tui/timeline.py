@@ -144,7 +144,7 @@ class Timeline(Vertical):
             try:
                 self.acts.record(self._session.actions("" if whole else self.acts.seal), whole=whole)
             except JumarError as error:
-                self.border_subtitle = Content(safe_line(str(error)))
+                self.border_subtitle = Content(safe_line(self._words.told(str(error))))
         self.rows.settle()
         self._tell()
 
@@ -171,7 +171,7 @@ class Timeline(Vertical):
             return [*lines, " · ".join([words("timeline.undoable"), *unheld])]
         if act.state in {"undone", "asked", "running"}:
             return lines
-        why = next((f"{safe_line(path)}: {safe_line(why)}" for path, why in act.unheld.items()), "")
+        why = next((f"{safe_line(path)}: {safe_line(words.told(why))}" for path, why in act.unheld.items()), "")
         if act.listed is not None and not act.listed.kept:
             why = words("timeline.pruned")
         return [*lines, words("timeline.not_undoable", why=why) if why else words("timeline.nothing")]
@@ -333,7 +333,7 @@ class Rows(ScrollView, can_focus=True):
         counts = f" +{added} −{removed}" if act.paths else ""
         unheld = " !" if act.unheld and state != "undone" else ""
         indent = f"{cursor}  " if act.item else cursor
-        tool = self._words("timeline.outside") if act.tool == "outside" else safe_line(act.tool)
+        tool = self._words(f"timeline.kind_{act.kind}") if act.kind else safe_line(act.tool)
         number = f"{act.number} " if act.number else ""
         room = width - len(indent) - 2 - len(number) - cell_len(tool) - 1 - len(counts) - len(unheld)
         first, more, _ = act.title.partition("\n")

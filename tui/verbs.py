@@ -6,6 +6,7 @@ from prompts import words as said
 from tui.choosing import Row
 from tui.hands import Hands
 from tui.preview import Undoing
+from tui.words import Words
 
 
 class Verbs(Hands):
@@ -76,7 +77,7 @@ class Verbs(Hands):
             session.set_mode(Mode(argument))
             return
         modes = [*ORDER, Mode.YOLO] if session.mode is Mode.YOLO else list(ORDER)
-        rows = [Row(mode, mode, words(f"mode.{mode}"), current=mode is session.mode) for mode in modes]
+        rows = [Row(mode, _called(mode, words), words(f"mode.{mode}"), current=mode is session.mode) for mode in modes]
         self._choose(words("mode.title"), rows, lambda chosen: session.set_mode(Mode(chosen)))
 
     def plan(self, argument: str) -> None:
@@ -92,15 +93,21 @@ class Verbs(Hands):
         async def shorten() -> None:
             self._app.notify(self._stage.words("commands.compacting"), markup=False)
             if why := await session.compact(argument):
-                self._tell(why)
+                self._tell(self._stage.words.told(why))
 
         self._stage.run_task(shorten())
 
     def uncompact(self, _: str) -> None:
         """Take the last shortening back."""
         if why := self._session.uncompact():
-            self._tell(why)
+            self._tell(self._stage.words.told(why))
 
     def init(self, argument: str) -> None:
         """Have AGENTS.md written."""
         self._stage.send(f"{said('init')}\n\n{argument}".rstrip())
+
+
+def _called(mode: Mode, words: Words) -> str:
+    """Return what a mode is called, with the name that is typed where that is another."""
+    called = words.mode(mode)
+    return called if called == mode else f"{called} ({mode})"
