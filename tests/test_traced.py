@@ -14,14 +14,17 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from agent.command.flags import Allowed
+from agent.command.git import LOOKING
 from agent.command.programs import PROGRAMS, VERSIONED
 from agent.command.weigh import Deed, weigh
 from agent.workspace.paths import Paths
+from tests.repositories import git
 
 _LONG = int(os.environ.get("TRACED", "0"))
 _EXPRESSIONS = ("find", "sed", "test", "[", "printf")
 _IDLE = ("sleep", "set", "exit")  # which stop, or wait, and nothing else
-_RUNS = frozenset((*PROGRAMS, *VERSIONED, *_EXPRESSIONS, "which.debianutils", "jpackage"))
+_RUNS = frozenset((*PROGRAMS, *VERSIONED, *_EXPRESSIONS, "git", "which.debianutils", "jpackage"))
 _CALLS = (
     "execve,execveat,open,openat,creat,unlink,unlinkat,rename,renameat,renameat2,mkdir,mkdirat,rmdir,link,linkat,symlink,symlinkat,"
     "truncate,chmod,fchmodat,chown,lchown,fchownat,mknod,mknodat,connect,bind,utimensat,setxattr,sethostname,kill"
@@ -179,6 +182,50 @@ _HOSTILE = (
         "-o",
     ),
 )
+_OF_GIT = (
+    *("HEAD", "HEAD~1", "main", "side", "v1", "HEAD:in.txt", "HEAD:.env", "HEAD..side", "stash@{0}", ":in.txt", "--", "in.txt"),
+    *(
+        "src",
+        ".",
+        "../outside/x.txt",
+        "link/x.txt",
+        "core.pager",
+        "list",
+        "show",
+        "get",
+        "-l",
+        "--list",
+        "origin",
+        "get-url",
+        "add",
+    ),
+    *(
+        "--output=w",
+        "--output w",
+        "-o w",
+        "--ext-diff",
+        "--textconv",
+        "--no-index",
+        "-O./x",
+        "-O ./x",
+        "--open-files-in-pager=./x",
+    ),
+    *("-c core.pager=./x", "-c alias.x=!./x x", "--exec-path=.", "-p", "--paginate", "--git-dir=.git", "-C src", "--no-pager"),
+    *("--upload-pack=./x", "--exec ./x", "-d", "-D", "-f", "--force", "-m x", "--edit", "-S", "--show-signature", "--filters"),
+    *(
+        "-x ./x",
+        "--batch",
+        "--format=%G?",
+        "--format=%(trailers)",
+        "--unset",
+        "--add",
+        "--contains",
+        "-n",
+        "--check",
+        "-z",
+        "new",
+    ),
+)
 _JOINTS = (" | ", " && ", " || ", "; ", "\n", " & ", ";;", " |& ", "\r", " # ", " \\\n ")
 _NAMES = (
     tuple(sorted({*PROGRAMS, *_EXPRESSIONS} - set(_IDLE))) + tuple(VERSIONED) + ("cd", "command -v", "time", "!", "./x", "bash")
@@ -207,12 +254,17 @@ def _flag(draw: st.DrawFn, name: str) -> str:
     program = PROGRAMS.get(name)
     if program is None or draw(st.booleans()):
         return draw(st.sampled_from(_HOSTILE))
-    letters = [letter for letter in program.allowed.short if letter not in ":@"]
-    entries = [entry for entry in program.allowed.long.split() if entry]
+    return _allowed(draw, program.allowed, _PATHS)
+
+
+def _allowed(draw: st.DrawFn, allowed: Allowed, values: tuple[str, ...]) -> str:
+    """Draw one of the flags that a program may be given, or something like them."""
+    letters = [letter for letter in allowed.short if letter not in ":@"]
+    entries = [entry for entry in allowed.long.split() if entry]
     if entries and (not letters or draw(st.booleans())):
         entry = draw(st.sampled_from(entries))
-        value = draw(st.sampled_from(_PATHS)) if entry.rstrip(":@") != entry else ""
-        dash = "-" if program.allowed.bare else "--"
+        value = draw(st.sampled_from(values)) if entry.rstrip(":@") != entry else ""
+        dash = "-" if allowed.bare else "--"
         return f"{dash}{entry.rstrip(':@')}" + (f"{draw(st.sampled_from('= '))}{value}" if value else "")
     if not letters:
         return "-" + draw(st.text("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789", min_size=1, max_size=3))
@@ -223,8 +275,26 @@ def _flag(draw: st.DrawFn, name: str) -> str:
     )
 
 
+def _git(draw: st.DrawFn) -> str:
+    verb = draw(st.sampled_from(tuple(LOOKING)))
+    words = ["git", *draw(st.sampled_from(((), (), (), ("--no-pager",), ("-P",), ("-c", "core.pager=./x"), ("-p",)))), verb]
+    for _ in range(draw(st.integers(0, 4))):
+        match draw(st.integers(0, 9)):
+            case 0 | 1 | 2 | 3:
+                words.append(_allowed(draw, LOOKING[verb], _OF_GIT))
+            case 4:
+                words.append(draw(st.sampled_from(_HOSTILE)))
+            case 5:
+                words.append(_quoted(draw, draw(st.sampled_from(_PATHS))))
+            case _:
+                words.append(_quoted(draw, draw(st.sampled_from(_OF_GIT))))
+    return " ".join(words)
+
+
 @st.composite
 def _simple(draw: st.DrawFn) -> str:
+    if draw(st.integers(0, 3)) == 0:
+        return _git(draw)
     name = draw(st.sampled_from(_NAMES))
     words = [_quoted(draw, name) if draw(st.integers(0, 9)) == 0 else name]
     for _ in range(draw(st.integers(0, 4))):
@@ -263,10 +333,36 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         path.write_text(text)
     (base / "ws/x").chmod(0o755)
     (base / "ws/link").symlink_to("../outside")
+    _recorded(base / "ws")
     problem = _traced(base, ["ls"])[0]
     if "traced-1" not in problem:
         pytest.skip(f"a sandbox cannot be traced here: {problem[-200:]}")
     return base
+
+
+def _recorded(root: Path) -> None:
+    """Make a repository with what git can look at: a signed commit too, and a setting of who looks at signatures."""
+    git(root, "init", "-q")
+    (root / ".git/info").mkdir(exist_ok=True)
+    (root / ".git/info/exclude").write_text(".env\n")
+    git(root, "add", ".")
+    git(root, "commit", "-qm", "first")
+    git(root, "branch", "side")
+    git(root, "tag", "v1")
+    (root / "in.txt").write_text("x\nc\n")
+    git(root, "stash")
+    (root / "in.txt").write_text("x\nd\n")
+    tree = git(root, "write-tree").strip()
+    signature = "gpgsig -----BEGIN PGP SIGNATURE-----\n \n x\n -----END PGP SIGNATURE-----"
+    who = "A <a@b> 1700000000 +0000"
+    signed = (
+        f"tree {tree}\nparent {git(root, 'rev-parse', 'HEAD').strip()}\nauthor {who}\ncommitter {who}\n{signature}\n\nsigned\n"
+    )
+    (root / "signed").write_text(signed)
+    git(root, "update-ref", "refs/heads/main", git(root, "hash-object", "-t", "commit", "-w", "signed").strip())
+    (root / "signed").unlink()
+    git(root, "remote", "add", "origin", "https://x.invalid/a")
+    git(root, "config", "gpg.program", str(root / "x"))
 
 
 def _traced(place: Path, commands: list[str]) -> tuple[str, str]:
@@ -298,6 +394,8 @@ def _traced(place: Path, commands: list[str]) -> tuple[str, str]:
             "PATH": f"/usr/local/bin:/usr/bin:/bin:{Path(sys.executable).parent}",  # where rg may be
             "HOME": str(place / "home"),
             "LC_ALL": "C.UTF-8",
+            "GIT_PAGER": "cat",
+            "GIT_OPTIONAL_LOCKS": "0",
         },
         timeout=60,
         check=False,
@@ -320,7 +418,7 @@ def _faults(trace: str, commands: list[str]) -> list[str]:
         call = line.partition(" ")[2].lstrip()
         if executed and (" = 0" in line or "unfinished" in line):
             path = Path(executed[1])
-            if path.name not in _RUNS or not path.is_absolute() or not path.parent.name.endswith("bin"):
+            if path.name not in _RUNS or not path.is_absolute() or not path.parent.name.endswith(("bin", "git-core")):
                 faults.append(f"{current!r}: {call}")
         elif call.startswith(("exec", "<...", "+++", "---")):
             continue

@@ -39,7 +39,7 @@ _LOG_SHORT = _DIFF_SHORT.replace("s", "") + "n:gicmL:EFPq"
 _ROWS = "format: sort: count: points-at: contains: no-contains: merged: no-merged: color:: ignore-case column:: "
 
 # Of each, the flags with which it looks, whatever stands beside them.
-_LOOKS: Mapping[str, Allowed] = MappingProxyType(
+LOOKING: Mapping[str, Allowed] = MappingProxyType(
     {
         "status": Allowed(
             "sbuvz",
@@ -158,6 +158,7 @@ _SETS: Mapping[str, frozenset[str]] = MappingProxyType(
         "submodule": names("set-url set-branch deinit absorbgitdirs"),
     }
 )
+_SIGNED = re.compile(r"%(?:[-+ ]|[<>|]+\([^)]*\))*G|%\(signature")  # formats for which git starts who looks at signatures
 _READS_CONFIG = frozenset({"l", "list", "get", "get-all", "get-regexp", "get-urlmatch"})
 _SETTINGS = "other programs act on what git's settings say"
 
@@ -207,7 +208,7 @@ def _other(part: Part, verb: str, rest: tuple[Word, ...], unkept: Callable[[], b
         yield Weighed(part, Deed.RUINS, "it removes what git ignores, which the ledger does not keep")
     elif verb in _CHANGES:
         yield Weighed(part, Deed.GIT, _CHANGES[verb])
-    elif verb in _LOOKS:
+    elif verb in LOOKING:
         yield Weighed(part, Deed.WORKS, "it runs git with options that are not known only to look")
     else:
         yield Weighed(part, Deed.WORKS, "it runs git")
@@ -217,7 +218,7 @@ def _looked(part: Part, verb: str, rest: tuple[Word, ...], standing: Standing) -
     """Weigh a subcommand that only looks; None where it is not known to."""
     if not standing.folders:
         return None
-    allowed = _LOOKS.get(verb)
+    allowed = LOOKING.get(verb)
     given = strict(rest, allowed) if allowed else None
     if (
         given is None
@@ -243,6 +244,8 @@ def _only_looks(verb: str, given: Given, chooses: str) -> bool:
     """Whether a subcommand that can do more only looks with these; what stands first may choose what it does."""
     texts = [word.text for word in given.operands]
     first, count, flags = (texts[0] if texts else ""), len(texts), given.flags
+    if any(_SIGNED.search(value.text) for name, value in given.values if name in {"format", "pretty", "sort"}):
+        return False
     match verb:
         case "branch":
             return not count or bool(flags & {"l", "list", "contains", "no-contains", "merged", "no-merged", "points-at"})

@@ -108,6 +108,19 @@ GIT = Options(
     "no-replace-objects no-lazy-fetch literal-pathspecs glob-pathspecs noglob-pathspecs icase-pathspecs no-optional-locks "
     "no-advice html-path man-path info-path list-cmds: version help",
 )
+HYPERFINE = Options(
+    "w:m:M:r:s:p:C:c:P:D:L:S:Niu:n:hV",
+    "warmup: min-runs: max-runs: runs: setup: reference: reference-name: prepare: conclude: cleanup: parameter-scan: "
+    "parameter-step-size: parameter-list: shell: ignore-failure:: style: sort: time-unit: export-asciidoc: export-csv: "
+    "export-json: export-markdown: export-orgmode: show-output output: input: command-name: min-benchmarking-time: help version",
+)
+GDB = Options(
+    long="args batch batch-silent quiet q silent nx n nh nw nowindows tui readnow readnever cd: data-directory: d: directory: "
+    "s: symbols: e: exec: se: c: core: p: pid: x: command: ix: init-command: ex: eval-command: iex: init-eval-command: b: baud: "
+    "l: tty: return-child-result version help configuration write statistics early-init-command: early-init-eval-command: "
+    "eix: eiex: interpreter: i: ui: fullname f return-child-result",
+    bare=True,
+)
 
 LAUNCHERS: dict[str, Launcher] = {
     "nice": Launcher(Options("n:0123456789", "adjustment: help version"), alone=True),

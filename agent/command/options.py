@@ -1,8 +1,11 @@
 """Owns taking options off the front of arguments, as getopt does: clusters, glued values, shortened names."""
 
+import re
 from dataclasses import dataclass
 
 from agent.command.parts import Word
+
+_HOME = re.compile(r"~[\w.-]*(?:/[\w./-]*)?")  # somebody's home, and what lies there
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,8 @@ def take(words: tuple[Word, ...], options: Options) -> Taken:
 
 def single(word: Word) -> bool:
     """Return whether a word is one word whatever it expands to."""
-    return word.literal or (word.text[:1] == word.text[-1:] == '"' and "@" not in word.text)
+    text = word.text
+    return word.literal or (text[:1] == text[-1:] == '"' and "@" not in text) or bool(_HOME.fullmatch(text))
 
 
 def _long(name: str, options: Options) -> tuple[str, int | None]:

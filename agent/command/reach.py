@@ -1,7 +1,7 @@
 """Owns which programs need the network, what they take from it or send, and which act on more than the workspace."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -229,6 +229,16 @@ _ONLY_ASKS: Mapping[str, frozenset[str]] = MappingProxyType(
 )
 
 
+# Programs that say something of the machine, and with such a word change it.
+_SETS: Mapping[str, Callable[[Word], bool]] = MappingProxyType(
+    {
+        "date": lambda word: bool(
+            re.fullmatch(r"-[a-zA-Z]*s.*|--s(?:e|et)?(?:=.*)?|[0-9]{8,12}(?:\.[0-9]{2})?", word.text, re.DOTALL)
+        ),
+        "hostname": lambda word: bool(re.match(r"[^-]|-[a-zA-Z]*[Fb]|--(?:file|boot)", word.text)),
+        "domainname": lambda word: not word.text.startswith("-"),
+    }
+)
 _IP_SETS = frozenset(
     {"add", "del", "delete", "set", "change", "replace", "append", "flush", "restore", "a", "d", "s", "c", "r", "f"}
 )
@@ -257,10 +267,10 @@ def reached(part: Part, name: str) -> Iterator[Weighed]:
 
 def left(part: Part, name: str) -> Iterator[Weighed]:
     """Yield how a part acts on more than the workspace, whatever its operands are."""
-    why = _LEAVES.get(name)
+    words = part.words[1:]
+    why = _LEAVES.get(name) or ("it changes the machine" if name in _SETS and any(map(_SETS[name], words)) else None)
     if why is None:
         return
-    words = part.words[1:]
     first = words[0].text if words else ""
     if name in _ONLY_ASKS and first in _ONLY_ASKS[name] and not (name == "ip" and any(word.text in _IP_SETS for word in words)):
         return

@@ -203,6 +203,8 @@ def _searched(root: "Node", flat: str) -> _Found:
         elif kind in _COMMANDS and not within:
             opened = flat[start : start + 2]
             found.starts[start] = (opened if kind == "test_command" and opened in {"[[", "(("} else "command", end, wrapped)
+        elif kind == "compound_statement" and flat.startswith("((", start) and flat.startswith("))", end - 2):
+            found.starts[start] = ("((", end, wrapped)
         else:
             _noted(node, flat, found, wrapped)
         if kind in _COMMANDS:
@@ -220,6 +222,8 @@ def _noted(node: "Node", flat: str, found: _Found, wrapped: bool) -> None:
         found.redirects[start] = wrapped
         if kind == "heredoc_redirect":
             _here(node, flat, found)
+    elif kind == "raw_string" and _SUBSTITUTES.search(flat, start, end) and _calculates(node, flat):
+        pass  # quotes do not keep bash from evaluating it
     elif kind in _DEAD:
         line = flat.find("\n", start, end) if kind == "comment" else -1
         found.dead.append((start, end if line < 0 else line))
@@ -227,6 +231,16 @@ def _noted(node: "Node", flat: str, found: _Found, wrapped: bool) -> None:
             found.fault = found.fault or TWOFOLD
     elif kind in {"string_content", "heredoc_content", "regex"}:
         found.strings.append((start, end))
+
+
+def _calculates(node: "Node", flat: str) -> bool:
+    """Whether bash reads what stands there as an expression of numbers."""
+    above = node.parent
+    while above is not None and above.type not in {"arithmetic_expansion", "c_style_for_statement", "command", "program"}:
+        if above.type == "compound_statement" and flat.startswith("((", above.start_byte):
+            return True
+        above = above.parent
+    return above is not None and above.type in {"arithmetic_expansion", "c_style_for_statement"}
 
 
 def _quoted(node: "Node") -> bool:

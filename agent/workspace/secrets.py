@@ -32,6 +32,7 @@ _NAMED = re.compile(
             r"\.mylogin\.cnf|\.s3cfg|\.boto|\.dockercfg|\.dockerconfigjson|\.terraformrc|terraform\.rc|cookies\.(?:txt|sqlite)",
             r"(?:.*\.)?kubeconfig(?:\.ya?ml)?",
             r"(?:.*[._-])?(?:token|passwords?|passwd|passphrase)(?:\.(?:txt|json|ya?ml|ini|cfg|conf|csv))?|\.?vault[._-]?pass.*",
+            r"g?shadow-?",
             # All that a plan of machines knows, passwords too.
             r".*\.tfstate",
         )
@@ -39,6 +40,7 @@ _NAMED = re.compile(
 )
 _FOLDERS = frozenset({".ssh", ".aws", ".gnupg", ".azure", ".gcloud", ".password-store", ".secrets", "secrets"})
 _OPEN = re.compile(r".*\.pub|known_hosts.*|authorized_keys.*|readme.*|\.git(?:ignore|keep|attributes)")  # that nobody hides
+_LISTS = frozenset({("etc", "passwd"), ("etc", "passwd-")})  # of a machine's users, without what they log in with
 _PAIRS = frozenset(
     {(".docker", "config.json"), (".kube", "config"), (".m2", "settings.xml"), (".gem", "credentials"), ("gh", "hosts.yml")}
 )
@@ -54,7 +56,7 @@ def are_of_secret(names: Sequence[str]) -> bool:
     if not names:
         return False
     name = names[-1]
-    if _PROSE.fullmatch(name) or _OPEN.fullmatch(name):
+    if _PROSE.fullmatch(name) or _OPEN.fullmatch(name) or tuple(names[-2:]) in _LISTS:
         return False
     if _NAMED.fullmatch(name) or tuple(names[-2:]) in _PAIRS or not _FOLDERS.isdisjoint(names[:-1]):
         return True
