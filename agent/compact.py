@@ -1,7 +1,7 @@
 """Owns fitting a history into a model's window: when it is shortened and by how much, and the note that is asked for."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 from agent.ask import Pause, Words, ask
@@ -157,6 +157,8 @@ class Compact:
         history = self._history
         history.deliver()
         before, spent = self.size(model), _Spent(spend)
+        if not by_hand and self._shed(model, reason, before):
+            return True
         start = self._start(model, by_hand=by_hand)
         try:
             note = await self._note(model, start, hint, spent.add, asked=asked)
@@ -185,10 +187,28 @@ class Compact:
         self._tell(replace(event, tokens_after=after, usage=spent.usage, cost=spent.cost))
         return True
 
+    def _shed(self, model: Model, reason: str, before: int) -> bool:
+        """Leave out what was read of files that have changed since, where that alone makes room, and tell that."""
+        history, room = self._history, self.room(model)
+        stale = history.stale(history.whole[history.start : self._last_answer()])
+        event = history.without(stale, f"{reason}; what was read and no longer holds is left out")
+        if event is None:
+            return False
+        after = self._size_after(model, event)
+        if after > room.limit - room.window // 10:  # else it would be so again at the next step, and nothing in a cache
+            return False
+        self._tell(replace(event, tokens_before=before, tokens_after=after))
+        return True
+
+    def _last_answer(self) -> int:
+        """Return where the last step begins: what it was told is what it works with."""
+        whole = self._history.whole
+        return next((index for index in range(len(whole) - 1, -1, -1) if isinstance(whole[index], Answer)), 0)
+
     def _unseen(self, event: Compacted) -> bool:
         """Whether pictures are left out that the person just gave, and no model saw."""
         whole = self._history.whole
-        fresh = next((index + 1 for index in range(len(whole) - 1, -1, -1) if isinstance(whole[index], Answer)), 0)
+        fresh = self._last_answer()
         told = len(whole) - event.kept if event.pictures else len(whole)
         return any(isinstance(message, Prompt) and message.images for message in whole[fresh:told])
 
@@ -279,7 +299,9 @@ class Compact:
         if size(frozenset(), pictures=True) <= goal:
             return [*messages, *extra]
         over = size(frozenset(), pictures=False) - goal
-        dropped = frozenset(self._droppable(model, messages, over))
+        stale = frozenset(self._history.stale(messages))
+        first = sorted(messages, key=lambda message: not (isinstance(message, Reply) and message.call_id in stale))
+        dropped = frozenset(self._droppable(model, first, over))
         if size(dropped, pictures=False) > goal:
             return None
         return [*thinned(messages, dropped, pictures=False), *extra]
@@ -328,27 +350,30 @@ class Compact:
         return replace(event, kept=kept, words=max(self._least, int(said * allowed / size)))
 
     def _lightened(self, model: Model, event: Compacted, start: int) -> Compacted:
-        """Return the event without pictures, then the oldest outputs, and those of the last step only where it must be."""
+        """Return the event without what was read and no longer holds, then without pictures, then the oldest outputs, and
+        those of the last step only where it must be."""
         room, kept = self.room(model), self._history.whole[start:]
+        stale = self._history.stale(self._history.whole[start : self._last_answer()])
+        event = replace(event, dropped=stale)
         if (size := self._size_after(model, event)) <= room.goal:
             return event
         event = replace(event, pictures=False)
         size = self._size_after(model, event)
         last = max((index for index, message in enumerate(kept) if isinstance(message, Answer)), default=0)
-        older = self._droppable(model, kept[:last], size - room.goal)
-        event = replace(event, dropped=tuple(older))
+        older = self._droppable(model, kept[:last], size - room.goal, stale)
+        event = replace(event, dropped=(*stale, *older))
         size = self._size_after(model, event)
         if size <= room.limit:
             return event
-        return replace(event, dropped=(*older, *self._droppable(model, kept[last:], size - room.limit)))
+        return replace(event, dropped=(*event.dropped, *self._droppable(model, kept[last:], size - room.limit)))
 
-    def _droppable(self, model: Model, messages: Sequence[Message], over: int) -> list[str]:
+    def _droppable(self, model: Model, messages: Sequence[Message], over: int, gone: Collection[str] = ()) -> list[str]:
         """Return the calls whose replies, the oldest first, are about so many tokens together."""
         dropped: list[str] = []
         for message in messages:
             if over <= 0:
                 break
-            if isinstance(message, Reply):
+            if isinstance(message, Reply) and message.call_id not in gone:
                 spared = self._estimate.of_more(replace(message, images=()), model.name) - self._estimate.of_more(
                     _LEFT_OUT, model.name
                 )

@@ -13,7 +13,7 @@ from agent.blocks import Block, Image, PlanBlock
 from agent.messages import Answer, Usage
 from agent.model import RepairKind
 from agent.safe import mended
-from agent.tool import Change, Effect
+from agent.tool import Change, Effect, Seen
 
 SCHEMA_VERSION = 1
 
@@ -280,7 +280,7 @@ class ToolProgressed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolFinished:
-    """The one reply to a call, and what a person may see of it."""
+    """The one reply to a call, what a person may see of it, and which lines of files it shows the model."""
 
     settled: ClassVar[bool] = True
     type: Literal["tool.finished"] = "tool.finished"
@@ -294,6 +294,7 @@ class ToolFinished:
     exit_code: int | None = None
     seconds: float = 0.0
     images: tuple[Image, ...] = ()
+    seen: tuple[Seen, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

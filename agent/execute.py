@@ -11,6 +11,7 @@ from agent.calls import Caller, Invalid, Parsed, parse
 from agent.errors import ToolFailure
 from agent.events import CallStatus, Event, Repaired, ToolFinished, ToolStarted
 from agent.gate import Gate
+from agent.history import History
 from agent.mask import Mask
 from agent.messages import Call
 from agent.record import About, Recorder
@@ -37,6 +38,7 @@ class Execute:
         tell: Callable[[Event], None],
         ask: Callable[[str, str, tuple[str, ...]], Awaitable[str]],
         before_change: Callable[[], Awaitable[None]],
+        history: History,
         longest: int = _LARGEST_REPLY,
         recorder: Recorder | None = None,
         mask: Mask | None = None,
@@ -47,6 +49,7 @@ class Execute:
         self._tell = tell
         self._approval = Approval(tools, workspace, gate, tell, ask, recorder, mask or Mask())
         self._before_change = before_change
+        self._history = history
         self._longest = longest  # characters of a reply
         self._recorder = recorder
 
@@ -100,6 +103,7 @@ class Execute:
 
     def _settle(self, settled: dict[str, CallStatus], finished: ToolFinished, remarks: Mapping[str, str]) -> None:
         settled[finished.call_id] = finished.status
+        finished = self._history.settled(finished)
         if remark := remarks.get(finished.call_id):
             finished = replace(finished, reply=f"{finished.reply}\n\n[{remark}]")
         self._tell(finished)
@@ -189,7 +193,8 @@ def _skipped(item: Parsed | Invalid, failed: Parsed | Invalid) -> ToolFinished:
 def _finish(began: float, longest: int, item: Parsed, status: CallStatus, result: Result, remark: str = "") -> ToolFinished:
     reply = result.text or "(no output)"
     reply = f"[{remark}]\n{reply}" if remark else reply
-    if len(reply) > longest:
+    cut = len(reply) > longest
+    if cut:
         start, end = reply[: longest * 3 // 4], reply[-longest // 4 :]
         reply = f"{start}\n[{len(reply) - longest} characters were left out here; ask for less at a time]\n{end}"
     return ToolFinished(
@@ -202,5 +207,6 @@ def _finish(began: float, longest: int, item: Parsed, status: CallStatus, result
         changes=result.changes,
         exit_code=result.exit_code,
         images=result.images,
+        seen=() if cut else result.seen,
         seconds=round(time.monotonic() - began, 3),
     )

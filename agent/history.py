@@ -1,6 +1,7 @@
 """Owns the fold from events to what the model is told: valid however a turn ended."""
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import takewhile, zip_longest
 
@@ -22,8 +23,9 @@ from agent.events import (
     TurnStarted,
     Uncompacted,
 )
-from agent.messages import Answer, Call, Message, Prompt, Reply
+from agent.messages import Answer, Call, Message, Prompt, Reply, Usage
 from agent.recap import recap, unmarked
+from agent.sightings import Sighting, Sightings
 
 FOUND = frozenset({"leaked_call", "fenced_call"})  # repairs that tell of calls in the words
 TASK = "# The person's words"  # where the material before them ends
@@ -62,6 +64,7 @@ class History:
     open_turn: bool = False
     sends_calls: bool = False  # the model sends calls as such, not in its words
     deeds: Deeds = field(default_factory=Deeds)
+    sightings: Sightings = field(default_factory=Sightings)
     said: list[Said] = field(default_factory=list)
     _beginnings: list[Beginning] = field(default_factory=list)
     _found: int = -1  # the last step whose calls stood in the words
@@ -71,6 +74,7 @@ class History:
 
     def apply(self, event: Event) -> None:
         """Take one event in."""
+        self.sightings.apply(event)
         match event:
             case TurnStarted():
                 self._close()
@@ -165,7 +169,7 @@ class History:
         preface = "\n\n".join(one.preface for one in said if one.preface)
         text = recap(preface, words, event.note, event.record, event.words)
         head: list[Message] = [Prompt(text)] if text else []
-        kept = thinned(self.whole[start : beginning.end], frozenset(event.dropped), pictures=event.pictures)
+        kept = thinned(self.whole[start : beginning.end], frozenset(event.dropped), self._stale(start), pictures=event.pictures)
         return [*head, *kept, *self.whole[beginning.end :]]
 
     def _words(self, said: Said) -> str:
@@ -186,7 +190,56 @@ class History:
 
     def _add_replies(self) -> None:
         for call_id in self._open:
+            self.sightings.place(call_id, len(self.whole))
             self._add(self._replies[call_id])
+
+    def settled(self, finished: ToolFinished) -> ToolFinished:
+        """Return how a call ended as the model is told it: lines that it has before it are named only, and files that it knew
+        and its command changed are named too."""
+        reply, seen = finished.reply, finished.seen
+        if len(seen) == 1 and (same := self.sightings.again(seen[0], self._tells)) is not None:
+            words = (
+                f"[{seen[0].path}: unchanged since step {same.step} ({same.lines}): its reply above still holds. "
+                "Ask once more to be told it all again.]"
+            )
+            if len(words) < len(reply):
+                reply, seen = words, (replace(seen[0], since=same.step),)
+        if changed := self.sightings.changed_by(finished.call_id, f"by this command, step {self.step}"):
+            reply = f"{reply}\n{changed}"
+        return replace(finished, reply=reply, seen=seen)
+
+    def _stale(self, start: int) -> dict[str, str]:
+        """Return the calls from there on whose replies need not be told any more, and what is told instead."""
+        found = self.sightings.stale(lambda one: one.index >= start)
+        ids = Counter(message.call_id for message in self.whole[start:] if isinstance(message, Reply))
+        calls = ((self.whole[index], words) for index, words in sorted(found.items()))
+        return {reply.call_id: words for reply, words in calls if isinstance(reply, Reply) and ids[reply.call_id] == 1}
+
+    def stale(self, messages: Sequence[Message]) -> tuple[str, ...]:
+        """Return the calls among some messages to which the replies show a file that has changed since, or was read again."""
+        found = self._stale(self.start)
+        return tuple(message.call_id for message in messages if isinstance(message, Reply) and message.call_id in found)
+
+    def without(self, calls: Sequence[str], reason: str) -> Compacted | None:
+        """Return what leaves out the replies to some calls, and nothing else; None where they are, or one event cannot say so."""
+        now = self._beginnings[-1] if self._beginnings else None
+        kept = len(self.whole) - self.start
+        if now is None:
+            return Compacted(reason=reason, note="", kept=kept, dropped=tuple(calls)) if calls else None
+        fresh = self.whole[now.end :]
+        if not now.event.pictures and any(isinstance(message, Prompt | Reply) and message.images for message in fresh):
+            return None
+        dropped = tuple(dict.fromkeys((*now.event.dropped, *calls)))
+        if dropped == now.event.dropped:
+            return None
+        return replace(now.event, reason=reason, kept=kept, dropped=dropped, usage=Usage(), cost=None)
+
+    def _tells(self, sighting: Sighting) -> bool:
+        """Whether the model is still told what a reply of its holds."""
+        if not self._beginnings:
+            return True
+        now = self._beginnings[-1]
+        return sighting.index >= now.end or (sighting.index >= now.start and sighting.call_id not in now.event.dropped)
 
     def _close(self) -> None:
         """Give calls a reply whose record is lost, so that the next request is valid whatever the log holds."""
@@ -230,12 +283,17 @@ def _plan(event: Steered | ActionsUndone | Informed | None) -> PlanBlock | None:
     return event.plan if isinstance(event, Informed) else None
 
 
-def thinned(messages: Iterable[Message], dropped: frozenset[str], *, pictures: bool) -> list[Message]:
-    """Return the messages without the replies to some calls, and without the pictures unless these stay. Calls stay."""
+def thinned(
+    messages: Iterable[Message], dropped: frozenset[str], instead: Mapping[str, str] | None = None, *, pictures: bool
+) -> list[Message]:
+    """Return the messages without the replies to some calls, and without the pictures unless these stay. Calls stay.
+
+    `instead` has what is told in the place of replies that are left out, where that is more than that.
+    """
     told: list[Message] = []
     for message in messages:
         if isinstance(message, Reply) and message.call_id in dropped:
-            told.append(Reply(message.call_id, message.name, LEFT_OUT))
+            told.append(Reply(message.call_id, message.name, (instead or {}).get(message.call_id, LEFT_OUT)))
         elif not pictures and isinstance(message, Prompt | Reply) and message.images:
             told.append(replace(message, text=f"{message.text}\n\n{PICTURE_LEFT_OUT}".lstrip(), images=()))
         else:

@@ -1,6 +1,6 @@
 """Owns what is told of files that changed although no action here changed them: the person did, or another program."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import PurePath
 
 from agent.events import ActionFile, Informed
@@ -20,9 +20,13 @@ def shown(deltas: Sequence[Delta]) -> tuple[Delta, ...]:
     return tuple(delta for delta in deltas if not are_of_secret(PurePath(delta.path.casefold()).parts))
 
 
-def noticed(deltas: Sequence[Delta], diffs: Sequence[str], step: int, *, away: bool) -> Informed:
-    """Return what is told of changes; `away`: they were made while the session was not open."""
-    named = [f"{mended(delta.path)}: {_became(delta)}" for delta in deltas[:_MOST_NAMED]]
+def noticed(deltas: Sequence[Delta], diffs: Sequence[str], step: int, known: Callable[[str], int], *, away: bool) -> Informed:
+    """Return what is told of changes; `away`: they were made while the session was not open.
+
+    `known` says with which step the model saw a file last, 0 where it did not: those that it saw are named first.
+    """
+    deltas = sorted(deltas, key=lambda delta: not known(mended(delta.path)))
+    named = [f"{mended(delta.path)}: {_became(delta, known(mended(delta.path)))}" for delta in deltas[:_MOST_NAMED]]
     if len(deltas) > _MOST_NAMED:
         named.append(f"and {len(deltas) - _MOST_NAMED} files more")
     when = "while this session was not open" if away else "meanwhile"
@@ -45,5 +49,6 @@ def noticed(deltas: Sequence[Delta], diffs: Sequence[str], step: int, *, away: b
     )
 
 
-def _became(delta: Delta) -> str:
-    return f"{delta.kind}, +{delta.added} -{delta.removed} lines" if delta.kind == "modified" else delta.kind
+def _became(delta: Delta, seen_at: int) -> str:
+    words = f"{delta.kind}, +{delta.added} -{delta.removed} lines" if delta.kind == "modified" else delta.kind
+    return f"{words}; you saw it at step {seen_at}" if seen_at else words

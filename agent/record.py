@@ -58,6 +58,7 @@ class Recorder:
         tell: Callable[[Event], None],
         due: Callable[[], int],
         *,
+        known: Callable[[str], int] = lambda _: 0,
         eager: bool = True,
         exact: Collection[str] = (),
     ) -> None:
@@ -66,6 +67,7 @@ class Recorder:
         self._session = session
         self._tell = tell
         self._due = due  # the step with which the model learns of what happens now
+        self._known = known  # with which step the model saw a file last, by its path from the root
         self._exact = exact  # tools whose calls name what they change
         self._eager = eager  # take the first look before a command needs it
         self._acting = asyncio.Lock()  # held while a call acts, and while something is taken back
@@ -371,7 +373,7 @@ class Recorder:
         except JumarError:
             return
         if deltas:
-            self._tell(noticed(deltas, diffs, self._due(), away=away))
+            self._tell(noticed(deltas, diffs, self._due(), self._known, away=away))
 
     def _warn(self, text: str) -> None:
         """Warn of what stays so, once."""

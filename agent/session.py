@@ -4,7 +4,7 @@ import asyncio
 import re
 import shlex
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeVar
 
 from agent import checklist
@@ -48,8 +48,9 @@ from agent.record import About, Recorder
 from agent.rules import Rule
 from agent.schema import parameters
 from agent.tool import AnyTool, Effect
-from agent.workspace.contract import UNCONFINED, Ended, Workspace
+from agent.workspace.contract import UNCONFINED, Ended, Located, Workspace
 
+Survey = Callable[[str, Callable[[Located], bool]], Awaitable[str]]
 Listener = Callable[[Event, bytes], None]  # the event, and its line in the log where it is settled
 _PATIENCE = 1800.0  # seconds that a command of the person's may take
 _PROPOSAL = 60.0  # seconds that a model has for a proposal
@@ -70,7 +71,11 @@ def _described(tool: AnyTool, *, brief: bool) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """All that a session runs with. `preface` is what the model is told before the first prompt."""
+    """All that a session runs with.
+
+    `preface` is what the model is told before the first prompt, and `survey` makes more of it by that prompt, of what may be
+    shown.
+    """
 
     models: tuple[Model, ...]  # the first is asked; the others where those before them fail for good
     workspace: Workspace
@@ -78,6 +83,7 @@ class Setting:
     system: str
     preface: str
     version: str
+    survey: Survey | None = None
     mode: Mode = Mode.ASK
     rules: tuple[Rule, ...] = ()
     ground: Ground = field(default_factory=Ground)
@@ -117,6 +123,7 @@ class Session:
                 log.id,
                 self.tell,
                 self._due,
+                known=self._history.sightings.known,
                 eager=setting.mode is not Mode.PLAN,
                 exact={name for name, tool in setting.tools.items() if tool.effect is Effect.WRITE},
             )
@@ -136,6 +143,7 @@ class Session:
             self.tell,
             self._ask,
             setting.before_change,
+            self._history,
             setting.longest,
             self._recorder,
             setting.mask,
@@ -227,10 +235,14 @@ class Session:
         """Run one turn to its end. A cancelled one ends as such; an outer cancellation is passed on when it has."""
         if self._running is not None or self._compacting is not None:
             raise RuntimeError("a turn is running; steer it instead")
-        preface = "" if self._history.turn else self._setting.preface
+        first = not self._history.turn
+        preface = self._setting.preface if first else ""
         by: Literal["person", "check"] = "check" if by_check else "person"
-        self.tell(TurnStarted(turn=self._history.turn + 1, prompt=prompt, preface=preface, by=by, images=images))
-        self._running = running = asyncio.create_task(self._turn(limits or Limits()))
+        began = TurnStarted(turn=self._history.turn + 1, prompt=prompt, preface=preface, by=by, images=images)
+        survey = self._setting.survey if first else None
+        if survey is None:
+            self.tell(began)
+        self._running = running = asyncio.create_task(self._turn(began, survey, limits or Limits()))
         outer: asyncio.CancelledError | None = None
         while not running.done():
             try:
@@ -240,6 +252,8 @@ class Session:
                     running.cancel()
                 outer = cancelled
         self._running = None
+        if self._history.turn < began.turn:  # it was stopped before even that was told
+            self.tell(began)
         stopped = TurnFinished(turn=self._history.turn, status="cancelled", text="", reason="the person stopped it")
         if self._history.open_turn:  # it was stopped before it began
             self.tell(stopped)
@@ -247,10 +261,18 @@ class Session:
             raise outer
         return stopped if running.cancelled() else running.result()
 
-    async def _turn(self, limits: Limits) -> TurnFinished:
+    async def _turn(self, began: TurnStarted, survey: Survey | None, limits: Limits) -> TurnFinished:
+        if survey is not None:
+            more = await survey(began.prompt, self._may_show)
+            self.tell(replace(began, preface=f"{began.preface}\n\n{more}".strip()))
         if self._recorder is not None:
             await self._recorder.border()
         return await self._loop.turn(limits)
+
+    def _may_show(self, path: Located) -> bool:
+        """Whether every tool that reads may show what is in a file."""
+        reading = (name for name, tool in self._setting.tools.items() if tool.effect is Effect.READ)
+        return all(self._gate.may_show(name, path) for name in reading)
 
     def steer(self, text: str, images: tuple[Image, ...] = ()) -> bool:
         """Say more while a turn runs; it reaches the model with the next step. False where no turn runs."""
@@ -303,6 +325,7 @@ class Session:
         ended = await self._around(about, run)
         block = TerminalBlock(command, ended.output, ended.exit_code, ended.seconds)
         words = f"The person ran a command of their own: {command}\n{ended.output}\n[exit {ended.exit_code}]"
+        words = self._with_changed(words, call_id)
         self.tell(Informed(kind="shell", title=command, told=words, step=self._due(), call_id=call_id, blocks=(block,)))
 
     def would_allow(self, rules: tuple[str, ...]) -> tuple[str, ...]:
@@ -419,7 +442,7 @@ class Session:
         command = f"git commit -m {shlex.quote(subject)}"
         done = await self._around(About(call_id, "commit", subject, None), lambda: committing.commit(parts, message))
         block = TerminalBlock(command, done.printed, 0)
-        words = f"The person committed changes, reviewed by them: {subject}\n{done.printed}"
+        words = self._with_changed(f"The person committed changes, reviewed by them: {subject}\n{done.printed}", call_id)
         self.tell(Informed(kind="shell", title=command, told=words, step=self._due(), call_id=call_id, blocks=(block,)))
         return done
 
@@ -444,6 +467,11 @@ class Session:
         if self._setting.ledger is None:
             raise UsageError("nothing is recorded in this session, so nothing can be undone")
         return self._setting.ledger
+
+    def _with_changed(self, words: str, call_id: str) -> str:
+        """Return words for the model of what the person ran, with the files that it had read and that this changed."""
+        changed = self._history.sightings.changed_by(call_id, "by the person's command")
+        return f"{words}\n{changed}" if changed else words
 
     def _next_own(self) -> str:
         self._commands += 1

@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict
 from agent.blocks import Block, DiffBlock, Image
 from agent.code.hunks import made
 from agent.errors import ToolFailure
-from agent.workspace.contract import WORKING, Confinement, Located, Workspace
+from agent.safe import mended
+from agent.workspace.contract import WORKING, Confinement, FileText, Located, Workspace
 
 
 class Effect(StrEnum):
@@ -42,8 +43,22 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """Lines of a file that a reply shows whole; `path` is from the root where it lies there, `digest` the sha256 of the file.
+
+    `since` is the step whose reply shows them, where this one only names it.
+    """
+
+    path: str
+    digest: str
+    first: int
+    last: int
+    since: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
-    """What a call came to: words and pictures for the model, blocks for a person, changes for the ledger.
+    """What a call came to: words and pictures for the model, what these show of files, blocks for a person, changes.
 
     `stopped` says what a sandbox seems to have kept a command from, as a clause.
     """
@@ -54,6 +69,7 @@ class Result:
     exit_code: int | None = None
     images: tuple[Image, ...] = ()
     stopped: str = ""
+    seen: tuple[Seen, ...] = ()
 
 
 def _everything(_: Located) -> bool:
@@ -84,6 +100,13 @@ class Context:
     def locate(self, path: str) -> Located:
         """Return where a path of the call leads."""
         return self.located.get(path) or self.workspace.locate(path)
+
+    def seen(self, file: FileText, first: int, last: int) -> Seen:
+        """Return that these lines of a file are shown, and remember which version of it."""
+        self.workspace.saw(file)
+        root, real = self.workspace.root, file.path.real
+        path = real.relative_to(root).as_posix() if real.is_relative_to(root) else str(real)
+        return Seen(mended(path), file.digest, first, last)
 
     def chosen(self, block: DiffBlock, before: str, after: str) -> str:
         """Return the text with those hunks of its change that the person allowed. Raises ToolFailure where they saw another."""
@@ -119,6 +142,10 @@ class Tool(ABC, Generic[A]):
 
     def paths(self, arguments: A) -> tuple[str, ...]:
         """Return the paths that the call touches, for the policy."""
+        return ()
+
+    async def reached(self, arguments: A, context: Context) -> tuple[str, ...]:
+        """Return further paths that the call touches, where it must look for them first. Raises ToolFailure."""
         return ()
 
     def command(self, arguments: A) -> str:

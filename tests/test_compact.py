@@ -296,7 +296,7 @@ async def test_one_huge_output_is_left_out_before_the_note_is_asked_for(bench: B
             return answer(note())
         count = sum(message["role"] == "assistant" for message in body["messages"])
         if count < 4 and not bench.of(Compacted):
-            return answer("", [("read", {"path": "big.txt"})] * (3 if count == 3 else 1))
+            return answer("", [("read", {"path": "big.txt", "limit": 300 - count})] * (3 if count == 3 else 1))
         return answer("Done.")
 
     (bench.root / "big.txt").write_text("".join(f"{number} " * 8 + "\n" for number in range(300)))

@@ -64,10 +64,10 @@ class Read(Tool[ReadArguments]):
             if told and left < 0:
                 break
             told.append(f"{number}\t{shown}")
-        context.workspace.saw(file)
         last = first + len(told) - 1
+        seen = context.seen(file, first, last)
         notes = _notes(file, first, last, len(lines)) + others
-        return Result("\n".join([*told, f"[{notes}]"]), (TextBlock(notes.split(";", 1)[0]),))
+        return Result("\n".join([*told, f"[{notes}]"]), (TextBlock(notes.split(";", 1)[0]),), seen=(seen,))
 
 
 async def _defined(symbol: str, file: FileText) -> tuple[Definition, str]:
