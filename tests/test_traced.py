@@ -459,6 +459,27 @@ def test_what_only_looks_runs_nothing_else_and_writes_nothing(commands: list[str
     assert not (place / "ws/w").exists()
 
 
+def test_git_takes_the_next_word_where_it_is_taken_for_a_value(place: Path) -> None:
+    wants = re.compile(r"requires a value|expects a numerical|requires an argument|switch `")
+    unknown = re.compile(r"unrecognized argument|unknown (?:option|switch)|usage: git (?:rev-list|diff-(?:tree|index))")
+    last = {"contains", "no-contains", "merged", "no-merged", "points-at"}  # which take HEAD where nothing follows them
+    wrong = []
+    for verb, allowed in LOOKING.items():
+        if verb == "stash":
+            continue  # it hands on to `git log`, and more behind
+        before = [verb, *({"reflog": ["show"], "notes": ["list"]}.get(verb, []))]
+        long = [
+            f"--{entry[:-1]}" for entry in allowed.long.split() if re.fullmatch(r"[\w-]+[:@]", entry) and entry[:-1] not in last
+        ]
+        for flag in (*long, *(f"-{letter}" for letter in re.findall(r"(\w)[:@](?!:)", allowed.short))):
+            ended = subprocess.run(
+                ["git", *before, flag], cwd=place / "ws", stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+            )
+            if not wants.search(ended.stderr) and not unknown.search(ended.stderr):
+                wrong.append(f"git {' '.join(before)} {flag}: {ended.stderr[:80]!r}")
+    assert not wrong
+
+
 def test_the_trace_shows_what_runs_and_what_is_written(place: Path) -> None:
     for text in (
         "./x",

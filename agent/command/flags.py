@@ -61,7 +61,7 @@ def strict(words: tuple[Word, ...], allowed: Allowed) -> Given | None:
         names, mark, value = got
         flags += names
         if mark and value is None:
-            if at >= len(words) or not words[at].literal:
+            if at >= len(words) or not words[at].literal or _is_flag(words[at].text):
                 return None
             value = words[at].text
             at += 1
@@ -70,6 +70,11 @@ def strict(words: tuple[Word, ...], allowed: Allowed) -> Given | None:
             if mark == "@":
                 paths.append(Word(value))
     return Given(frozenset(flags), tuple(operands), tuple(values), tuple(paths))
+
+
+def _is_flag(text: str) -> bool:
+    """Whether a value could be a flag after all, should the program that gets it not take it with the one before."""
+    return len(text) > 1 and text.startswith("-") and not _NUMBER.fullmatch(text)
 
 
 def _long(text: str, allowed: Allowed) -> tuple[list[str], str, str | None] | None:

@@ -19,20 +19,20 @@ _WIDTH = (
     "stat:: numstat shortstat dirstat:: summary name-only name-status compact-summary stat-width: stat-count: stat-name-width: "
 )
 _DIFF = (
-    _WIDTH + "patch no-patch unified: raw patch-with-stat minimal patience histogram diff-algorithm: anchored: color:: no-color "
+    _WIDTH + "patch no-patch unified:: raw patch-with-stat minimal patience histogram diff-algorithm: anchored: color:: no-color "
     "word-diff:: word-diff-regex: color-words:: color-moved:: no-renames find-renames:: find-copies:: find-copies-harder "
     "diff-filter: pickaxe-regex pickaxe-all ignore-all-space ignore-space-change ignore-space-at-eol ignore-blank-lines "
     "ignore-cr-at-eol inter-hunk-context: function-context exit-code quiet no-ext-diff no-textconv check full-index binary "
     "abbrev:: relative:: no-relative text no-prefix src-prefix: dst-prefix: cached staged merge-base submodule:: "
     "ignore-submodules:: indent-heuristic no-indent-heuristic no-color-moved cc combined-all-paths diff-merges: "
 )
-_DIFF_SHORT = "pusU:zMCDBRabwWS:G:l:"
+_DIFF_SHORT = "pusU::zMCDBRabwWS:G:l:"
 _LOG = (
-    _DIFF + "oneline graph all branches:: tags:: remotes:: format: pretty:: decorate:: no-decorate author: committer: grep: "
+    _DIFF + "oneline graph all branches:: tags:: remotes:: format:: pretty:: decorate:: no-decorate author: committer: grep: "
     "all-match invert-grep regexp-ignore-case extended-regexp fixed-strings perl-regexp since: until: after: before: max-count: "
     "skip: follow reverse date: date-order author-date-order topo-order first-parent merges no-merges no-abbrev-commit "
     "abbrev-commit simplify-by-decoration full-history left-right cherry-pick cherry-mark cherry relative-date source "
-    "walk-reflogs boundary ancestry-path min-parents: max-parents: not count numbered email objects no-walk no-mailmap "
+    "walk-reflogs boundary ancestry-path min-parents:: max-parents:: not count numbered email objects no-walk no-mailmap "
     "use-mailmap mailmap no-notes notes:: left-only right-only parents children glob: exclude: "
 )
 _LOG_SHORT = _DIFF_SHORT.replace("s", "") + "n:gicmL:EFPq"
@@ -51,12 +51,12 @@ LOOKING: Mapping[str, Allowed] = MappingProxyType(
         "show": Allowed(_LOG_SHORT + "s", _LOG, numbers=True),
         "whatchanged": Allowed(_LOG_SHORT, _LOG, numbers=True),
         "rev-list": Allowed(_LOG_SHORT, _LOG, numbers=True),
-        "shortlog": Allowed("nsecw", _LOG + "summary numbered email", numbers=True),
+        "shortlog": Allowed("nsecw", _LOG.replace("committer: ", "committer ") + "summary numbered email", numbers=True),
         "diff-tree": Allowed(_DIFF_SHORT + "rtcm", _DIFF + "root no-commit-id", numbers=True),
         "diff-files": Allowed(_DIFF_SHORT + "q", _DIFF),
         "diff-index": Allowed(_DIFF_SHORT + "m", _DIFF),
         "blame": Allowed(
-            "bcfelL:npstwCM", "root show-stats porcelain line-porcelain show-name show-number show-email date: abbrev: since:"
+            "bcfelL:npstwCM", "root show-stats porcelain line-porcelain show-name show-number show-email date: abbrev:: since::"
         ),
         "annotate": Allowed("L:lt"),
         "ls-files": Allowed(
@@ -69,12 +69,12 @@ LOOKING: Mapping[str, Allowed] = MappingProxyType(
             "q",
             "verify quiet short:: abbrev-ref:: symbolic symbolic-full-name all branches:: tags:: remotes:: show-toplevel "
             "show-prefix show-cdup git-dir git-common-dir absolute-git-dir is-inside-git-dir is-inside-work-tree "
-            "is-bare-repository is-shallow-repository show-superproject-working-tree end-of-options since: until: "
+            "is-bare-repository is-shallow-repository show-superproject-working-tree end-of-options since:: until:: "
             "show-object-format:: default: revs-only no-revs flags no-flags not git-path: path-format:",
         ),
         "describe": Allowed(
             "",
-            "all tags contains abbrev: candidates: exact-match debug long match: exclude: always first-parent dirty:: broken::",
+            "all tags contains abbrev:: candidates: exact-match debug long match: exclude: always first-parent dirty:: broken::",
         ),
         "name-rev": Allowed("", "tags refs: exclude: all name-only no-undefined always"),
         "merge-base": Allowed("a", "all octopus independent is-ancestor fork-point"),
@@ -82,7 +82,7 @@ LOOKING: Mapping[str, Allowed] = MappingProxyType(
         "for-each-ref": Allowed("", _ROWS),
         "show-ref": Allowed("qdsh", "head heads tags branches dereference hash:: verify quiet abbrev::"),
         "show-branch": Allowed(
-            "ar", "all remotes current topo-order date-order sparse more: list merge-base independent sha1-name"
+            "ar", "all remotes current topo-order date-order sparse more:: list merge-base independent sha1-name"
         ),
         "grep": Allowed(
             "avIiwEGFPnhHlLczoqpWA:B:C:e:",
@@ -100,7 +100,7 @@ LOOKING: Mapping[str, Allowed] = MappingProxyType(
         "version": Allowed("", "build-options"),
         "var": Allowed(),
         "branch": Allowed(
-            "lavrqi", "list all remotes verbose show-current no-color abbrev: no-abbrev " + _ROWS.replace("count: ", "")
+            "lavrqi", "list all remotes verbose show-current no-color abbrev:: no-abbrev " + _ROWS.replace("count: ", "")
         ),
         "tag": Allowed("ln::i", "list " + _ROWS.replace("count: ", "")),
         "remote": Allowed("v", "verbose"),
