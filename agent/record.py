@@ -11,6 +11,7 @@ from agent.code.diff import diff
 from agent.errors import JumarError, ToolFailure
 from agent.events import ActionFile, ActionRecorded, ActionsUndone, ApprovalDecided, Event, ModelAnswered, TurnStarted, Warned
 from agent.ledger.action import Action, Delta
+from agent.ledger.attending import attend
 from agent.ledger.capture import Before, Capture, Captured
 from agent.ledger.ledger import Ledger, Listed
 from agent.ledger.together import PARTLY, so_far
@@ -84,6 +85,7 @@ class Recorder:
         self._begun = False  # the first look was taken, or could not be
         self._live = False  # what is heard happens now, and is no log of earlier
         self._starting: asyncio.Task[None] | None = None
+        self._attending: asyncio.Task[None] | None = None
         self._resumed = False  # there were turns before this process
 
     def hear(self, event: Event) -> None:
@@ -171,10 +173,23 @@ class Recorder:
         await self.news()
         if self._begun and self._capture.watching and not self._acting.locked():
             async with self._acting:
-                with suppress(JumarError):
-                    async with self._ledger.together.alone():
-                        await self.news()
-                        await self._outside(await self._capture.glance())
+                await self._glance()
+
+    async def _glance(self) -> None:
+        with suppress(JumarError):
+            async with self._ledger.together.alone():
+                await self.news()
+                await self._outside(await self._capture.glance())
+
+    def attend(self) -> None:
+        """From now on notice soon what others change while nothing of ours runs, where a watch tells of it."""
+        if self._attending is None:
+            self._attending = asyncio.create_task(attend(self._capture.stirred, self._look_up))
+
+    async def _look_up(self) -> None:
+        async with self._acting:
+            if self._begun and self._capture.stirs:  # what a call changed was looked at with its end
+                await _to_its_end(self._glance())
 
     async def news(self) -> None:
         """Take in what was added to the ledger since this session looked at it last; tell what was taken or brought back."""
@@ -224,9 +239,10 @@ class Recorder:
 
     async def close(self) -> None:
         """Watch no longer, and let go of what is older than the ledger keeps."""
-        if self._starting is not None:
-            self._starting.cancel()
-            await asyncio.wait({self._starting})
+        if ending := [task for task in (self._starting, self._attending) if task is not None]:
+            for task in ending:
+                task.cancel()
+            await asyncio.wait(ending)
         self._capture.close()
         if self._acted:
             with suppress(JumarError, TimeoutError):

@@ -9,6 +9,7 @@ One capture has one root. Files elsewhere (folders that a person has added) are 
 their own; so is a repository inside this one, but for files in it that a call names.
 """
 
+import asyncio
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -80,6 +81,15 @@ class Capture:
     def watching(self) -> bool:
         """Whether a look costs no more than what changed."""
         return self._watch is not None and self._watch.trusted
+
+    @property
+    def stirs(self) -> bool:
+        """Whether the watch tells of a change that was not looked at."""
+        return self.watching and self._watch is not None and self._watch.stirs
+
+    async def stirred(self) -> None:
+        """Wait until the watch tells of one; without a watch without an end."""
+        await (self._watch.stirred() if self._watch is not None else asyncio.Event().wait())
 
     async def start(self, actions: Sequence[Action] = ()) -> Captured:
         """Take the first look, and begin to watch: in the background, or the first command waits for it.

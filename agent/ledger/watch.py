@@ -41,6 +41,7 @@ class Watch:
         self._paths: dict[int, bytes] = {}
         self._numbers: dict[bytes, int] = {}
         self._dirty: set[bytes] = set()
+        self._stirred = asyncio.Event()
         self._sound = False  # nothing was lost since `renew`
         self._settled = False  # a full look began after that, and came to its end
         self.why_not = _unfit(self._root, mounts)  # why it does not work here; empty where it does
@@ -74,7 +75,7 @@ class Watch:
         self._sound = True
         with suppress(RuntimeError):  # outside of a loop it is read when it is asked
             self._loop = asyncio.get_running_loop()
-            self._loop.add_reader(self._handle, self._hear)
+            self._loop.add_reader(self._handle, self._wake)
 
     def settle(self) -> None:
         """Say that the full look has come to its end: from now on only what changed need be looked at."""
@@ -117,7 +118,17 @@ class Watch:
         self._hear()
         with self._lock:
             dirty, self._dirty = self._dirty, set()
+            self._stirred.clear()
         return dirty if self.trusted else None
+
+    @property
+    def stirs(self) -> bool:
+        """Whether something changed since it was last asked, as far as the loop has heard."""
+        return self._stirred.is_set()
+
+    async def stirred(self) -> None:
+        """Wait until something has changed that was not asked for yet."""
+        await self._stirred.wait()
 
     def doubt(self) -> None:
         """Have the next look be a full one: this one did not come to its end."""
@@ -136,10 +147,16 @@ class Watch:
             self._paths.clear()
             self._numbers.clear()
             self._dirty.clear()
+            self._stirred.clear()
 
     def _give_up(self, why: str) -> None:
         self.why_not = why
         self._sound = self._settled = False
+
+    def _wake(self) -> None:
+        self._hear()
+        if self._dirty:
+            self._stirred.set()
 
     def _hear(self) -> None:
         """Take in what the kernel has to tell."""
