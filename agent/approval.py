@@ -89,6 +89,16 @@ class Approval:
         )
         return Ready(item, question, context)
 
+    async def _reached(self, ready: Ready) -> Ready:
+        """Locate what else a call touches, where its tool must look for that. Raises ToolFailure."""
+        item = ready.item
+        paths = await item.tool.reached(item.arguments, ready.context)
+        if not paths:
+            return ready
+        located = {**ready.context.located, **{path: self._workspace.locate(path) for path in paths}}
+        question = replace(ready.question, paths=tuple(located.values()), unheld=self._is_unheld(item, located))
+        return replace(ready, question=question, context=replace(ready.context, located=located))
+
     def _weighed(self, item: Parsed) -> Command | None:
         text = item.tool.command(item.arguments)
         return weigh(text, self._workspace.locate, self._is_unkept) if text else None
@@ -108,6 +118,7 @@ class Approval:
     async def passed(self, ready: Ready, caller: Caller) -> Ready | str:
         """Take a call through the gate; return it as it may run, or the words of a refusal. Raises ToolFailure."""
         gate, call_id = self._gate, ready.item.call.id
+        ready = await self._reached(ready)
         self._check_marks(ready)
         approved, hunks = "", None  # what the person allowed, and how much of it
         while True:
@@ -161,7 +172,7 @@ class Approval:
         fault = ""
         try:
             item = self._read(ready.item, text)
-            changed = replace(await self.ready(item, caller), changed=True)
+            changed = replace(await self._reached(await self.ready(item, caller)), changed=True)
             now = self._gate.weigh(changed.question)
             fault = now.reason if now.decision is Decision.DENY else ""
             shown = self._shown(changed, now.confined, () if fault else await self._preview(changed))
