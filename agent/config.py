@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic_core import PydanticCustomError
 
 from agent.endpoints import Protocol, built_in
-from agent.errors import UsageError
+from agent.errors import ToolFailure, UsageError
+from agent.workspace.globs import matching
 
 Effort = Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh", "max"]
 _Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -99,6 +100,40 @@ class ModelTable(Strict):
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
 
 
+class CheckTable(Strict):
+    """A check of the person's: a command that says whether the work is as it should be, and the files that it is of."""
+
+    command: str
+    files: tuple[str, ...] = ()
+    when: Literal["turn", "edit"] = "turn"
+    seconds: Annotated[float, Field(gt=0, le=1800)] = 600
+    folder: str = ""  # the only work tree that it is of
+
+    @field_validator("command")
+    @classmethod
+    def _one(cls, command: str) -> str:
+        if not command.strip() or "\0" in command:
+            raise ValueError("it is a command, such as 'pytest -q'")
+        return command
+
+    @field_validator("files")
+    @classmethod
+    def _globs(cls, files: tuple[str, ...]) -> tuple[str, ...]:
+        for glob in files:
+            try:
+                matching(glob)
+            except ToolFailure as error:
+                raise ValueError(str(error).rstrip(".")) from error
+        return files
+
+    @field_validator("folder")
+    @classmethod
+    def _whole(cls, folder: str) -> str:
+        if folder and not folder.startswith(("/", "~")):
+            raise ValueError(f"{folder!r} is no whole path; it begins with / or ~")
+        return folder
+
+
 class Config(Strict):
     """What `config.toml` may say."""
 
@@ -109,11 +144,14 @@ class Config(Strict):
     local_threads: Annotated[int, Field(ge=1, le=512)] = 1  # of a model in a file
     mode: Literal["plan", "ask", "edits", "auto"] | None = None  # None: auto where a sandbox holds, else ask
     sandbox: Literal["auto", "bubblewrap", "landlock", "seatbelt", "off"] = "auto"
+    map_tokens: Annotated[int, Field(ge=0, le=20_000)] = 1200  # of the map of the code that a session begins with; 0 for none
     allow: tuple[str, ...] = ()
     ask: tuple[str, ...] = ()
     deny: tuple[str, ...] = ()
     endpoints: dict[str, EndpointTable] = {}
     overrides: dict[str, ModelTable] = {}
+    checks: dict[str, CheckTable] = {}
+    remind: bool = True  # the model, once a turn, of what it leaves unchecked and of files that commands left
     keys: dict[str, str] = {}  # of the screen, which says what they may be
 
     @field_validator("models", mode="before")
@@ -198,6 +236,8 @@ def _table(place: tuple[int | str, ...]) -> type[Strict]:
     match place:
         case ("endpoints", _, _):
             return EndpointTable
+        case ("checks", _, _):
+            return CheckTable
         case ("overrides", _, "price", _):
             return PriceTable
         case ("overrides", _, _):

@@ -1,0 +1,102 @@
+"""Owns whether what was changed was checked since: a fold over the events."""
+
+from collections.abc import Collection
+from pathlib import PurePosixPath
+
+from agent import folding
+from agent.blocks import TerminalBlock
+from agent.command.checking import checking
+from agent.events import ActionRecorded, ActionsUndone, Event, Informed, ToolFinished, ToolStarted, Verified
+from agent.tool import Effect
+
+# What running leaves behind by itself, and nobody misses.
+_CACHES = frozenset(
+    {"__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis", ".cache", ".tox", ".nox", ".git"}
+)
+_COMPILED = frozenset({".pyc", ".pyo"})
+
+
+class Proof:
+    """What was changed since it began, and what the checks said of that. `known` are commands that check here."""
+
+    def __init__(self, known: Collection[str] = ()) -> None:
+        self._known = known
+        self._recorded: dict[str, list[str]] = {}  # by the call that runs
+        self._commands: set[str] = set()  # calls that run one
+        self.changed: dict[str, None] = {}
+        self.outcomes: dict[str, bool] = {}  # by the command, of checks since the last change: whether it passed
+        self.left: dict[str, None] = {}  # files that commands made, and that nobody touched since
+
+    def begin(self) -> None:
+        """Forget what was: from here on it counts."""
+        self.changed, self.outcomes, self.left = {}, {}, {}
+
+    @property
+    def verified(self) -> bool | None:
+        """Whether all that was changed was checked since, and every check passed; None where nothing was changed."""
+        return bool(self.outcomes) and all(self.outcomes.values()) if self.changed else None
+
+    @property
+    def unchecked(self) -> tuple[str, ...]:
+        """What was changed, where no check has ended since the last change."""
+        return () if self.outcomes else tuple(self.changed)
+
+    def apply(self, event: Event) -> None:
+        """Take one event in."""
+        match event:
+            case ToolStarted():
+                if event.effect is Effect.EXEC:
+                    self._commands.add(event.call_id)
+            case ActionRecorded():
+                self._record(event)
+            case ToolFinished():
+                self._finished(event)
+            case ActionsUndone():
+                self.outcomes = {}
+            case Informed(kind="shell"):
+                for block in event.blocks:
+                    if isinstance(block, TerminalBlock) and block.exit_code is not None:
+                        self._judge(block.command, block.exit_code, block.output)
+            case Verified():
+                self.outcomes[event.command] = event.exit_code == 0
+            case _:
+                pass
+
+    def _record(self, event: ActionRecorded) -> None:
+        command = event.call_id in self._commands
+        for file in event.files:
+            if is_cache(file.path):
+                continue
+            self._recorded.setdefault(event.call_id, []).append(file.path)
+            if command and file.kind == "created":
+                self.left[file.path] = None
+            elif not command or file.kind == "deleted":
+                self.left.pop(file.path, None)
+
+    def _finished(self, event: ToolFinished) -> None:
+        self._commands.discard(event.call_id)
+        told = [change.path for change in event.changes]
+        paths = [*told, *self._recorded.pop(event.call_id, [])]
+        self.changed |= dict.fromkeys(paths)
+        for path in told:
+            self.left.pop(path, None)
+        if paths:
+            self.outcomes = {}
+        if event.exit_code is not None:
+            printed = "\n".join(block.output for block in event.blocks if isinstance(block, TerminalBlock))
+            self._judge(event.subject, event.exit_code, printed)
+
+    def _judge(self, command: str, exit_code: int, printed: str) -> None:
+        """Take in how a command ended, where it is one that checks. What itself it changed is what it has checked."""
+        found = checking(command, self._known, self.changed)
+        if found is None:
+            return
+        passed = exit_code == 0 if found.decides else folding.passed(printed)
+        if passed is not None:
+            self.outcomes[command.strip()] = passed
+
+
+def is_cache(path: str) -> bool:
+    """Whether running something leaves such a file by itself."""
+    name = PurePosixPath(path)
+    return name.suffix in _COMPILED or not _CACHES.isdisjoint(name.parts)
