@@ -10,6 +10,7 @@ from datetime import date
 from itertools import islice
 from pathlib import Path
 
+from agent.code.map import Map
 from agent.safe import safe_line, safe_text
 from agent.workspace.walk import spec
 
@@ -78,6 +79,21 @@ def instructions(root: Path, cwd: Path, most: int = _ALL_INSTRUCTIONS) -> str:
             told.append(f"# {safe_line(file.relative_to(root).as_posix())}\n{text}")
             break
     return "\n\n".join(reversed(told))
+
+
+def mapped(drawn: Map) -> str:
+    """Return the map of the code with words on what it is and how far it goes; nothing where there is no code."""
+    progress = drawn.progress
+    if progress is not None and progress.complete and not drawn.files:
+        return ""
+    head = "# Map of the code, as it was at the start"
+    if progress is None or not drawn.files:
+        return f"{head}\nNone: the index of names is not built yet."
+    so_far = "" if progress.complete else f" so far, for the index is unfinished: {progress.listed} are to be in it"
+    return (
+        f"{head}\nThe files that others use most and those that the prompt seems to mean, with lines and first words of "
+        f"what they define: {len(drawn.files)} of {progress.held} files{so_far}.\n{drawn.told()}"
+    )
 
 
 def _instruction(root: Path, file: Path, most: int) -> str:

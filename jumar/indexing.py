@@ -1,4 +1,9 @@
-"""Owns when the index of names is looked after: once a turn, when its first request was answered, and never before."""
+"""Owns when the index of names is looked after: once a turn, when its first request was answered.
+
+Where a person has yet to write what they want, it is begun meanwhile, so that the first request has a map already.
+"""
+
+import asyncio
 
 from agent.code.index import Index
 from agent.events import (
@@ -14,9 +19,11 @@ from agent.events import (
 from agent.session import Listener
 
 
-def indexing(index: Index, listen: Listener) -> Listener:
-    """Return a listener that hears all that `listen` hears, and has the index follow it."""
+def indexing(index: Index, listen: Listener, early: float | None = None) -> Listener:
+    """Return a listener that hears all that `listen` hears, and has the index follow it; at once after `early` seconds."""
     due = True
+    if early is not None:
+        asyncio.get_running_loop().call_later(early, index.start)
 
     def hear(event: Event, line: bytes) -> None:
         nonlocal due

@@ -12,8 +12,9 @@ from pathlib import Path
 from agent import config
 from agent.code.index import Index
 from agent.context import environment as surroundings
-from agent.context import instructions
+from agent.context import instructions, mapped
 from agent.errors import UsageError
+from agent.estimate import tokens
 from agent.events import TurnStarted, Warned
 from agent.ledger.capture import Capture
 from agent.ledger.ledger import Ledger
@@ -26,6 +27,7 @@ from agent.policy import Ground, Mode, default_mode, permits
 from agent.route import key_variables
 from agent.safe import mended
 from agent.session import Listener, Session, Setting
+from agent.workspace.contract import Located
 from agent.workspace.environment import is_secret, seal, without
 from agent.workspace.git import Git
 from agent.workspace.local import LocalWorkspace
@@ -43,6 +45,7 @@ from jumar.trust import demand, tree_root
 from jumar.wiring import choose, connected_models, find_tools
 from tools.symbols import Symbols
 
+_CALM = 1.0  # seconds after which a screen is up, and a person still writes
 _GIT_PATIENCE = 0.05  # seconds that the first request waits for git's status, beside what it takes anyway
 
 
@@ -60,7 +63,13 @@ class Prepared:
 
     def begin(self, listen: Listener) -> Session:
         """Begin it; `listen` hears it from here on."""
-        session = Session(self.setting, self.log, indexing(self.index, listen), self.found, self.forked_from)
+        session = Session(
+            self.setting,
+            self.log,
+            indexing(self.index, listen, _CALM if self.setting.person else None),
+            self.found,
+            self.forked_from,
+        )
         for warning in self.warnings:
             session.tell(Warned(text=warning))
         return session
@@ -109,7 +118,7 @@ async def prepare(
     models, warnings, keys = ((model,), (), ()) if model else await _connect(options, settings, environment, place)
     for one in models:
         given_back.push_async_callback(one.close)
-    profile = await profile_of(models[0], tools)
+    profile = await profile_of(models[0], tools, settings.map_tokens)
     if options.images and not models[0].capabilities.images:
         raise UsageError(blind(models[0].name))
     hidden = key_variables(settings)
@@ -141,6 +150,10 @@ async def prepare(
         may = permits(mode, held.rules, ground, person=person)
         around = surroundings(root, options.cwd, person=person, git=told, today=today, permits=may)
         preface = f"{around}\n\n{instructions(root, options.cwd, profile.instructions)}".rstrip()
+
+    async def survey(prompt: str, visible: Callable[[Located], bool]) -> str:
+        return mapped(await index.draw(workspace, prompt, profile.map, tokens, visible)) if profile.map else ""
+
     setting = Setting(
         models=models,
         workspace=workspace,
@@ -149,6 +162,7 @@ async def prepare(
         brief=profile.brief,
         longest=profile.reply,
         preface=preface,
+        survey=survey,
         version=__version__,
         mode=mode,
         rules=held.rules,

@@ -11,7 +11,10 @@ from prompts import words
 
 _LEAST = 8192  # tokens
 _SMALL = 32_000  # a window below this gets the short words and few tools
-_FEW = frozenset({"edit", "read", "search", "shell", "write"})
+_SMALLEST = 16_000  # one below this has no room for more than what the work cannot do without
+_FEWEST = frozenset({"edit", "read", "search", "shell", "write"})
+_FEW = _FEWEST | {"outline", "symbols"}  # which spare more than they take
+_SMALL_MAP = 300  # tokens
 _MOST_INSTRUCTIONS = 32 << 10  # bytes of AGENTS.md
 _MOST_REPLY = 100_000  # characters of one tool's output
 _NOTES = 500  # characters that a command's reply says beside its output
@@ -27,10 +30,14 @@ class Profile:
     instructions: int
     reply: int
     output: int  # of a command
+    map: int  # tokens of the map of the code; 0 for none
 
 
-async def profile_of(model: Model, tools: Mapping[str, AnyTool]) -> Profile:
-    """Find out how large the model's window is, and return what fits it. Raises UsageError where nothing does."""
+async def profile_of(model: Model, tools: Mapping[str, AnyTool], map_tokens: int) -> Profile:
+    """Find out how large the model's window is, and return what fits it. Raises UsageError where nothing does.
+
+    `map_tokens` is how large the map of the code may be.
+    """
     await model.ready()
     window = model.capabilities.window
     if window < _LEAST:
@@ -38,12 +45,14 @@ async def profile_of(model: Model, tools: Mapping[str, AnyTool]) -> Profile:
             f"{model.name} takes {window} tokens ({model.capabilities.source}), and jumar needs {_LEAST} at least: start its "
             "server with more, or say with --context N how many it really takes"
         )
-    small = window < _SMALL
+    small, smallest = window < _SMALL, window < _SMALLEST
+    few = _FEWEST if smallest else _FEW
     return Profile(
         system=words("system-small" if small else "system"),
-        tools={name: tool for name, tool in tools.items() if name in _FEW} if small else tools,
+        tools={name: tool for name, tool in tools.items() if name in few} if small else tools,
         brief=small,
         instructions=min(_MOST_INSTRUCTIONS, window // 4),
         reply=min(_MOST_REPLY, window // 2),
         output=min(SHOWN, window // 2 - _NOTES),
+        map=0 if smallest else min(map_tokens, _SMALL_MAP) if small else map_tokens,
     )

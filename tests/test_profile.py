@@ -38,11 +38,19 @@ async def test_a_small_window_gets_short_words_and_few_tools(person: Person, ser
         words("system"),
     ]
     names = {tool["function"]["name"] for tool in small["tools"]}
-    assert names == {"read", "edit", "write", "shell", "search"}
+    assert names == {"read", "edit", "write", "shell", "search", "outline", "symbols"}
     assert names < {tool["function"]["name"] for tool in large["tools"]}
     for tool in small["tools"]:
         assert 5 < tokens(tool["function"]["description"]) < 40
     assert len(json.dumps(small)) < 16_384 * 4 // 5 < len(json.dumps(large))
+
+
+async def test_the_smallest_window_has_no_tool_that_the_work_can_do_without_and_no_map(
+    person: Person, server: ScriptedServer
+) -> None:
+    least = await asked(person, server, 9000)
+    assert {tool["function"]["name"] for tool in least["tools"]} == {"read", "edit", "write", "shell", "search"}
+    assert "Map of the code" not in least["messages"][1]["content"]
 
 
 async def test_a_small_window_is_given_small_outputs_with_their_start_and_end(person: Person, server: ScriptedServer) -> None:

@@ -9,14 +9,13 @@ from pydantic import Field
 from agent.blocks import TextBlock
 from agent.code.grammars import WORDS, language
 from agent.code.parsing import Parsing, Text
-from agent.code.shape import Definition, Shape
+from agent.code.shape import SMALL, Definition, Shape
 from agent.errors import ToolFailure
 from agent.tool import Arguments, Context, Effect, Result, Tool
 from agent.workspace.contract import Located
 
 _MOST = 12_000  # characters that are told
 _FILES = 150  # of a folder that are parsed
-_SMALL = frozenset(("field", "variant", "variable", "constant", "property", "key", "declaration"))
 _LESS = ((13, True), (3, True), (13, False), (2, True), (2, False), (1, True), (1, False))  # levels, and whether small ones too
 
 
@@ -103,7 +102,7 @@ def _files(shapes: Sequence[tuple[str, Shape]], depth: int) -> list[str]:
 def _folded(definitions: Sequence[Definition], depth: int, room: int, *, short: bool = False) -> list[str]:
     """Return a line for each definition, the outer and the greater ones where there is no room for all."""
     for deepest, small in _LESS:
-        some = [one for one in definitions if one.depth < min(depth, deepest) and (small or one.kind not in _SMALL)]
+        some = [one for one in definitions if one.depth < min(depth, deepest) and (small or one.kind not in SMALL)]
         lines = [_line(one, short) for one in some]
         if sum(len(line) + 1 for line in lines) <= room:
             return lines

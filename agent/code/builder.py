@@ -16,6 +16,7 @@ from itertools import islice
 from pathlib import Path
 
 from agent.code.grammars import Grammar, grammar, language
+from agent.code.links import rank
 from agent.code.shape import LARGEST, Shape, shape
 from agent.code.store import Mark, Store, mark_of
 from agent.code.task import Task
@@ -136,6 +137,7 @@ def _parse(task: Task, waiting: Sequence[tuple[str, Mark]], place: mmap.mmap, po
                         store.put(path, *found)
             place[8:] = end.to_bytes(8, "little")
         store.complete()
+        rank(store)
     return _DONE
 
 

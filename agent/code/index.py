@@ -6,13 +6,15 @@ import os
 import re
 import signal
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from agent.code.grammars import language
 from agent.code.lookup import MOST_FILES, Answer, Asked, Place, Read, answered, look_up, look_up_exactly, rank, read_all
+from agent.code.map import Map, Wish, draw
 from agent.code.names import called, near, parts
 from agent.code.parsing import Parsing
 from agent.code.program import command
@@ -25,6 +27,7 @@ from agent.workspace.contract import Place as Lies
 from agent.workspace.walk import Walk
 
 _PATIENCE = 0.5  # seconds that an answer waits for changes to be looked at
+_HASTE = 0.5  # seconds that a map may take: the first request waits for it
 _LATE = "the index of names is still being made right: what changed since the last turn may be missing"
 _MOST_NOTED = 2000
 _MOST_REFUSED = 20  # that are searched for one answer, each by a program
@@ -108,6 +111,26 @@ class Index:
         except sqlite3.Error:
             self._damaged = True
             return None
+
+    async def draw(
+        self, workspace: Workspace, prompt: str, room: int, count: Callable[[str], int], visible: Callable[[Located], bool]
+    ) -> Map:
+        """Draw the map of what is visible for a prompt, as large as `count` says that `room` is.
+
+        It is an empty one where there is no index yet, or where that takes too long.
+        """
+        wish = Wish(prompt, room, count, time.monotonic() + _HASTE)
+        asked = Asked("", workspace.locate("."), visible)
+
+        def shown(path: str) -> str:
+            located = self._shown(workspace, asked, path)
+            return "" if located is None or located.secret else located.shown
+
+        try:
+            async with asyncio.timeout(_HASTE):
+                return await asyncio.to_thread(draw, self.path, self._root, wish, shown)
+        except (sqlite3.Error, ValueError, TypeError, TimeoutError):
+            return Map()
 
     async def find(self, workspace: Workspace, asked: Asked) -> Answer:
         """Answer from the index and from the files that changed since; until it is whole, from the files alone.

@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 from agent.code.grammars import WORDS, language
-from agent.code.names import called, meant, near, parts, words
+from agent.code.names import called, is_test, meant, near, parts, words
 from agent.code.parsing import Parsing, Text
 from agent.code.shape import Definition, Shape
 from agent.errors import ToolFailure
@@ -100,7 +100,7 @@ def answered(name: str, reads: Sequence[Read]) -> Answer:
         places += [Place(one.path, whole, definition) for whole, definition in meant(name, one.shape.definitions)]
         if numbers := one.shape.uses.get(wanted):
             uses.append(used(one.path, numbers, one.lines, one.shape.definitions))
-    places.sort(key=lambda place: (place.definition.kind in {"declaration", "variable", "key"}, _is_test(place.path), place.path))
+    places.sort(key=lambda place: (place.definition.kind in {"declaration", "variable", "key"}, is_test(place.path), place.path))
     return Answer(tuple(places), tuple(uses))
 
 
@@ -184,8 +184,4 @@ async def _like(workspace: Workspace, asked: Asked, wanted: str) -> tuple[tuple[
 
 def rank(path: str) -> int:
     """Return how far behind the others the uses of a file are told: texts that are no program, and tests."""
-    return (language(path) in WORDS) * 2 + _is_test(path)
-
-
-def _is_test(path: str) -> bool:
-    return bool(re.search(r"(?:^|/)(?:tests?|spec)s?/|(?:^|/)test_|_test\.|\.(?:test|spec)\.", path))
+    return (language(path) in WORDS) * 2 + is_test(path)

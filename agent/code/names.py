@@ -8,6 +8,7 @@ from agent.code.shape import Definition
 
 _BETWEEN = re.compile(r"::|->|[.#/\\]")
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_a-zA-Z]+")
+_TEST = re.compile(r"(?:^|/)(?:tests?|spec)s?/|(?:^|/)test_|_test\.|\.(?:test|spec)\.")
 _LIKE = 0.75
 
 
@@ -63,3 +64,8 @@ def near(name: str, others: Iterable[str], most: int = 10) -> list[str]:
             continue
         scored.append((score, other))
     return [other for _, other in sorted(scored, key=lambda pair: (-pair[0], pair[1]))[:most]]
+
+
+def is_test(path: str) -> bool:
+    """Whether a file is called as tests are."""
+    return bool(_TEST.search(path))

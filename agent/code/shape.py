@@ -25,6 +25,7 @@ _ONE_OR_MORE = frozenset(("lexical_declaration", "variable_declaration"))  # as 
 _TYPES = frozenset(
     ("class", "interface", "struct", "union", "trait", "impl", "enum", "record", "object", "protocol")
 )  # a function in one is a method
+SMALL = frozenset(("field", "variant", "variable", "constant", "property", "key", "declaration"))  # of little body
 _BEFORE = re.compile(rb"[\w\s@'\"=.$-]{0,80}")  # what stands before a definition and belongs to it
 _SPANS = re.compile(rb"`([^`\n]+)`")
 _PARTS = re.compile(rb"[^\s\"'`,;(){}\[\]<>]+")

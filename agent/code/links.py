@@ -1,0 +1,151 @@
+"""Owns how the files of an index lean on one another: who uses what whom defines, and which files most others lead to."""
+
+import sqlite3
+from array import array
+from collections.abc import Mapping, Sequence
+
+from agent.code.grammars import WORDS, language
+from agent.code.names import is_test
+from agent.code.store import Store
+
+_MOST_DEFINING = 5  # files that define a name: one that more define says little of which is meant
+_MOST_LINKS = 24  # of a file that are kept, the strongest
+_ROUNDS = 15
+_FOLLOWED = 0.85  # of what a file has goes on to what it uses
+_STALE = 0.02  # of the files may have changed before all are ranked anew
+_FINEST = 1e-4  # of what is spread from some files: less of it is not followed any further
+_MOST_STEPS = 4_000
+_FORGET = """
+DROP TABLE IF EXISTS temp.silent; DROP TABLE IF EXISTS temp.firm; DROP TABLE IF EXISTS temp.weights;
+CREATE TEMP TABLE silent(file INTEGER PRIMARY KEY); CREATE TEMP TABLE weights(name INTEGER PRIMARY KEY, weight REAL);
+"""
+# A name is the surer to mean its definition the longer it is; what stands in a class is called on anything.
+_WEIGHED = """
+INSERT INTO weights SELECT firm.name, (CASE WHEN surest = 2 THEN 1.0 ELSE 0.05 END) / many
+    * (CASE WHEN substr(names.name, 1, 1) = '_' THEN 0.1 ELSE 1.0 END)
+    * (CASE WHEN length(names.name) < 5 THEN 0.2 WHEN length(names.name) < 8 THEN 0.6 ELSE 1.0 END)
+    FROM (SELECT name, max(defined) AS surest, count(*) AS many FROM places
+        WHERE defined AND file NOT IN (SELECT file FROM silent) GROUP BY name HAVING count(*) <= ?) AS firm
+    JOIN names ON names.id = firm.name WHERE length(names.name) > 2
+"""
+_LED = """
+SELECT users.file, definers.file, sum(weights.weight) FROM weights
+    JOIN places AS definers ON definers.name = weights.name AND definers.defined
+    JOIN places AS users ON users.name = weights.name AND users.lines != ''
+    WHERE users.file != definers.file AND definers.file NOT IN (SELECT file FROM silent)
+    AND users.file NOT IN (SELECT file FROM silent)
+    GROUP BY users.file, definers.file ORDER BY users.file
+"""
+
+
+def rank(store: Store) -> None:
+    """Rank the files by how much the others lean on them, where enough has changed since that was done. Raises sqlite3.Error."""
+    connection = store.connection
+    [[listed, unranked]] = connection.execute("SELECT listed, unranked FROM progress")
+    if unranked <= listed * _STALE:
+        return
+    files = [file for (file,) in connection.execute("SELECT id FROM files ORDER BY id")]
+    links = _links(connection)
+    ranks = _ranked(files, links)
+    with store.batch():
+        connection.execute("DELETE FROM links")
+        connection.executemany(
+            "INSERT INTO links VALUES(?, ?, ?)",
+            ((file, ranks[at], _packed(links.get(file, ((), ())))) for at, file in enumerate(files)),
+        )
+        connection.execute("UPDATE progress SET unranked = 0")
+
+
+def best(store: Store, most: int) -> dict[int, float]:
+    """Return the files that the others lean on most, with their ranks, which are 1 in all. Raises sqlite3.Error."""
+    return dict(store.connection.execute("SELECT file, rank FROM links ORDER BY rank DESC LIMIT ?", (most,)))
+
+
+def spread(store: Store, seeds: Mapping[int, float]) -> dict[int, float]:
+    """Return what files are worth to who begins at some of them, 1 in all: a PageRank of their own, as far as it counts.
+
+    The work does not grow with the tree. Raises sqlite3.Error.
+    """
+    whole = sum(seeds.values()) or 1.0
+    left = {file: weight / whole for file, weight in seeds.items()}
+    worth: dict[int, float] = {}
+    waiting = sorted(left, key=lambda file: -left[file])
+    for _ in range(_MOST_STEPS):
+        if not waiting:
+            break
+        file = waiting.pop(0)
+        have = left.pop(file, 0.0)
+        uses, weights = _unpacked(store, file)
+        worth[file] = worth.get(file, 0.0) + (have * (1 - _FOLLOWED) if uses else have)
+        for other, weight in zip(uses, weights, strict=True):
+            had = left.get(other, 0.0)
+            left[other] = had + have * _FOLLOWED * weight
+            if had < _FINEST <= left[other]:
+                waiting.append(other)
+    return worth
+
+
+_Links = tuple[Sequence[int], Sequence[float]]
+
+
+def _links(connection: sqlite3.Connection) -> dict[int, _Links]:
+    """Return which files each file uses, and how much of its use each is."""
+    connection.executescript(_FORGET)
+    paths = connection.execute("SELECT id, path FROM files").fetchall()
+    connection.executemany("INSERT INTO silent VALUES(?)", ((file,) for file, path in paths if language(path) in WORDS))
+    tests = {file for file, path in paths if is_test(path)}
+    del paths
+    connection.execute(_WEIGHED, (_MOST_DEFINING,))
+    links: dict[int, _Links] = {}
+    user = 0
+    row: list[tuple[float, int]] = []
+    for file, other, weight in connection.execute(_LED):
+        if file != user:
+            _keep(links, user, row)
+            user, row = file, []
+        if other not in tests or file in tests:
+            row.append((weight, other))
+    _keep(links, user, row)
+    return links
+
+
+def _keep(links: dict[int, _Links], user: int, row: list[tuple[float, int]]) -> None:
+    if row:
+        row.sort(reverse=True)
+        strongest = row[:_MOST_LINKS]
+        total = sum(weight for weight, _ in strongest)
+        links[user] = array("q", (other for _, other in strongest)), array("f", (weight / total for weight, _ in strongest))
+
+
+def _ranked(files: Sequence[int], links: Mapping[int, _Links]) -> "array[float]":
+    """Return the PageRank of each file."""
+    count = len(files)
+    at = {file: number for number, file in enumerate(files)}
+    rows = [(at[file], array("i", (at[other] for other in uses)), weights) for file, (uses, weights) in links.items()]
+    ranks = array("d", [1 / max(1, count)]) * count
+    for _ in range(_ROUNDS):
+        led = array("d", bytes(8 * count))
+        passed = 0.0
+        for number, uses, weights in rows:
+            have = ranks[number] * _FOLLOWED
+            passed += have
+            for other, weight in zip(uses, weights, strict=True):
+                led[other] += have * weight
+        rest = (1 - passed) / max(1, count)
+        ranks = array("d", (value + rest for value in led))
+    return ranks
+
+
+def _packed(links: _Links) -> bytes:
+    uses, weights = links
+    return array("q", uses).tobytes() + array("f", weights).tobytes()
+
+
+def _unpacked(store: Store, file: int) -> _Links:
+    row = store.connection.execute("SELECT uses FROM links WHERE file = ?", (file,)).fetchone()
+    if row is None:
+        return (), ()
+    raw = bytes(row[0])
+    cut = len(raw) // 12 * 8
+    uses, weights = array("q", raw[:cut]), array("f", raw[cut : cut // 2 * 3])
+    return uses, weights

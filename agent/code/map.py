@@ -1,0 +1,219 @@
+"""Owns the map of a work tree: the files that its others lean on most, and those that a prompt is about, with how they begin."""
+
+import os
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import sqrt
+from pathlib import Path
+
+from agent.code.grammars import WORDS, language
+from agent.code.links import best, spread
+from agent.code.names import is_test, parts
+from agent.code.shape import SMALL, Definition
+from agent.code.store import Progress, Store, mark_of
+from agent.safe import safe_line
+
+_MOST_RANKED = 120  # files that are looked at
+_MOST_TOLD = 60  # files that may be told
+_MOST_WORDS = 200  # of a prompt
+_MOST_MEANT = 8  # files that a word may mean
+_MOST_DEFINITIONS = 150  # of a file that are looked at
+_MOST_USERS = 100  # that are counted
+_OF_FILE = 8  # definitions that are told
+_LONGEST = 100  # characters of a definition
+_LONGEST_PATH = 200
+_GENERAL = 0.4  # of a file's worth is what it is to all others
+_MEANT = 0.4  # and this whether the prompt means it; the rest is what it is to those that the prompt means
+_WORD = re.compile(r"[\w./-]*\w")
+_NAMED = re.compile(r"_|[a-z][A-Z]|\d|\.")  # what no word of a language has, but names have
+Shown = Callable[[str], str]  # a path below the root, as it is told; nothing where it may not be
+
+
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """A file of a map, with the first lines of what it defines, each with its number and how deep it stands."""
+
+    path: str
+    lines: tuple[tuple[int, int, str], ...] = ()
+    changed: bool = False  # since it was looked into
+
+
+@dataclass(frozen=True, slots=True)
+class Map:
+    """What is known of a work tree when a session begins; without `progress` there is no index."""
+
+    files: tuple[Mapped, ...] = ()
+    progress: Progress | None = None
+
+    def told(self) -> str:
+        """Return it as lines, a file or a definition each."""
+        return "\n".join(line for one in self.files for line in _lines(one))
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """For which words a map is made, how large it may be, as `count` counts a text, and until when, by the clock."""
+
+    prompt: str
+    room: int
+    count: Callable[[str], int]
+    until: float
+
+
+def draw(index: Path, root: Path, wish: Wish, shown: Shown) -> Map:
+    """Draw the map from an index. Raises sqlite3.Error where there is none, or the time is up."""
+    with Store.reading(index) as store:
+        store.connection.set_progress_handler(lambda: time.monotonic() > wish.until, 10_000)
+        progress = store.progress()
+        named = _named(store, wish.prompt)
+        worth = {file: rank * _GENERAL for file, rank in best(store, _MOST_RANKED).items()}
+        for file, value in spread(store, named).items():
+            meant = named.get(file, 0.0) / sum(named.values())
+            worth[file] = worth.get(file, 0.0) + meant * _MEANT + value * (1 - _GENERAL - _MEANT)
+        asked = {word.rpartition(".")[2] for word in _words(wish.prompt)}
+        rows = _choice(store, root, worth, named, shown)
+        return Map(tuple(_fitting(store, rows, asked, wish)), progress)
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    file: int
+    path: str
+    worth: float
+    changed: bool
+
+
+def _words(prompt: str) -> list[str]:
+    return list(dict.fromkeys(_WORD.findall(prompt[:20_000])))[:_MOST_WORDS]
+
+
+def _named(store: Store, prompt: str) -> dict[int, float]:
+    """Return the files that the words of a prompt mean: by what they define, and by what they are called."""
+    found: dict[int, float] = {}
+    words = _words(prompt)
+    for word in words:
+        for name in {word, parts(word)[-1]}:
+            holdings = (
+                [one for one in store.defining(name, _MOST_MEANT + 1) if language(one[1]) not in WORDS] if len(name) > 2 else []
+            )
+            if 0 < len(holdings) <= _MOST_MEANT:
+                weight = (1.0 if _NAMED.search(name) or name[:1].isupper() else 0.2) / len(holdings)
+                for file, path in holdings:
+                    found[file] = found.get(file, 0.0) + weight * (0.3 if is_test(path) else 1.0)
+    stems: dict[str, list[int]] = {word.lower().rstrip("s"): [] for word in words if len(word) > 2 and word.isalnum()}
+    paths: dict[str, list[int]] = {word.lstrip("./"): [] for word in words if "/" in word or "." in word}
+    ends = tuple(paths)
+    for file, path in store.paths():
+        base = path[path.rfind("/") + 1 :]
+        meant = stems.get(base[: base.find(".")].lower().rstrip("s"))
+        if meant is not None:
+            meant.append(file)
+        if ends and path.endswith(ends):
+            for end in ends:
+                if path == end or path.endswith(f"/{end}"):
+                    paths[end].append(file)
+    for weight, by_name in ((0.5, stems), (3.0, paths)):
+        for files in by_name.values():
+            for file in files if len(files) <= _MOST_MEANT else ():
+                found[file] = found.get(file, 0.0) + weight / len(files)
+    return found
+
+
+def _choice(store: Store, root: Path, worth: Mapping[int, float], named: Mapping[int, float], shown: Shown) -> list[_Row]:
+    """Return the files that are worth most, the best first; no tests and no texts but those that are named."""
+    rows: list[_Row] = []
+    for file in sorted(worth, key=lambda file: (-worth[file], file)):
+        known = store.file(file)
+        if known is None or (file not in named and (is_test(known[0]) or language(known[0]) in WORDS)):
+            continue
+        path, mark = known
+        told = shown(path)
+        if not told:
+            continue
+        try:
+            changed = mark_of(os.lstat(root / path)) != mark
+        except OSError:
+            continue  # it is gone
+        rows.append(_Row(file, told, worth[file], changed))
+        if len(rows) == _MOST_TOLD:
+            break
+    return rows
+
+
+def _fitting(store: Store, rows: Sequence[_Row], asked: set[str], wish: Wish) -> list[Mapped]:
+    """Return as much as there is room for: of all definitions those first that are worth most, with what they stand in."""
+    files = {row.file: row for row in rows}
+    held = {row.file: () if row.changed else store.definitions(row.file)[:_MOST_DEFINITIONS] for row in rows}
+    scored = sorted(
+        ((score * row.worth, row.file, at) for row in rows for score, at in _scored(store, held[row.file], asked)),
+        key=lambda one: (-one[0], one[1], one[2]),
+    )
+    chosen: dict[int, set[int]] = {}
+    left = wish.room
+    for _, file, at in scored:
+        definitions = held[file]
+        some = chosen.get(file, set())
+        more = {at, *_above(definitions, at)} - some
+        if not more or len(some) + len(more) > _OF_FILE:
+            continue
+        cost = sum(wish.count(_line(*_first(definitions[one])) + "\n") for one in more)
+        cost += 0 if some else wish.count(_path(files[file]) + "\n")
+        if cost > left:
+            continue
+        left -= cost
+        chosen[file] = some | more
+    for row in rows:
+        if row.changed and (cost := wish.count(_path(row) + "\n")) <= left:
+            left -= cost
+            chosen[row.file] = set()
+    return [
+        Mapped(row.path, tuple(_first(held[row.file][at]) for at in sorted(chosen[row.file])), row.changed)
+        for row in rows
+        if row.file in chosen
+    ]
+
+
+def _scored(store: Store, definitions: Sequence[Definition], asked: set[str]) -> Iterator[tuple[float, int]]:
+    """Yield what each definition of a file is worth beside the others of it, by how many files use it and what was asked."""
+    names = [parts(one.name)[-1] for one in definitions]
+    some = [
+        (at, name)
+        for at, (one, name) in enumerate(zip(definitions, names, strict=True))
+        if name in asked or (one.kind not in SMALL and one.depth < 2 and not name.startswith("_"))
+    ]
+    users = store.users({name for _, name in some}, _MOST_USERS)
+    most = 1 + max((users.get(name, 0) for _, name in some), default=0)
+    for at, name in some:
+        weight = sqrt((1 + users.get(name, 0)) / most) * (1.0 if definitions[at].depth == 0 else 0.4)
+        yield weight * (5.0 if name in asked else 1.0), at
+
+
+def _above(definitions: Sequence[Definition], at: int) -> Iterator[int]:
+    """Yield the definitions that one stands in."""
+    depth = definitions[at].depth
+    for number in range(at - 1, -1, -1):
+        if definitions[number].depth < depth:
+            depth = definitions[number].depth
+            yield number
+
+
+def _first(one: Definition) -> tuple[int, int, str]:
+    text = safe_line(one.signature or one.name).removesuffix(":")
+    return one.first, one.depth, text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+
+
+def _path(one: Mapped | _Row) -> str:
+    path = one.path if len(one.path) <= _LONGEST_PATH else f"…{one.path[1 - _LONGEST_PATH :]}"
+    return f"{path} (changed since)" if one.changed else path
+
+
+def _line(first: int, depth: int, text: str) -> str:
+    return f"{'  ' * depth} {first} {text}"
+
+
+def _lines(one: Mapped) -> Iterator[str]:
+    yield _path(one)
+    for line in one.lines:
+        yield _line(*line)
