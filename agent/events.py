@@ -348,12 +348,13 @@ class Informed:
 
     `mode` and `plan` are those from now on; a command of theirs has a `call_id`, as an action of it has. Of the kinds
     `outside` and `away` it names files that no action changed, the first of `count`: since the last look, or since the
-    session was open last.
+    session was open last; `action` holds that change on the ledger. Of the kind `instructions` it is no
+    doing of the person's: the title is a file with those of a folder in which the model touched something.
     """
 
     settled: ClassVar[bool] = True
     type: Literal["model.informed"] = "model.informed"
-    kind: Literal["mode", "plan", "shell", "files", "outside", "away"]
+    kind: Literal["mode", "plan", "shell", "files", "outside", "away", "instructions"]
     title: str
     told: str
     step: int
@@ -363,6 +364,7 @@ class Informed:
     blocks: tuple[Block, ...] = ()
     files: tuple[ActionFile, ...] = ()
     count: int = 0
+    action: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

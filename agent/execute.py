@@ -5,6 +5,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from agent.approval import Approval, Ready
 from agent.calls import Caller, Invalid, Parsed, parse
@@ -50,6 +51,7 @@ class Execute:
         self._approval = Approval(tools, workspace, gate, tell, ask, recorder, mask or Mask())
         self._before_change = before_change
         self._history = history
+        self.touched: set[Path] = set()  # where calls reached since somebody asked last
         self._longest = longest  # characters of a reply
         self._recorder = recorder
 
@@ -134,6 +136,7 @@ class Execute:
             result = await self._act(ready)
             if result.stopped:
                 result = await self._again(ready, result)
+            self.touched.update(path.real for path in ready.context.located.values())
             return finish(ready.item, "done", result, ready.told(ran=True))
         except ToolFailure as failure:
             return finish(ready.item, "failed", Result(str(failure)), ready.told(ran=False))

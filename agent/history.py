@@ -66,6 +66,7 @@ class History:
     deeds: Deeds = field(default_factory=Deeds)
     sightings: Sightings = field(default_factory=Sightings)
     said: list[Said] = field(default_factory=list)
+    _instructed: dict[str, tuple[int, str]] = field(default_factory=dict)  # by the file, in which message, and the words
     _beginnings: list[Beginning] = field(default_factory=list)
     _found: int = -1  # the last step whose calls stood in the words
     _open: dict[str, Call] = field(default_factory=dict)
@@ -208,6 +209,13 @@ class History:
             reply = f"{reply}\n{changed}"
         return replace(finished, reply=reply, seen=seen)
 
+    @property
+    def instructed(self) -> dict[str, str]:
+        """The instructions of folders that the model is told, by the file that they stand in."""
+        told = {title: words for title, (index, words) in self._instructed.items() if index >= self.start}
+        due = (event for event in self._due if isinstance(event, Informed) and event.kind == "instructions")
+        return told | {event.title: event.told for event in due}
+
     def _stale(self, start: int) -> dict[str, str]:
         """Return the calls from there on whose replies need not be told any more, and what is told instead."""
         found = self.sightings.stale(lambda one: one.index >= start)
@@ -276,6 +284,8 @@ class History:
                     self._add(Prompt("\n".join([*edits, whole(plan)])))
                     edits = []
             else:
+                if isinstance(event, Informed) and event.kind == "instructions":
+                    self._instructed[event.title] = (len(self.whole), event.told)
                 self._add(Prompt(event.told))
 
 

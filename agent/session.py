@@ -15,6 +15,7 @@ from agent.earlier import Earlier
 from agent.errors import Fault, ModelError, UsageError
 from agent.estimate import Filling, filling
 from agent.events import (
+    ActionRecorded,
     Event,
     Informed,
     QuestionAsked,
@@ -30,6 +31,7 @@ from agent.events import (
 from agent.execute import Execute, offered
 from agent.gate import Answered, Gate, Keep
 from agent.history import History
+from agent.instructions import Instructions
 from agent.ledger import partly
 from agent.ledger.capture import Capture
 from agent.ledger.commit import Committed, Committing
@@ -91,6 +93,7 @@ class Setting:
     person: bool = False
     effort: str = ""
     brief: bool = False  # tools are described in one sentence each
+    instructions: int = 32 << 10  # bytes that the model is told of those of folders that it comes to
     longest: int = 100_000  # characters of a reply to a call
     patience: Patience = field(default_factory=Patience)
     before_change: Callable[[], Awaitable[None]] = _nothing
@@ -115,6 +118,8 @@ class Session:
         self._left = False
         self._masking = Masking(setting.mask)
         self._commands = 0  # of the person's own
+        place, most = setting.workspace, setting.instructions
+        self._instructions = Instructions(place.root, place.cwd, place.locate, most) if most else None
         self._recorder: Recorder | None = None
         if setting.ledger is not None and setting.capture is not None:
             self._recorder = Recorder(
@@ -136,7 +141,7 @@ class Session:
             keep=setting.keep,
             earlier=Earlier(setting.tools, setting.workspace.locate, self._recorder) if self._recorder is not None else None,
         )
-        execute = Execute(
+        self._execute = Execute(
             setting.tools,
             setting.workspace,
             self._gate,
@@ -154,8 +159,7 @@ class Session:
         )
         self._offers = offers
         words = Words(setting.system, offers, log.id, setting.effort)
-        news = self._recorder.between if self._recorder is not None else _nothing
-        self._loop = Loop(setting.models, words, execute, self._history, self.tell, setting.patience, news)
+        self._loop = Loop(setting.models, words, self._execute, self._history, self.tell, setting.patience, self._news)
         for event in found.events if found else ():
             self._take_in(event)
         self.tell(
@@ -189,9 +193,21 @@ class Session:
             told = checklist.objected(self.checklist.objections)
             self.tell(Informed(kind="plan", title="the plan goes against the person's changes", told=told, step=self._due()))
 
+    async def _news(self) -> None:
+        """Tell what the model should know with its next step: what others did, and what folders that it came to say."""
+        if self._recorder is not None:
+            await self._recorder.between()
+        touched, self._execute.touched = self._execute.touched, set()
+        if self._instructions is not None and touched:
+            told, hide = self._history.instructed, self._setting.mask.text
+            for event in list(self._instructions.fresh(touched, told, self._due(), hide)):
+                self.tell(event)
+
     def _take_in(self, event: Event) -> None:
         self._history.apply(event)
         self.checklist.apply(event)
+        if isinstance(event, ActionRecorded):
+            self._execute.touched.update(self._setting.workspace.root / file.path for file in event.files)
         if self._recorder is not None:
             self._recorder.hear(event)
 
@@ -537,6 +553,11 @@ class Session:
             model.capabilities.window,
             shortened=history.compacted,
         )
+
+    def attend(self) -> None:
+        """From now on notice soon, between steps and turns too, what others change in the work tree."""
+        if self._recorder is not None:
+            self._recorder.attend()
 
     def leave(self) -> None:
         """Nobody can answer any more: what waits for a person is refused, or answered so."""

@@ -209,6 +209,8 @@ def _note(entry: Noted, words: Words) -> str:
             more = words("note.more", count=count - _NAMED) if count > _NAMED else ""
             named = words("note.files", count=count) if count > _MANY else f"{first} {more}".rstrip()
             return "✎ " + words(f"note.{kind}", files=named)
+        case Informed(kind="instructions"):
+            return "≡ " + words("note.instructions", file=text)
         case Uncompacted():
             return "≡ " + words("note.uncompacted")
         case _:

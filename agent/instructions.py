@@ -1,0 +1,82 @@
+"""Owns the instructions that folders of a project keep for what lies there, told when something in them is first touched."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+
+from agent.events import Informed
+from agent.safe import mended, safe_line, safe_text
+from agent.workspace.contract import Located, Place
+from agent.workspace.peek import peek
+from agent.workspace.walk import Walk
+
+NAMES = ("AGENTS.md", "CLAUDE.md")  # the first that a folder has counts
+_ONE = 16 << 10  # bytes that are told of one file
+_MOST_FOLDERS = 200  # that are looked into at once
+_SKIPPED = frozenset({".git", "node_modules", ".venv", "venv", "__pycache__", "site-packages", ".tox", ".nox"})
+
+
+class Instructions:
+    """Finds what folders of a work tree say of themselves. Those from the root down to `cwd` are told at the start."""
+
+    def __init__(self, root: Path, cwd: Path, locate: Callable[[str], Located], most: int) -> None:
+        self._root = root
+        self._locate = locate
+        self._most = most  # bytes that are told in all
+        self._first = {root, cwd, *cwd.parents}
+
+    def fresh(
+        self, touched: Iterable[Path], told: Mapping[str, str], step: int, hide: Callable[[str], str]
+    ) -> Iterator[Informed]:
+        """Yield what is to be told with a step of the folders that hold what was touched, the outer ones first.
+
+        `told` has what the model is told already, by the file; what has changed since is told again. `hide` masks secrets.
+        """
+        left = self._most - sum(len(words.encode()) for words in told.values())
+        for folder in self._folders(touched):
+            file = next((folder / name for name in NAMES if os.path.lexists(folder / name)), None)
+            if file is None:
+                continue
+            title = mended(file.relative_to(self._root).as_posix())
+            below = safe_line(folder.relative_to(self._root).as_posix())
+            words = hide(self._words(file, title, below))
+            before = told.get(title)
+            if before is not None and before.endswith(words):
+                continue
+            again = "" if before is None else "These have changed since they were told:\n"
+            left += len(before.encode()) if before is not None else 0
+            if len(words.encode()) > left:
+                words = f"(The project keeps instructions for what lies under {below}/ in {safe_line(title)}; read them.)"
+                if before is not None and before.endswith(words):
+                    continue
+            left -= len(words.encode())
+            yield Informed(kind="instructions", title=title, told=again + words, step=step)
+
+    def _folders(self, touched: Iterable[Path]) -> list[Path]:
+        """Return the folders below the root that hold these files, or are these, each after the one that it lies in."""
+        found: set[Path] = set()
+        for path in touched:
+            for folder in (path, *path.parents):
+                if folder in found or not folder.is_relative_to(self._root):
+                    break
+                found.add(folder)
+        folders = sorted(found - self._first, key=lambda folder: folder.parts)[:_MOST_FOLDERS]
+        walk = Walk(self._root)
+        return [folder for folder in folders if folder.is_dir() and not self._skips(walk, folder)]
+
+    def _skips(self, walk: Walk, folder: Path) -> bool:
+        below = folder.relative_to(self._root)
+        return not _SKIPPED.isdisjoint(below.parts) or walk.ignores(f"{below.as_posix()}/")
+
+    def _words(self, file: Path, title: str, below: str) -> str:
+        located = self._locate(str(file))
+        plain = located.place in {Place.INSIDE, Place.PROTECTED} and not located.secret
+        content = peek(self._root, file, _ONE + 1) if plain else None
+        if content is None:
+            return f"({safe_line(title)} is not read: it is no plain file inside the workspace.)"
+        text = safe_text(content[:_ONE].decode("utf-8", "replace").removeprefix("\ufeff")).strip()
+        cut = "\n(cut here: the rest is too long; read the file for it)" if len(content) > _ONE else ""
+        return (
+            f"(From the project's files, not the person's words: what lies under {below}/ has instructions of its own. Keep to "
+            f"them there; where they go against those of a folder above, they count.)\n\n# {safe_line(title)}\n{text}{cut}"
+        )
