@@ -20,8 +20,10 @@ def shown(deltas: Sequence[Delta]) -> tuple[Delta, ...]:
     return tuple(delta for delta in deltas if not are_of_secret(PurePath(delta.path.casefold()).parts))
 
 
-def noticed(deltas: Sequence[Delta], diffs: Sequence[str], step: int, known: Callable[[str], int], *, away: bool) -> Informed:
-    """Return what is told of changes; `away`: they were made while the session was not open.
+def noticed(
+    action: str, deltas: Sequence[Delta], diffs: Sequence[str], step: int, known: Callable[[str], int], *, away: bool
+) -> Informed:
+    """Return what is told of changes, which an action of the ledger holds; `away`: made while the session was not open.
 
     `known` says with which step the model saw a file last, 0 where it did not: those that it saw are named first.
     """
@@ -46,6 +48,7 @@ def noticed(deltas: Sequence[Delta], diffs: Sequence[str], step: int, known: Cal
             for one in deltas[:_MOST_FILES]
         ),
         count=len(deltas),
+        action=action,
     )
 
 

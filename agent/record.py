@@ -389,7 +389,7 @@ class Recorder:
         except JumarError:
             return
         if deltas:
-            self._tell(noticed(deltas, diffs, self._due(), self._known, away=away))
+            self._tell(noticed(action.id, deltas, diffs, self._due(), self._known, away=away))
 
     def _warn(self, text: str) -> None:
         """Warn of what stays so, once."""

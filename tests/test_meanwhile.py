@@ -1,13 +1,29 @@
 """What the person changes in their editor while a session runs is shown and told to the model; our own writes are not."""
 
+import asyncio
 from pathlib import Path
 
+import pytest
+
 from agent.events import Informed
+from agent.ledger.attending import attend
+from agent.ledger.watch import Watch
 from tests.fakes import ScriptedServer, answer
 from tests.repositories import git
 from tests.test_record import Bench, bench, edit, run
 
 __all__ = ["bench"]
+
+
+needs_watch = pytest.mark.skipif(Watch(Path("/tmp")).why_not != "", reason="no watch can be trusted here")
+
+
+async def told(bench: Bench, times: int) -> None:
+    """Wait until so many changes by somebody else were told."""
+    heard = asyncio.Event()
+    bench.when = lambda _: heard.set() if len(noticed(bench)) >= times else None
+    if len(noticed(bench)) < times:
+        await asyncio.wait_for(heard.wait(), 20)
 
 
 def noticed(bench: Bench) -> list[tuple[str, list[str]]]:
@@ -62,6 +78,51 @@ async def test_a_storm_is_told_as_one_line_with_its_count(bench: Bench) -> None:
     assert (event.count, len(event.files), event.title) == (400, 200, "400 files")
     assert "and 380 files more" in event.told
     assert event.told.count("\n") < 25
+
+
+@needs_watch
+async def test_what_the_person_changes_between_turns_is_told_at_once_and_to_the_model_with_the_next(bench: Bench) -> None:
+    bench.session.attend()
+    await bench.turn(answer(calls=[run("true"), edit()]), answer("Done."))
+    (bench.root / "a.py").write_text("one\nmine\n")
+    await told(bench, 1)
+    assert noticed(bench) == [("outside", ["a.py"])]
+    await bench.turn(answer("Done."))
+    [words] = [text for text in bench.asked() if "Noticed by jumar" in text]
+    assert "+mine" in words
+    assert len(noticed(bench)) == 1
+
+
+@needs_watch
+async def test_what_our_own_calls_change_is_not_told_while_nothing_runs(bench: Bench) -> None:
+    bench.session.attend()
+    await bench.turn(answer(calls=[run("true"), edit(), run("echo x >> a.py")]), answer("Done."))
+    await bench.session.undo([bench.records()[0].action])
+    await bench.session.shell("echo y > own.txt")
+    (bench.root / "mine.txt").write_text("x\n")
+    await told(bench, 1)
+    assert noticed(bench) == [("outside", ["mine.txt"])]
+
+
+async def test_a_storm_is_looked_at_ever_more_seldom() -> None:
+    pauses: list[float] = []
+    storm = asyncio.Event()
+    storm.set()
+
+    async def look() -> None:
+        await asyncio.sleep(0)
+
+    async def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 20:
+            raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        await attend(storm.wait, look, pause)
+    rests = pauses[1::2]
+    assert rests[0] < 1
+    assert rests == sorted(rests)
+    assert rests[-1] == 60
 
 
 async def test_what_changed_while_nobody_was_here_is_told_to_a_session_that_goes_on(tmp_path: Path) -> None:

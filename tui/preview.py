@@ -1,8 +1,8 @@
 """Owns looking before taking back: what an action did, and what undoing it would change, of which parts can be left out."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from textual.app import ComposeResult
@@ -295,12 +295,13 @@ class Shown(ModalScreen[bool]):
         Binding("pagedown,space", "page(1)", show=False),
     ]
 
-    def __init__(self, words: Words, session: Session, act: Act, split: str = "auto") -> None:
+    def __init__(self, words: Words, session: Session, act: Act, split: str = "auto", before: tuple[str, ...] = ()) -> None:
         super().__init__(classes="over")
         self._words = words
         self._session = session
         self._act = act
         self._split = split
+        self._before = before  # actions that are shown with it, as one
 
     def compose(self) -> ComposeResult:
         """Lay it out."""
@@ -330,7 +331,7 @@ class Shown(ModalScreen[bool]):
         fault = ""
         if act.number:
             try:
-                parts = await self._session.contents(act.number)
+                parts = _joined([part for number in (*self._before, act.number) for part in await self._session.contents(number)])
                 blocks = await asyncio.to_thread(lambda: [part.block for part in parts])
             except JumarError as error:
                 fault = str(error)
@@ -380,6 +381,14 @@ class Shown(ModalScreen[bool]):
     def action_leave(self) -> None:
         """Go back."""
         self.dismiss(False)  # noqa: FBT003 - the answer
+
+
+def _joined(parts: Sequence[Part]) -> list[Part]:
+    """Return changes, one after the other, as one a file."""
+    found: dict[str, Part] = {}
+    for part in parts:
+        found[part.path] = replace(part, before=found.get(part.path, part).before)
+    return list(found.values())
 
 
 def _step(step: Step, width: int, words: Words) -> list[Content]:

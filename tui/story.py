@@ -1,7 +1,7 @@
 """Owns what the screen tells: a fold over the session's events into entries, the same for a live turn and a resumed one."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, assert_never
 
 from agent.blocks import Block, Image
@@ -118,6 +118,7 @@ class Noted:
     event: Event | None = None
     changes: tuple[Change, ...] = ()  # of the plan, by the person
     against: tuple[Step, ...] = ()  # of the plan, in which the model goes against these
+    actions: tuple[str, ...] = ()  # of the ledger, that hold it
 
 
 @dataclass(slots=True)
@@ -405,8 +406,10 @@ class Story:
         if event.kind == "plan":
             changes, against = (self.checklist.changes, ()) if event.plan is not None else ((), self.checklist.objections)
             return [Noted("", "plan", event.title, event=event, changes=changes, against=against)]
+        if event.kind in {"outside", "away"}:
+            return [self._outside(event)]
         if not event.call_id:
-            return [Noted("", "outside" if event.kind in {"outside", "away"} else "info", event.title, event=event)]
+            return [Noted("", "info", event.title, event=event)]
         recorded = self._unclaimed.pop(event.call_id, None)
         tool = recorded.tool if recorded is not None and event.kind != "shell" else "!"
         called = Called("", event.call_id, tool, event.title, "over", blocks=event.blocks, effect="exec", turn=self.turn)
@@ -414,6 +417,15 @@ class Story:
         if recorded is not None:
             self._recorded(recorded)
         return [called]
+
+    def _outside(self, event: Informed) -> Noted:
+        """Tell what somebody else changed; what they change again, before anything else happens, in the same line."""
+        actions = (event.action,) if event.action else ()
+        last = self.entries[-1] if self.entries else None
+        if isinstance(last, Noted) and isinstance(last.event, Informed) and last.event.kind == event.kind == "outside":
+            last.event, last.actions = _together(last.event, event), last.actions + actions
+            return last
+        return Noted("", "outside", event.title, event=event, actions=actions)
 
     def _undone(self, event: ActionsUndone) -> list[Entry]:
         self._takers[event.action] = event
@@ -446,3 +458,13 @@ class Story:
         self.running, self.ended = False, event.status
         self._forget_streams()
         return [Over("", event)]
+
+
+def _together(first: Informed, then: Informed) -> Informed:
+    """Return two changes by somebody else as one."""
+    files = {file.path: file for file in first.files}
+    for new in then.files:
+        old = files.get(new.path, replace(new, added=0, removed=0))
+        kind = "created" if old.kind == "created" and new.kind == "modified" else new.kind
+        files[new.path] = replace(new, kind=kind, added=old.added + new.added, removed=old.removed + new.removed)
+    return replace(first, files=tuple(files.values()), count=max(len(files), first.count, then.count), step=then.step)
