@@ -9,6 +9,7 @@ from pathlib import Path
 
 from agent.errors import ToolFailure
 from agent.pictures import Picture, Unshowable, picture
+from agent.workspace.companion import Companion
 from agent.workspace.contract import WORKING, Background, Confinement, Ended, FileText, Found, Located, Place
 from agent.workspace.files import Files
 from agent.workspace.output import SHOWN
@@ -141,6 +142,10 @@ class LocalWorkspace:
     async def start(self, command: str, confined: Confinement = WORKING) -> Background:
         """Start a command beside the turn."""
         return await self._shell.start(command, confined)
+
+    async def accompany(self, argv: Sequence[str], folder: Path, confined: Confinement) -> Companion:
+        """Start a program that is spoken with through its pipes, in a folder. Raises ToolFailure."""
+        return await self._shell.accompany(argv, folder, confined)
 
     def background(self) -> list[Background]:
         """List what was started beside the turn."""

@@ -1,0 +1,1 @@
+"""What language servers and linters of a project say of files that were changed."""
