@@ -27,6 +27,11 @@ class Home:
         return self.state / "ledger"
 
     @property
+    def code(self) -> Path:
+        """Where the indexes of names are."""
+        return self.state / "code"
+
+    @property
     def models(self) -> Path:
         """What servers told of their models."""
         return self.state / "models.json"

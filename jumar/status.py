@@ -1,17 +1,21 @@
 """Owns `jumar status`: what holds in a work tree before anything runs, and why."""
 
+import dataclasses
 import json
 import os
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from agent import config
+from agent.code.index import Index
+from agent.code.standing import standing
 from agent.rules import Decision
 from agent.safe import safe_json, safe_line
 from jumar import __version__
 from jumar.arguments import Parser
-from jumar.home import home
+from jumar.home import Home, home
 from jumar.ruling import Bench
 from jumar.timeline import ledger_at
 from jumar.trust import is_trusted
@@ -19,7 +23,9 @@ from jumar.trust import is_trusted
 
 def status(arguments: Sequence[str]) -> int:
     """Say what holds here."""
-    parser = Parser(prog="jumar status", description="Say what holds in a work tree: trust, sandbox, ledger, mode, rules, model.")
+    parser = Parser(
+        prog="jumar status", description="Say what holds in a work tree: trust, sandbox, mode, rules, ledger, index, model."
+    )
     parser.add_argument("-C", dest="cwd", default=".", metavar="DIR", help="the work tree; the current folder without it")
     parser.add_argument("--json", action="store_true", help="one JSON object")
     given = parser.parse_args(arguments)
@@ -54,10 +60,33 @@ def told(cwd: str, *, trusted: bool = False) -> list[tuple[str, str]]:
         ("mode", f"{row['mode']} · {chosen}"),
         ("rules", " · ".join(f"{count} {decision}" for decision, count in row["rules"].items())),
         ("ledger", f"{row['actions']} actions of this work tree"),
+        ("index", _index(row["index"])),
         ("model", row["model"] or "the server's own choice"),
         *(("", warning) for warning in bench.held.warnings),
     ]
     return [(name, safe_line(words)) for name, words in lines]
+
+
+def _standing(place: Home, root: Path) -> dict[str, Any] | None:
+    """Return how the index of names stands, None where there is none yet."""
+    found = standing(Index(place.code, root).path)
+    return dataclasses.asdict(found) if found is not None else None
+
+
+def _index(row: dict[str, Any] | None) -> str:
+    if row is None:
+        return "none yet: the first session builds it"
+    size = f"{row['size'] / 2**20:.1f} MiB"
+    if not row["whole"]:
+        return f"unfinished: {row['files']} of {row['listed']} files · {size}"
+    return f"{row['files']} files · looked over {_ago(row['age'])} ago · {size}"
+
+
+def _ago(seconds: float) -> str:
+    for size, word in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {word}"
+    return f"{seconds:.0f} s"
 
 
 def _row(bench: Bench) -> dict[str, Any]:
@@ -76,5 +105,6 @@ def _row(bench: Bench) -> dict[str, Any]:
         "mode_chosen": settings.mode is not None,
         "rules": {decision.value: counts[decision] for decision in Decision},
         "actions": len(ledger_at(str(root)).actions("")),
+        "index": _standing(place, root),
         "model": os.environ.get("JUMAR_MODEL") or settings.model or ", ".join(settings.models),
     }

@@ -1,13 +1,22 @@
 """When the index of names is looked after in a session."""
 
+import asyncio
+import json
 import os
+import re
+import sqlite3
 from pathlib import Path
+
+import pytest
 
 from agent.code.index import Index
 from agent.code.lookup import Asked
 from agent.events import ActionFile, ActionRecorded, Event, StepStarted, TextStreamed, TurnStarted
 from agent.workspace.local import LocalWorkspace
+from jumar.home import home
 from jumar.indexing import indexing
+from jumar.status import told
+from tests.runs import Person
 
 
 async def test_the_index_is_built_once_the_first_request_is_answered_and_never_before(tmp_path: Path) -> None:
@@ -45,4 +54,35 @@ async def test_the_index_is_built_once_the_first_request_is_answered_and_never_b
     answer = await index.find(place, Asked("third", place.locate("."), lambda located: True))
     assert [one.path for one in answer.definitions] == ["c.py"]
     assert len(heard) == 8
+    await index.close()
+
+
+async def test_it_is_begun_while_a_person_still_writes(tmp_path: Path) -> None:
+    (tmp_path / "root").mkdir()
+    index = Index(tmp_path / "code", tmp_path / "root", nice=0)
+    indexing(index, lambda event, line: None, early=0)
+    while index.progress() is None:  # noqa: ASYNC110 - of what another program does there is no event
+        await asyncio.sleep(0)
+    await index.close()
+
+
+async def test_status_says_how_the_index_stands(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(person.home))
+    monkeypatch.delenv("JUMAR_HOME", raising=False)
+
+    def said() -> str:
+        return dict(told(str(person.root)))["index"]
+
+    assert said() == "none yet: the first session builds it"
+    (person.root / "a.py").write_text("def first(): pass\n")
+    index = Index(home(os.environ).code, person.root, nice=0)
+    index.start()
+    await index.built()
+    assert re.fullmatch(r"\d files · looked over \d+ s ago · 0\.\d MiB", said())
+    with sqlite3.connect(index.path) as connection:
+        connection.execute("UPDATE progress SET complete = 0, listed = 70")
+    connection.close()
+    assert re.fullmatch(r"unfinished: \d of 70 files · 0\.\d MiB", said())
+    row = json.loads((await person.run("status", "--json")).out)["index"]
+    assert (row["listed"], row["whole"], row["age"]) == (70, False, None)
     await index.close()

@@ -3,6 +3,7 @@
 import json
 import os
 import sqlite3
+import time
 import zlib
 from array import array
 from collections.abc import Collection, Iterator, Sequence
@@ -14,7 +15,7 @@ from typing import NamedTuple
 from agent.code.names import parts, words
 from agent.code.shape import SMALL, Definition, Shape
 
-_LAYOUT = 2
+_LAYOUT = 3
 _PATIENCE = 5.0  # seconds that another writer may take
 _REMEMBERED = 60_000  # names whose numbers a writer keeps in mind
 _MOST_ALIKE = 400
@@ -29,9 +30,9 @@ CREATE TABLE places(name INTEGER, file INTEGER, defined INTEGER NOT NULL, lines 
 CREATE TABLE links(file INTEGER PRIMARY KEY, rank REAL NOT NULL, uses BLOB NOT NULL);
 CREATE INDEX ranks ON links(rank);
 CREATE TABLE progress(one INTEGER PRIMARY KEY CHECK(one = 1), listed INTEGER NOT NULL, complete INTEGER NOT NULL,
-    unranked INTEGER NOT NULL);
+    unranked INTEGER NOT NULL, looked INTEGER NOT NULL);
 CREATE VIRTUAL TABLE alike USING fts5(name, content='', detail='full', tokenize='trigram');
-INSERT INTO progress VALUES(1, 0, 0, 0);
+INSERT INTO progress VALUES(1, 0, 0, 0, 0);
 """
 
 
@@ -208,8 +209,13 @@ class Store:
         self.connection.execute("UPDATE progress SET listed = ?", (count,))
 
     def complete(self) -> None:
-        """Keep that all files are held."""
-        self.connection.execute("UPDATE progress SET complete = 1")
+        """Keep that all files are held, and when that was so."""
+        self.connection.execute("UPDATE progress SET complete = 1, looked = ?", (int(time.time()),))
+
+    def looked(self) -> int:
+        """Return when all files were last held as they were, in seconds since 1970."""
+        [[looked]] = self.connection.execute("SELECT looked FROM progress")
+        return int(looked)
 
     def drop(self, path: str) -> None:
         """Forget a file."""
