@@ -8,6 +8,8 @@ from itertools import islice
 from agent.blocks import Block, DiffBlock
 from agent.calls import Caller, Invalid, Parsed, parse
 from agent.code.diff import told_apart
+from agent.command.deed import HELD, READ
+from agent.command.losses import ELSEWHERE, losses
 from agent.command.weigh import Command, weigh
 from agent.errors import ToolFailure, UsageError
 from agent.events import Event, ToolProgressed, Warned
@@ -21,7 +23,6 @@ from agent.workspace.contract import UNCONFINED, Confinement, Located, Place, Wo
 
 _CACHES = frozenset({"__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis", ".cache"})  # nobody misses them
 _MOST_LOSSES = 8  # paths that are not captured and are named to who is asked
-_ELSEWHERE = "without the sandbox, what it changes outside the workspace"
 _NO_ARGUMENT = "No argument lifts that: do it another way that needs no more, or say what the person would have to allow."
 
 
@@ -228,14 +229,19 @@ class Approval:
     def _shown(self, ready: Ready, confined: Confinement, blocks: tuple[Block, ...]) -> Shown:
         item, cwd = ready.item, str(self._workspace.cwd)
         digest = fingerprint(item.call.name, item.arguments.model_dump_json(), cwd, confined, blocks)
-        return Shown(blocks, digest, cwd, item.given, item.tool.editable, len(_hunks(item, blocks)), self._losses(item))
+        return Shown(blocks, digest, cwd, item.given, item.tool.editable, len(_hunks(item, blocks)), self._losses(ready))
 
-    def _losses(self, item: Parsed) -> tuple[str, ...]:
-        """Say what a command could change that could not be undone."""
-        left_out = self._recorder.coverage() if self._recorder is not None and item.effect is Effect.EXEC else {}
+    def _losses(self, ready: Ready) -> tuple[str, ...]:
+        """Say what of a command could not be undone, and what it could change that could not be."""
+        question = ready.question
+        if question.command is None:
+            told = HELD if question.unheld else READ if question.effect is Effect.READ else ""
+            lost = [path for path in question.paths if (question.unheld or path.secret) and path.real.exists()]
+            return tuple(told.format(path.shown) for path in lost) if told else ()
+        left_out = self._recorder.coverage() if self._recorder is not None and ready.item.effect is Effect.EXEC else {}
         lines = [f"{path} ({why})" for path, why in islice(left_out.items(), _MOST_LOSSES)]
         more = [f"and {len(left_out) - _MOST_LOSSES} more"] if len(left_out) > _MOST_LOSSES else []
-        return (*lines, *more)
+        return (*losses(question.command), *lines, *more)
 
     async def _preview(self, ready: Ready) -> tuple[Block, ...]:
         try:
@@ -256,7 +262,7 @@ class Approval:
         reason = f"the sandbox seems to have stopped it: {result.stopped}; it can run once more without the sandbox"
         verdict = Verdict(Decision.ASK, reason, confined=UNCONFINED)
         shown = self._shown(ready, UNCONFINED, result.blocks)
-        shown = replace(shown, irreversible=(*shown.irreversible, _ELSEWHERE), arguments="", editable="", check=_only_once)
+        shown = replace(shown, irreversible=(*shown.irreversible, ELSEWHERE), arguments="", editable="", check=_only_once)
         answered = await self._gate.ask(ready.item.call.id, ready.question, verdict, shown)
         now = self._gate.weigh(ready.question)  # the person may have changed the mode meanwhile
         if self._is_planning():

@@ -22,6 +22,10 @@ class Deed(StrEnum):
 
 
 _ORDER = tuple(Deed)
+# What could not be undone of what is done at a path.
+HELD = "what {} holds now"
+CHANGED = "what it changes at {}"
+READ = "that the model's provider knows what {} holds"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,7 @@ class Weighed:
     hosts: tuple[str, ...] = ()  # that it is known to reach; empty where it reaches and they are not known
     installs: str = ""  # the package manager ("pip", "npm", ...), where it only fetches packages: a person may allow that once
     strays: bool = False  # where its operands lead makes it LEAVES, RUINS or SECRET, not what it is: no `rm *` covers it
+    lost: str = ""  # what of it could not be undone, where that hangs on more than what the part is called: a path mostly
     sandboxed: bool = False  # it only looks where a sandbox holds: git, which repository settings can have run programs
 
 

@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 from agent.command import launchers
 from agent.command.addresses import hosts_of
-from agent.command.deed import Deed, Weighed
+from agent.command.deed import CHANGED, Deed, Weighed
 from agent.command.flags import Allowed, Given, names, strict
 from agent.command.looking import is_idle, is_secret, read_secret
 from agent.command.options import take
@@ -185,7 +185,8 @@ def git(part: Part, standing: Standing, unkept: Callable[[], bool]) -> Iterator[
         for folder in front.values("C", "git-dir", "work-tree"):
             path, whole = standing.meant(folder)
             if whole and any(located.place is Place.OUTSIDE for located in standing.leads(path)):
-                yield Weighed(part, Deed.LEAVES, f"it changes a repository outside the workspace, {path}", strays=True)
+                why, lost = f"it changes a repository outside the workspace, {path}", CHANGED.format(path)
+                yield Weighed(part, Deed.LEAVES, why, strays=True, lost=lost)
     yield from _other(part, verb.text, rest, unkept)
 
 

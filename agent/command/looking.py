@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from agent.command import expressions
-from agent.command.deed import Deed, Weighed
+from agent.command.deed import READ, Deed, Weighed
 from agent.command.expressions import Looked
 from agent.command.flags import Given, strict
 from agent.command.parts import Part, Redirect, Word
@@ -72,7 +72,7 @@ def is_secret(located: Located) -> bool:
 def read_secret(part: Part, located: Located) -> Weighed:
     """Return the part as one that reads a secret."""
     holds = "holds credentials or is none of the workspace's business" if not located.secret else "is called as secrets are"
-    return Weighed(part, Deed.SECRET, f"it reads {located.shown}, which {holds}", strays=True)
+    return Weighed(part, Deed.SECRET, f"it reads {located.shown}, which {holds}", strays=True, lost=READ.format(located.shown))
 
 
 def _is_setting(words: tuple[Word, ...]) -> bool:

@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Callable, Iterator
 
-from agent.command.deed import Deed, Weighed
+from agent.command.deed import CHANGED, HELD, Deed, Weighed
 from agent.command.flags import names
 from agent.command.looking import is_idle
 from agent.command.parts import Part, Word
@@ -117,26 +117,29 @@ def _one(part: Part, word: Word, standing: Standing, unkept: Unkept, *, takes: b
         return
     places = standing.names(word) if word.glob else standing.leads(path)
     for located in places if places is not None else standing.leads(path or "."):
-        found = _place(part, located, standing, whole or word.glob)
+        found = _place(part, located, standing, whole or word.glob, takes or below, unkept)
         if found is not None:
             yield found
             return
         if takes and located.place is Place.INSIDE and (whole or word.glob) and _is_ruined(located, unkept, below=below):
-            yield Weighed(part, Deed.RUINS, f"it takes away {located.shown}, which the ledger does not keep", strays=True)
+            why = f"it takes away {located.shown}, which the ledger does not keep"
+            yield Weighed(part, Deed.RUINS, why, strays=True, lost=HELD.format(located.shown))
             return
 
 
-def _place(part: Part, located: Located, standing: Standing, exact: bool) -> Weighed | None:
+def _place(part: Part, located: Located, standing: Standing, exact: bool, takes: bool, unkept: Unkept) -> Weighed | None:
     """Weigh where something is written; None where it may be without more."""
     if located.place is Place.PROTECTED and exact:
         why = f"other programs act on what {located.shown} says"
-        return Weighed(part, Deed.LEAVES, why, strays=True)
+        lost = HELD.format(located.shown) if unkept(located) else ""
+        return Weighed(part, Deed.LEAVES, why, strays=True, lost=lost)
     root = standing.at(".").real
+    lost = (HELD if takes else CHANGED).format(located.shown)
     if located.place is Place.OUTSIDE and not is_scratch(located, root):
         holds = ", which the workspace is part of" if located.real == root or located.real in root.parents else ""
-        return Weighed(part, Deed.LEAVES, f"it writes to {located.shown}, outside the workspace{holds}", strays=True)
+        return Weighed(part, Deed.LEAVES, f"it writes to {located.shown}, outside the workspace{holds}", strays=True, lost=lost)
     if located.place is Place.HIDDEN and not is_device(located):
-        return Weighed(part, Deed.LEAVES, f"it writes to {located.shown}, which is never touched", strays=True)
+        return Weighed(part, Deed.LEAVES, f"it writes to {located.shown}, which is never touched", strays=True, lost=lost)
     return None
 
 
