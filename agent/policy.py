@@ -117,10 +117,10 @@ def _command(mode: Mode, question: Question, command: Command, rules: tuple[Rule
     if mode is Mode.YOLO:
         return Verdict(_A, "yolo mode allows it")
     if mode is Mode.PLAN:
-        if deed is Deed.SECRET:
-            return Verdict(_Q, command.why, confined=READ_ONLY if ground.sandbox else UNCONFINED)
-        if deed not in CONFINED[mode]:
-            return Verdict(_D, f"plan mode is read-only: {command.why}")
+        if worst := next((one for one in command.parts if one.deed not in {*CONFINED[mode], Deed.SECRET}), None):
+            return Verdict(_D, f"plan mode is read-only: {worst.why}")
+        if secret := next(iter(command.doing(Deed.SECRET)), None):
+            return Verdict(_Q, secret.why, confined=READ_ONLY if ground.sandbox else UNCONFINED)
         if not ground.sandbox and not _harmless(command):
             return Verdict(_D, "plan mode is read-only, and no sandbox holds here that would keep a command to reading")
         return Verdict(_A, "plan mode allows what only reads", confined=needed if not ground.sandbox else READ_ONLY)

@@ -3,10 +3,11 @@
 import fnmatch
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import PurePosixPath
 from typing import Self
 
@@ -113,9 +114,28 @@ class Rule:
     def _is_named(self, command: Command) -> bool:
         """Whether a command names a path that the pattern is of, wherever it stands: what only leads there is not seen."""
         words = {*_bare_words(command.text), *(word for one in command.parts for word in one.part.argv)}
-        forms = {form.lstrip("@") for word in words for form in (word, word[2:] if word.startswith("-") else "")}
+        forms = {form for word in words for form in _paths_in(word)}
         anywhere = self.pattern if self.pattern.startswith(("/", "~", "*")) else f"*/{self.pattern.removeprefix('./')}"
-        return any(_is_at(form, self.pattern) or _is_at(form, anywhere) for form in forms if form)
+        if any(_is_at(form, self.pattern) or _is_at(form, anywhere) for form in forms):
+            return True
+        return any(self._is_named_from(one, command.begins) for one in command.parts)
+
+    def _is_named_from(self, weighed: Weighed, begins: str) -> bool:
+        """Whether a part names such a path from where it stands, or by a glob; where that is not known, any may be one."""
+        words = weighed.part.words[1:]
+        folders = {*weighed.folders, *(word.text for before, word in pairwise(words) if before.text == "-C")}
+        if self.pattern.startswith(("/", "~")):
+            folders = {os.path.join(begins, folder) for folder in folders}  # noqa: PTH118 - of what is none yet
+        redirected = (one.target for one in weighed.part.redirects if "<" in one.operator and "<<" not in one.operator)
+        for word in (*words, *redirected):
+            for form in _paths_in(word.text):
+                if not weighed.folders and not form.startswith(("-", "/", "~")):
+                    return True
+                for folder in folders:
+                    path = f"{folder}/{form}" if folder and not form.startswith(("/", "~")) else form
+                    if (folder and _is_at(path, self.pattern)) or (word.glob and _may_find(path, self.pattern)):
+                        return True
+        return False
 
     def denies(self, part: Part) -> bool:
         """Whether a part could be what the pattern names: its words come in this order."""
@@ -235,6 +255,20 @@ def _bare_words(text: str) -> tuple[str, ...]:
     """Return the words of a command without what a shell makes of quotes, continued lines, braces and operators."""
     bare = _UNSEEN.sub("", text)
     return tuple(word.removeprefix("./") for word in _BETWEEN.split(bare) if word)
+
+
+def _paths_in(word: str) -> Iterator[str]:
+    """Yield what of a word may be a path: it, and what is glued to an option's letter or stands behind its name."""
+    for form in (word, word[2:] if word.startswith("-") else "", word.partition("=")[2]):
+        if bare := form.lstrip("@"):
+            yield bare
+
+
+def _may_find(glob: str, pattern: str) -> bool:
+    """Whether a glob of the shell's may find a path that a pattern that denies names: each step of either may be the other's."""
+    steps, named = (os.path.normpath(text).casefold().split("/") for text in (glob, pattern))
+    fits = (fnmatch.fnmatchcase(one, other) or fnmatch.fnmatchcase(other, one) for one, other in zip(steps, named, strict=False))
+    return len(steps) >= len(named) and all(fits)
 
 
 def _is_at(name: str, pattern: str) -> bool:

@@ -129,8 +129,12 @@ def test_what_each_label_means_holds_in_every_mode(paths: Paths) -> None:
     found = []
     for label, text in corpus():
         command = weighed(text, paths)
-        got = _verdicts(text, command)
-        if got != _VERDICTS[label]:
+        got, wanted = _verdicts(text, command), _VERDICTS[label]
+        if label == "unread" and command.doing(Deed.REACHES, Deed.RUINS, Deed.LEAVES):
+            wanted = (_ASKED, (_D, _D))  # what else it would do is not known, but that it acts is
+        elif label == "unread" and command.doing(Deed.SECRET):
+            wanted = (_ASKED, (_Q, _Q))
+        if got != wanted:
             found.append(f"{label}: {text!r} gets {got}")
     assert not found, f"{len(found)} commands\n" + "\n".join(found)
 

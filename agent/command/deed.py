@@ -39,6 +39,9 @@ class Weighed:
     installs: str = ""  # the package manager ("pip", "npm", ...), where it only fetches packages: a person may allow that once
     strays: bool = False  # where its operands lead makes it LEAVES, RUINS or SECRET, not what it is: no `rm *` covers it
     lost: str = ""  # what of it could not be undone, where that hangs on more than what the part is called: a path mostly
+    folders: tuple[str, ...] = (
+        "",
+    )  # in which it may run, from the one in which the command begins; none where that is not known
     sandboxed: bool = False  # it only looks where a sandbox holds: git, which repository settings can have run programs
 
 
@@ -50,6 +53,7 @@ class Command:
     parts: tuple[Weighed, ...]  # with those that others run (wrapped), for rules that deny; one part more than once if need be
     fault: str = ""  # why it cannot be relied on to mean what it seems to
     plain: bool = False  # as of `Script`: only then a rule may allow its parts
+    begins: str = ""  # the real path of the folder in which it begins
 
     @property
     def deed(self) -> Deed:

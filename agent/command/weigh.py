@@ -36,15 +36,16 @@ def weigh(text: str, locate: Locate, unkept: Callable[[Located], bool]) -> Comma
     between = joints(script)
     weighed: list[Weighed] = []
     for at, part in enumerate(script.parts):
+        here = standing.folders
         ones = [one for each in (part, *inner(part)) for one in _weighed(each, standing, unkept, between[at], between[at + 1])]
-        weighed += ones
+        weighed += ones if here == ("",) else [replace(one, folders=here) for one in ones]
         standing.passes(between[at + 1])
         if len(weighed) > _MOST and at + 1 < len(script.parts):
             weighed += (Weighed(one, Deed.UNREAD, "it is one part too many") for one in script.parts[at + 1 :])
             break
     if script.fault or not script.plain:
         weighed = [_unsure(one) if one.deed is Deed.LOOKS else one for one in weighed]
-    return Command(text, tuple(weighed), script.fault, script.plain)
+    return Command(text, tuple(weighed), script.fault, script.plain, str(standing.at(".").real))
 
 
 def _unsure(one: Weighed) -> Weighed:
