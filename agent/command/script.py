@@ -22,6 +22,8 @@ _NEAR = 1024  # how far a command is read in a text that no parser understands
 _NEAREST = 32  # the same in one with so many beginnings that it would take seconds
 _READ = 1_000_000  # characters that are read of such a text, beginning after beginning
 _DEEPEST = 8
+# What lies beyond ASCII is part of a word to bash, and nothing else; the parser's own scanner reads out of bounds by it.
+_LETTERS = bytes(byte if byte < 0x80 else ord(".") for byte in range(256))
 _INVISIBLE = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 _COMMANDS = {"command", "declaration_command", "unset_command", "test_command", "variable_assignment", "variable_assignments"}
 _INNER = {"command_substitution", "process_substitution"}
@@ -159,7 +161,7 @@ def _parsed(raw: bytes, flat: str) -> tuple[_Found, str]:
     from tree_sitter import Language, Parser
 
     parser = Parser(Language(tree_sitter_bash.language()))
-    found = _searched(parser.parse(raw).root_node, flat)
+    found = _searched(parser.parse(raw.translate(_LETTERS)).root_node, flat)
     for _ in range(_DEEPEST):
         words = [
             word
@@ -168,12 +170,9 @@ def _parsed(raw: bytes, flat: str) -> tuple[_Found, str]:
         ]
         if not words:
             break
-        blanked = bytearray(raw)
         for word in words:
-            blanked[word.start() : word.end()] = b" " * len(word[0])
-        raw = bytes(blanked)
-        flat = raw.decode("latin-1")
-        found = _searched(parser.parse(raw).root_node, flat)
+            flat = f"{flat[: word.start()]}{' ' * len(word[0])}{flat[word.end() :]}"
+        found = _searched(parser.parse(flat.encode("latin-1").translate(_LETTERS)).root_node, flat)
     else:
         found.fault = found.fault or TWOFOLD
     return found, flat
