@@ -7,7 +7,7 @@ from pathlib import Path
 from agent.events import Informed
 from agent.safe import mended, safe_line, safe_text
 from agent.workspace.contract import Located, Place
-from agent.workspace.peek import peek
+from agent.workspace.peek import is_folder, peek
 from agent.workspace.walk import Walk
 
 NAMES = ("AGENTS.md", "CLAUDE.md")  # the first that a folder has counts
@@ -62,7 +62,7 @@ class Instructions:
                 found.add(folder)
         folders = sorted(found - self._first, key=lambda folder: folder.parts)[:_MOST_FOLDERS]
         walk = Walk(self._root)
-        return [folder for folder in folders if folder.is_dir() and not self._skips(walk, folder)]
+        return [folder for folder in folders if is_folder(folder) and not self._skips(walk, folder)]
 
     def _skips(self, walk: Walk, folder: Path) -> bool:
         below = folder.relative_to(self._root)

@@ -180,7 +180,7 @@ async def test_a_command_that_fails_is_a_result_and_stops_nothing(bench: Bench) 
     [
         (
             Call("1", "bash", "{}"),
-            "There is no tool 'bash'. The tools are: edit, find, meet, outline, plan, read, search, shell, symbols, write.",
+            "There is no tool 'bash'. The tools are: edit, find, meet, outline, plan, read, rewrite, search, shell, skill,",
         ),
         (Call("1", "read", '{"path": 3}'), "path: Input should be a valid string"),
         (Call("1", "read", '{"path": "a", "lines": 3}'), "lines: Extra inputs are not permitted"),

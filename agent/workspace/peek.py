@@ -15,3 +15,11 @@ def peek(folder: Path, file: Path, most: int) -> bytes | None:
             return opened.read(most) if stat.S_ISREG(os.fstat(opened.fileno()).st_mode) else None
     except (OSError, RuntimeError, ValueError):
         return None
+
+
+def is_folder(path: Path) -> bool:
+    """Whether there is a folder that can be seen from here."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
