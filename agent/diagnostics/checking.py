@@ -109,9 +109,11 @@ class Checking:
         at its start is not."""
         for path, found in self.finder.elsewhere().items():
             file = self._files.setdefault(path, _File(Counter()))
-            if file.subject is None or self._changes <= 1:
+            if file.subject is None:
+                file.found, file.known = found, keys(found)
+            elif self._changes <= 1:
+                file.known += keys(fresh(keys(file.found), found))
                 file.found = found
-                file.known |= keys(found)
 
     def _hear_elsewhere(self) -> None:
         """Take in what the program says by itself; of the first change it cannot be told from what it finds at its start."""

@@ -5,6 +5,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -24,6 +25,13 @@ _UNASKED = 3.0  # seconds after which a server that says nothing of a text has n
 _SETTLED = 0.2  # seconds after which what it says of a text, and does not say of which version, is its last word
 _MOST_OPEN = 16  # files
 _MOST_HEARD = 200  # files of which is kept what it said by itself
+_AGREED = (  # and nothing is done
+    "client/registerCapability",
+    "client/unregisterCapability",
+    "window/workDoneProgress/create",
+    "window/showMessageRequest",
+    "workspace/diagnostic/refresh",
+)
 _SPOKEN = {"tsx": "typescriptreact", "bash": "shellscript"}
 T = TypeVar("T")
 
@@ -35,6 +43,7 @@ class _Open:
     uri: str
     language: str
     text: str
+    shown: int  # how much it had said by itself when it was shown that text
     version: int = 1
 
 
@@ -65,13 +74,12 @@ class Conversation:
 
     async def begin(self, options: Mapping[str, Any]) -> None:
         """Greet it. Raises Broken where it does not answer."""
-        self._client = client = await asyncio.to_thread(_client)
-        client.feature("textDocument/publishDiagnostics")(self._hear)
-        client.feature("workspace/configuration")(self._configure)
-        for method in ("client/registerCapability", "client/unregisterCapability", "window/workDoneProgress/create"):
-            client.feature(method)(_agree)
-        client.feature("window/showMessageRequest")(_agree)
-        client.feature("workspace/diagnostic/refresh")(_agree)
+        await asyncio.to_thread(import_module, "pygls.lsp.client")  # it takes a fifth of a second
+        self._client = client = _client()
+        client.feature("textDocument/publishDiagnostics")(lambda said: self._hear(said))
+        client.feature("workspace/configuration")(lambda asked: self._configure(asked))
+        for method in _AGREED:
+            client.feature(method)(lambda _: None)
         client.protocol.set_writer(_Mouth(self._companion))
         self._listening = asyncio.create_task(self._listen(client))
         from lsprotocol import types
@@ -99,11 +107,8 @@ class Conversation:
         client = self._client
         if client is None:
             raise Broken("it was never greeted")
-        before = self._number
-        opened, same = self._show(client, subject)
-        found = (
-            await self._ask(client, opened.uri) if self._answers else await self._await(subject.path, opened, before, same=same)
-        )
+        opened = self._show(client, subject)
+        found = await self._ask(client, opened.uri) if self._answers else await self._await(subject.path, opened)
         return _problems(found, subject.text.split("\n"))
 
     def elsewhere(self) -> dict[Path, tuple[Problem, ...]]:
@@ -111,8 +116,15 @@ class Conversation:
         told = {}
         for path, heard in self._heard.items():
             opened = self._open.get(path)
-            told[path] = _problems(heard.problems, opened.text.split("\n") if opened is not None else ())
+            if opened is None:
+                told[path] = _problems(heard.problems, ())
+            elif not self._answers and self._is_of(heard, opened):
+                told[path] = _problems(heard.problems, opened.text.split("\n"))
         return told
+
+    def _is_of(self, heard: _Heard, opened: _Open) -> bool:
+        """Whether what it said of a file is of the text that it was shown last."""
+        return heard.version == opened.version if heard.version is not None else heard.number > opened.shown
 
     def noticed(self, paths: Sequence[Path]) -> None:
         """Tell it of files that changed on the disk."""
@@ -131,29 +143,29 @@ class Conversation:
             self._listening.cancel()
             await asyncio.wait({self._listening})
 
-    def _show(self, client: "LanguageClient", subject: Subject) -> tuple[_Open, bool]:
-        """Show it a text; return the file, and whether it had just this text already."""
+    def _show(self, client: "LanguageClient", subject: Subject) -> _Open:
+        """Show it a text, unless it has just this one already."""
         from lsprotocol import types
 
         opened = self._open.get(subject.path)
         if opened is None:
             uri, language = subject.path.as_uri(), _SPOKEN.get(subject.language, subject.language)
-            self._open[subject.path] = opened = _Open(uri, language, subject.text)
+            self._open[subject.path] = opened = _Open(uri, language, subject.text, self._number)
             item = types.TextDocumentItem(uri, language, opened.version, subject.text)
             client.text_document_did_open(types.DidOpenTextDocumentParams(item))
             while len(self._open) > _MOST_OPEN:
                 _, closed = self._open.popitem(last=False)
                 client.text_document_did_close(types.DidCloseTextDocumentParams(types.TextDocumentIdentifier(closed.uri)))
-            return opened, False
+            return opened
         self._open.move_to_end(subject.path)
         if opened.text == subject.text:
-            return opened, True
-        opened.text, opened.version = subject.text, opened.version + 1
+            return opened
+        opened.text, opened.version, opened.shown = subject.text, opened.version + 1, self._number
         now = types.VersionedTextDocumentIdentifier(opened.version, opened.uri)
         change = types.TextDocumentContentChangeWholeDocument(subject.text)
         client.text_document_did_change(types.DidChangeTextDocumentParams(now, [change]))
         client.text_document_did_save(types.DidSaveTextDocumentParams(types.TextDocumentIdentifier(opened.uri)))
-        return opened, False
+        return opened
 
     async def _ask(self, client: "LanguageClient", uri: str) -> "Sequence[types.Diagnostic]":
         from lsprotocol import types
@@ -162,21 +174,21 @@ class Conversation:
         report = await self._in_time(client.text_document_diagnostic_async(asked), _TO_ANSWER)
         return report.items if isinstance(report, types.RelatedFullDocumentDiagnosticReport) else ()
 
-    async def _await(self, path: Path, opened: _Open, before: int, *, same: bool) -> "Sequence[types.Diagnostic]":
-        """Return what it says by itself of a text that it was just shown."""
-        until = asyncio.get_running_loop().time() + _UNASKED
+    async def _await(self, path: Path, opened: _Open) -> "Sequence[types.Diagnostic]":
+        """Return what it says by itself of a text that it was shown."""
+        clock = asyncio.get_running_loop().time
+        until = clock() + _UNASKED
         while True:
-            heard = self._heard.get(path)
-            if heard is not None and (same or heard.version == opened.version):
-                return heard.problems
-            loose = heard is not None and heard.version is None and heard.number > before
             self._news.clear()
-            left = _SETTLED if loose else until - asyncio.get_running_loop().time()
+            heard = self._heard.get(path)
+            said = heard is not None and self._is_of(heard, opened)
+            if heard is not None and said and heard.version is not None:
+                return heard.problems
             try:
-                async with asyncio.timeout(max(left, 0)):
+                async with asyncio.timeout(_SETTLED if said else max(until - clock(), 0)):
                     await self._or_silence(self._news.wait())
             except TimeoutError:
-                return heard.problems if loose and heard is not None else ()
+                return heard.problems if heard is not None and said else ()
 
     async def _in_time(self, answer: Awaitable[T], seconds: float) -> T:
         try:
@@ -212,8 +224,9 @@ class Conversation:
         async for message in messages(self._companion.said):
             try:
                 client.protocol.handle_message(client.protocol.structure_message(message))
-            except Exception:  # noqa: BLE001, S112 - what is no message of the protocol is not heard
-                continue
+            except Exception as error:  # what is no message of the protocol is not heard
+                if "method" not in message:  # somebody waits for it
+                    raise Broken("its answer cannot be read") from error
 
     def _hear(self, said: "types.PublishDiagnosticsParams") -> None:
         path = _path(said.uri)
@@ -243,10 +256,6 @@ class _Mouth:
         """Nothing is closed by a message."""
 
 
-def _agree(_: object) -> None:
-    """Agree, and do nothing."""
-
-
 def _forget(waiting: "asyncio.Future[Any]") -> None:
     """Take what comes too late, so that nobody complains that it was not taken."""
     if not waiting.cancelled():
@@ -254,7 +263,7 @@ def _forget(waiting: "asyncio.Future[Any]") -> None:
 
 
 def _client() -> "LanguageClient":
-    """Return the library's client. It takes long to load, and would complain on the screen of a server's words."""
+    """Return the library's client, which would complain on the screen of a server's words."""
     from pygls.lsp.client import LanguageClient
 
     complaints = logging.getLogger("pygls")

@@ -12,7 +12,7 @@ _LARGEST = 8 << 20  # bytes of a message
 _BESIDE = 256 << 10  # from how many on it is read in a thread
 _MOST_HEADERS = 16
 _WINDOW = 5.0  # seconds in which no more may come than this:
-_MOST_MESSAGES = 10_000
+_MOST_MESSAGES = 4_000
 _MOST_BYTES = 64 << 20
 _MOST_WRONG = 20
 _MOST_PROBLEMS = 500  # of one file
@@ -28,6 +28,7 @@ _REQUESTS = frozenset(
     )
 )
 _NOTICES = frozenset(("textDocument/publishDiagnostics",))
+_PROVIDES = "diagnosticProvider"
 _PARTS = ("range", "severity", "code", "message", "source")  # of a problem
 
 
@@ -92,11 +93,8 @@ def _trimmed(message: object) -> dict[str, Any] | None:
     if method is None:
         if not isinstance(number, str):
             raise NoMessageError
-        result = message.get("result")
-        if isinstance(result, dict) and "items" in result:
-            message["result"] = {"kind": result.get("kind"), "items": _few(result["items"])}
-            if result.get("resultId") is not None:
-                message["result"]["resultId"] = result["resultId"]
+        if "error" not in message:
+            message["result"] = _answer(message.get("result"))
         return message
     if number is not None:
         return message if method in _REQUESTS and isinstance(number, int | str) else None
@@ -109,6 +107,17 @@ def _trimmed(message: object) -> dict[str, Any] | None:
     kept = {"uri": said["uri"], "diagnostics": _few(said.get("diagnostics"))}
     message["params"] = kept | ({"version": version} if isinstance(version, int) else {})
     return message
+
+
+def _answer(result: object) -> object:
+    """Return of what it answers what is asked of it: how it tells problems, and problems."""
+    if not isinstance(result, dict):
+        return result
+    if isinstance(able := result.get("capabilities"), dict):
+        return {"capabilities": {_PROVIDES: able[_PROVIDES]} if able.get(_PROVIDES) else {}}
+    if "items" in result:
+        return {"kind": "full", "items": _few(result["items"])}
+    return {"kind": "unchanged", "resultId": str(result.get("resultId"))}
 
 
 def _few(problems: object) -> list[dict[str, Any]]:
