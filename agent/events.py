@@ -16,6 +16,7 @@ from agent.safe import mended
 from agent.tool import Change, Effect, Seen
 
 SCHEMA_VERSION = 1
+CHECK = "check-"  # what the ids of calls begin with that are the person's checks, and no model's
 
 TurnStatus = Literal["done", "cancelled", "failed", "limit", "interrupted"]
 CallStatus = Literal["done", "failed", "invalid", "denied", "skipped", "cancelled", "unknown"]
@@ -354,7 +355,7 @@ class Informed:
 
     settled: ClassVar[bool] = True
     type: Literal["model.informed"] = "model.informed"
-    kind: Literal["mode", "plan", "shell", "files", "outside", "away", "instructions"]
+    kind: Literal["mode", "plan", "shell", "files", "outside", "away", "instructions", "check", "ending"]
     title: str
     told: str
     step: int
@@ -392,7 +393,9 @@ class Verified:
 class TurnFinished:
     """The turn is over. `fault` is the model error's kind where one ended it.
 
-    `estimated` is about how many tokens those requests were of which the server did not tell the usage.
+    `estimated` is about how many tokens those requests were of which the server did not tell the usage. `verified` says whether
+    what the turn changed was checked since, and passed; None where it changed nothing. `failing` is the person's check that
+    still fails.
     """
 
     settled: ClassVar[bool] = True
@@ -407,6 +410,8 @@ class TurnFinished:
     estimated: int = 0
     cost: float | None = None
     seconds: float = 0.0
+    verified: bool | None = None
+    failing: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -441,7 +446,8 @@ class VerifyOutcome:
 class RunFinished:
     """The last line of a headless run; `cost` is None where the price or the usage is unknown.
 
-    `estimated` is about how many tokens those requests were of which the server did not tell the usage.
+    `estimated` is about how many tokens those requests were of which the server did not tell the usage. `verified` says
+    whether what was changed was checked since, and passed; None where nothing was changed.
     """
 
     settled: ClassVar[bool] = True
@@ -463,6 +469,7 @@ class RunFinished:
     not_captured: Mapping[str, str] = field(default_factory=dict)
     denied: tuple[Denied, ...] = ()
     verify: VerifyOutcome | None = None
+    verified: bool | None = None
     ledger_head: str | None = None
 
 

@@ -16,11 +16,13 @@ from agent.history import History
 from agent.mask import Mask
 from agent.messages import Call
 from agent.record import About, Recorder
+from agent.rules import Decision
 from agent.tool import AnyTool, Effect, Result
 from agent.workspace.contract import Workspace
 
 _MORE = "More stood after the arguments' object; it was left out. Send one object a call."
 _LARGEST_REPLY = 100_000
+_OURS = Caller(pictures=False, doubted=False)  # no model calls
 
 
 def offered(tools: Mapping[str, AnyTool], *, attended: bool) -> dict[str, AnyTool]:
@@ -90,6 +92,39 @@ class Execute:
                     self._settle(settled, ToolFinished(call_id=call.id, tool=call.name, status=status, reply=words), remarks)
             raise
         return list(settled.values())
+
+    async def check(self, command: str, seconds: float, call_id: str) -> ToolFinished | None:
+        """Run a check of the person's as a call of the model's would be: by gate, sandbox and ledger.
+
+        None where it may not run, or would have to be asked about and nobody is there.
+        """
+        item = self._running(command, seconds, call_id)
+        if item is None or not await self._may(item):
+            return None
+        try:
+            finished = await self._one(item, _OURS)
+        except BaseException as error:
+            status: CallStatus = "cancelled" if isinstance(error, asyncio.CancelledError) else "failed"
+            words = "Stopped; it may have had part of its effect."
+            self._tell(ToolFinished(call_id=call_id, tool=item.call.name, status=status, reply=words, subject=command))
+            raise
+        self._tell(finished)
+        return finished
+
+    async def allows(self, command: str) -> bool:
+        """Whether a command may run, or somebody can be asked about it."""
+        item = self._running(command, 1, "")
+        return item is not None and await self._may(item)
+
+    def _running(self, command: str, seconds: float, call_id: str) -> Parsed | None:
+        for name, tool in self._tools.items():
+            if (arguments := tool.running(command, seconds)) is not None:
+                return Parsed(Call(call_id, name, arguments.model_dump_json()), tool, arguments, tool.effect_of(arguments))
+        return None
+
+    async def _may(self, item: Parsed) -> bool:
+        decision = self._gate.weigh((await self._approval.ready(item, _OURS)).question).decision
+        return decision is Decision.ALLOW or (decision is Decision.ASK and self._gate.attended)
 
     def _cut(self, parsed: list[Parsed | Invalid], remarks: Mapping[str, str], step: int) -> Mapping[str, str]:
         """Tell of calls after whose arguments more stood; return the remarks with one more for each."""

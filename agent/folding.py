@@ -10,6 +10,7 @@ _LONG = 4000  # characters
 _MOST_FAILURES = 16 << 10  # characters of failures that are told whole; the first always is, as far as it fits here
 _MOST_REST = 6000  # characters of what is neither a failure nor a pass
 _WIDEST = 400  # characters of a line beyond which it belongs to no format: no expression has to look at more
+_MOST_LINES = 60  # of a failing check that is no test run
 _NAMED = 30  # failures that are named where they are not told
 
 _ENDS = re.compile(  # a line that only the end of a test run has
@@ -71,6 +72,17 @@ def folded(text: str, *, most: int | None = None, always: bool = False) -> str:
     for read in _READERS:
         read(lines)
     return _told(lines, most)
+
+
+def failing(text: str) -> str:
+    """Return what a model is told of a check that failed: its first failure whole, the others counted."""
+    if run := folded(text, most=1, always=True):
+        return run
+    lines = text.splitlines()
+    if len(lines) <= _MOST_LINES:
+        return text
+    half = _MOST_LINES // 2
+    return "\n".join([*lines[:half], f"[… {len(lines) - _MOST_LINES} more lines …]", *lines[-half:]])
 
 
 def partly(text: str) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from agent.ask import Asked, Patience, Pause, Words, ask
 from agent.calls import Caller
 from agent.compact import Compact, refused
+from agent.ending import Ending
 from agent.errors import Fault, ModelError
 from agent.events import Event, ModelSwitched, Repaired, ToolFinished, TurnFinished, TurnStatus
 from agent.execute import Execute
@@ -43,6 +44,7 @@ class Loop:
         tell: Callable[[Event], None],
         patience: Patience,
         news: Callable[[], Awaitable[None]],
+        ending: Ending,
     ) -> None:
         self._models = models
         self._left = list(models)  # that may still be asked in this turn, the one that is asked first
@@ -50,6 +52,7 @@ class Loop:
         self._history = history
         self._tell = tell
         self._news = news  # tells what the model should know with its next step
+        self._ending = ending
         self._pause = Pause(patience)
         self._compact = Compact(words, history, tell, self._pause)
         self.asking = False
@@ -84,6 +87,8 @@ class Loop:
                 estimated=spent.weight - spent.usage.prompt - spent.usage.completion,
                 cost=spent.cost,
                 seconds=round(time.monotonic() - began, 3),
+                verified=self._ending.verified,
+                failing=self._ending.failing,
             )
             self._tell(finished)
         return finished
@@ -93,10 +98,8 @@ class Loop:
         repetition = Repetition()
         empty = malformed = 0
         while True:
-            if limits.steps is not None and history.step - first >= limits.steps:
-                return "limit", _last_words(history), "the limit of steps was reached"
-            if limits.tokens is not None and spent.weight >= limits.tokens:
-                return "limit", _last_words(history), "the limit of tokens was reached"
+            if reached := _reached(limits, history.step - first, spent.weight):
+                return "limit", _last_words(history), f"the limit of {reached} was reached"
             await self._news()
             history.deliver()
             asked = await self._ask(spent)
@@ -119,13 +122,16 @@ class Loop:
                 caller = Caller(self._left[0].capabilities.images, doubted=found and history.sends_calls)
                 ended = await self._execute.run(answer.calls, remarks, history.step, caller)
                 malformed = self._unread(malformed + 1, "no call of the model could be read") if set(ended) == {"invalid"} else 0
+                await self._ending.after_step()
             elif asked.finish == "length":
                 return "limit", answer.text, "the answer was cut at the server's limit of tokens"
             elif not answer.text.strip():
                 empty = self._nudge(answer, empty)
                 continue
             elif not history.steered():
-                return "done", answer.text, ""
+                room = not _reached(limits, history.step - first, spent.weight)
+                if not await self._ending.goes_on(answer.text, room=room) and not history.steered():
+                    return "done", answer.text, ""
             empty = 0
 
     async def compact(self, hint: str) -> str:
@@ -222,6 +228,13 @@ class _Spent:
         self.usage += usage
         self.weight += weight
         self._costs.append(cost)
+
+
+def _reached(limits: Limits, steps: int, tokens: int) -> str:
+    """Return which limit is reached; empty where none is."""
+    if limits.steps is not None and steps >= limits.steps:
+        return "steps"
+    return "tokens" if limits.tokens is not None and tokens >= limits.tokens else ""
 
 
 def _last_words(history: History) -> str:

@@ -12,6 +12,7 @@ from agent.ask import Patience, Words
 from agent.blocks import Image, PlanBlock, TerminalBlock
 from agent.checklist import Checklist
 from agent.earlier import Earlier
+from agent.ending import Checks, Ending
 from agent.errors import Fault, ModelError, UsageError
 from agent.estimate import Filling, filling
 from agent.events import (
@@ -100,6 +101,7 @@ class Setting:
     ledger: Ledger | None = None  # without one nothing is recorded, and nothing can be undone
     capture: Capture | None = None
     mask: Mask = field(default_factory=Mask)  # of the person's secrets
+    checks: Checks = field(default_factory=Checks)
 
 
 class Session:
@@ -159,7 +161,10 @@ class Session:
         )
         self._offers = offers
         words = Words(setting.system, offers, log.id, setting.effort)
-        self._loop = Loop(setting.models, words, self._execute, self._history, self.tell, setting.patience, self._news)
+        self._ending = Ending(setting.checks, setting.workspace.root, self._execute, self.tell, self._due)
+        self._loop = Loop(
+            setting.models, words, self._execute, self._history, self.tell, setting.patience, self._news, self._ending
+        )
         for event in found.events if found else ():
             self._take_in(event)
         self.tell(
@@ -206,6 +211,7 @@ class Session:
     def _take_in(self, event: Event) -> None:
         self._history.apply(event)
         self.checklist.apply(event)
+        self._ending.hear(event)
         if isinstance(event, ActionRecorded):
             self._execute.touched.update(self._setting.workspace.root / file.path for file in event.files)
         if self._recorder is not None:

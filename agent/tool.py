@@ -152,6 +152,10 @@ class Tool(ABC, Generic[A]):
         """Return the shell command that the call runs, empty where it runs none: the policy reads it part by part."""
         return ""
 
+    def running(self, command: str, seconds: float) -> A | None:
+        """Return the arguments with which the tool would run a shell command; None where it runs none."""
+        return None
+
     async def preview(self, arguments: A, context: Context) -> tuple[Block, ...]:
         """Show what the call would do, before it does. Raises ToolFailure where it cannot work."""
         return ()

@@ -11,6 +11,7 @@ from jumar.options import OutputFormat, RunOptions
 
 COMMANDS = {
     "actions": "list what was done in this work tree",
+    "checks": "list what checks this work tree, and take over what its files propose",
     "demo": "see it build a game from a recording, without a key",
     "diff": "print what an action changed, or a range of them",
     "doctor": "ask a model twenty short questions: how well it works with jumar, and what mends it",

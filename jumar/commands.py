@@ -22,6 +22,7 @@ def run(name: str, arguments: Sequence[str]) -> int:
     if name in _ON_THE_LEDGER:
         return _ledger(name, arguments)
     commands: dict[str, Callable[[Sequence[str]], int]] = {
+        "checks": _checks,
         "demo": _demo,
         "doctor": _doctor,
         "endpoints": _endpoints,
@@ -65,6 +66,12 @@ def _rules(arguments: Sequence[str]) -> int:
     from jumar.ruling import rules
 
     return rules(arguments)
+
+
+def _checks(arguments: Sequence[str]) -> int:
+    from jumar.checking import checks
+
+    return checks(arguments)
 
 
 def _status(arguments: Sequence[str]) -> int:

@@ -72,7 +72,7 @@ class Headless:
         self.session_id = prepared.log.id
         limits = Limits(options.max_steps, options.max_tokens, options.seconds)
         wanted = Wanted(limits, options.verify, schema, options.patch, options.output_file, expected)
-        run = Run(wanted, prepared.setting.workspace, prepared.span)
+        run = Run(wanted, prepared.setting.workspace, prepared.span, prepared.setting.checks.commands)
         self._printer = self._new_printer(self.session_id)
 
         def listen(event: Event, line: bytes) -> None:

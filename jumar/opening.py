@@ -10,9 +10,11 @@ from datetime import datetime
 from pathlib import Path
 
 from agent import config
+from agent.checks import configured, detected
 from agent.code.index import Index
 from agent.context import environment as surroundings
 from agent.context import instructions, mapped
+from agent.ending import Checks
 from agent.errors import UsageError
 from agent.estimate import tokens
 from agent.events import TurnStarted, Warned
@@ -174,8 +176,15 @@ async def prepare(
         ledger=Ledger(store.bare, root, now),
         capture=Capture(store),
         mask=Mask.of(environment, keys),
+        # What is played cannot be asked to mend anything.
+        checks=Checks() if model else _checks(settings, root, verified=bool(options.verify)),
     )
     return Prepared(setting, log, span, found, forked_from, (*warnings, *held.warnings), index)
+
+
+def _checks(settings: config.Config, root: Path, *, verified: bool) -> Checks:
+    """Return what checks the work tree; where a check of the run's own comes at its end, none is proposed."""
+    return Checks(configured(settings.checks, root), () if verified else detected(root), remind=settings.remind)
 
 
 async def _connect(

@@ -17,6 +17,7 @@ from agent.events import (
     CallStreamed,
     Compacted,
     Event,
+    Informed,
     ModelAnswered,
     ModelSwitched,
     ReasoningStreamed,
@@ -271,6 +272,8 @@ def describe(event: Event) -> list[Line]:
             return [("warning", f"↶ {safe_line(event.title)} · {_count(len(event.files), 'file')} · the model will be told")]
         case Verified():
             return _verified(event)
+        case Informed(kind="check" | "ending"):
+            return [("warning", f"» {safe_line(event.title)}")]
         case Warned():
             return [("warning", f"! {safe_line(event.text)}")]
         case TurnFinished(status="interrupted", reason=reason):
@@ -344,10 +347,11 @@ def _ending(event: RunFinished) -> Line:
     changed = len(event.files_changed)
     files = f" · {_count(changed, 'file')} changed" if changed else ""
     reason = f": {safe_line(event.reason)}" if event.reason else ""
+    checked = {True: " · verified", False: " · not verified", None: ""}[event.verified]
     took = f"{event.duration_ms / 1000:.1f} s"
     return (
         "good" if event.exit_code == 0 else "bad",
-        f"{event.status}{reason} · {_count(event.steps, 'step')}{spent}{cached}{cost}{repaired} · {took}{files}",
+        f"{event.status}{reason} · {_count(event.steps, 'step')}{spent}{cached}{cost}{repaired} · {took}{files}{checked}",
     )
 
 

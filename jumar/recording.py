@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from agent.errors import UsageError
-from agent.events import Event, ModelAnswered, ToolFinished, TurnFinished, TurnStarted
+from agent.events import CHECK, Event, ModelAnswered, ToolFinished, TurnFinished, TurnStarted
 from agent.log import Log
 from agent.providers.replay import Outcome, Recording, ReplayModel, Step, dump, load
 from agent.safe import safe_json, safe_line
@@ -46,7 +46,7 @@ def recording_of(events: Sequence[Event], title: str) -> Recording:
     """Return what the model said in a session and how its calls came out. Raises UsageError."""
     prompts: list[str] = []
     steps: list[Step] = []
-    status = "done"
+    status, said = "done", False  # of the turn: how it ended, and whether the model said something in it
     for event in events:
         match event:
             case TurnStarted():
@@ -55,10 +55,13 @@ def recording_of(events: Sequence[Event], title: str) -> Recording:
                         f"turn {len(prompts)} of the session ended as {status}; only what came to its end can be played"
                     )
                 prompts.append(event.prompt)
-                status = "interrupted"
+                status, said = "interrupted", False
             case ModelAnswered(answer=answer):
+                if steps and status == "interrupted" and said and not steps[-1].calls:
+                    steps.pop()  # it was told more in this turn, which nobody tells a recording
+                said = True
                 steps.append(Step(answer.text, answer.reasoning, answer.calls, ()))
-            case ToolFinished():
+            case ToolFinished() if not event.call_id.startswith(CHECK):
                 outcome = Outcome(event.call_id, event.status, event.exit_code)
                 steps[-1] = replace(steps[-1], replies=(*steps[-1].replies, outcome))
             case TurnFinished():

@@ -4,7 +4,7 @@ import json
 import re
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from agent.blocks import Image
 from agent.errors import RETRYABLE, Fault, JumarError
 from agent.events import (
+    CHECK,
     ActionFile,
     ActionRecorded,
     ActionsUndone,
@@ -27,10 +28,12 @@ from agent.events import (
     Verified,
     VerifyOutcome,
 )
+from agent.folding import failing
 from agent.ledger.span import Span
 from agent.ledger.store import FileChange
 from agent.loop import Limits
 from agent.messages import Usage
+from agent.proof import Proof
 from agent.safe import mended
 from agent.session import Session
 from agent.tool import Change
@@ -63,8 +66,9 @@ class Wanted:
 class Run:
     """Collects what happens in a session until the result can be told."""
 
-    def __init__(self, wanted: Wanted, workspace: Workspace, span: Span) -> None:
+    def __init__(self, wanted: Wanted, workspace: Workspace, span: Span, checks: Collection[str] = ()) -> None:
         self._wanted = wanted
+        self._proof = Proof(checks)
         self._workspace = workspace
         self._span = span
         self._began = time.monotonic()
@@ -96,6 +100,7 @@ class Run:
 
     def hear(self, event: Event) -> None:
         """Take in one event."""
+        self._proof.apply(event)
         match event:
             case ToolFinished():
                 self._finished(event)
@@ -132,6 +137,8 @@ class Run:
         if event.status == "denied":
             reason = event.reply.split("\n", 1)[0]
             self._denied.append(Denied(call_id=event.call_id, tool=event.tool, subject=event.subject, reason=reason))
+        if event.call_id.startswith(CHECK) and event.exit_code is not None:
+            self._verify = VerifyOutcome(cmd=event.subject, exit_code=event.exit_code)
         for change in event.changes:
             self._told[change.path] = _file(change)
         came, due = (event.status, event.exit_code), (self._wanted.expected or {}).get(event.call_id)
@@ -228,7 +235,8 @@ class Run:
             self._missed = "verify_failed"
             return ""
         late = f" after {_VERIFY_SECONDS:g} s" if ended.timed_out else ""
-        return f"You said that you are done, but `{command}` fails with exit code {code}{late}. Mend it.\n\n{ended.output}"
+        head = f"You said that you are done, but `{command}` fails with exit code {code}{late}. Mend it."
+        return f"{head}\n\n{failing(ended.output)}"
 
     async def settle(self) -> None:
         """Find out what changed, and write the patch and the answer where they are wanted."""
@@ -294,6 +302,7 @@ class Run:
             ledger_head=self._head,
             denied=tuple(self._denied),
             verify=self._verify,
+            verified=self._proof.verified,
         )
 
     def _cost(self) -> float | None:
@@ -315,6 +324,8 @@ class Run:
             return "limit", 5, last.reason
         if last.status in {"cancelled", "interrupted"}:
             return "cancelled", 1, last.reason
+        if last.failing:
+            return "verify_failed", 6, f"{last.failing!r} still fails"
         if self._missed == "verify_failed":
             code = self._verify.exit_code if self._verify else 0
             fails = f"cannot be run (exit {code})" if code in _NOT_RUN else "still fails"

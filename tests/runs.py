@@ -65,6 +65,7 @@ class Person:
             self.environment |= {"JUMAR_BASE_URL": base_url, "JUMAR_API_KEY": "sk-of-the-test", "JUMAR_MODEL": "test-model"}
         # What holds on a machine shall not decide what a test sees: those of the sandbox ask for it.
         self.sandbox = sandbox
+        self.reminded = False  # their scripts say what a model answers, and to nothing else
         self.configure("")
 
     def settle(self, settings: str) -> None:
@@ -78,7 +79,7 @@ class Person:
         """Write the person's settings beside what the surroundings say."""
         file = self.home / ".config" / "jumar" / "config.toml"
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(f'sandbox = "{self.sandbox}"\n{settings}')
+        file.write_text(f'sandbox = "{self.sandbox}"\nremind = {str(self.reminded).lower()}\n{settings}')
 
     async def start(self, *arguments: str, environment: Mapping[str, str] | None = None) -> asyncio.subprocess.Process:
         """Start jumar in the repository."""

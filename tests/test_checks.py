@@ -11,6 +11,7 @@ from agent.errors import UsageError
 from agent.events import ActionFile, ActionRecorded, ActionsUndone, Event, Informed, ToolFinished, ToolStarted, Verified
 from agent.proof import Proof
 from agent.tool import Effect
+from tests.runs import Person
 
 
 def fill(root: Path, files: dict[str, str]) -> Path:
@@ -170,3 +171,22 @@ def test_what_commands_left_is_known_and_what_was_edited_since_is_none_of_it() -
     proof.begin()
     assert not proof.left
     assert proof.verified is None
+
+
+async def test_proposed_checks_are_listed_and_taken_over_beside_what_stands_there(person: Person) -> None:
+    fill(person.root, {"pyproject.toml": "[tool.pytest.ini_options]\n", "Makefile": "check:\n"})
+    person.configure("# mine\n[keys]\nside = 'f3'")
+    untrusted = await person.run("checks")
+    assert (untrusted.code, untrusted.out) == (3, "")
+    await person.run("trust")
+    listed = await person.run("checks")
+    assert "by your config.toml: none\nproposed by the files here:\n  pytest       python3 -m pytest" in listed.out
+    assert (await person.run("checks", "--write", "nothing")).code == 2
+    one = await person.run("checks", "--write", "make-check")
+    assert (one.code, one.out) == (0, "checks.repository-make-check: make check\n")
+    await person.run("checks", "--write")
+    file = person.home / ".config" / "jumar" / "config.toml"
+    assert "# mine\n[keys]\nside = 'f3'\n" in file.read_text()
+    assert [check.command for check in configured(load(file).checks, person.root)] == ["make check", "python3 -m pytest"]
+    rows = (await person.run("checks", "--json")).lines
+    assert [(row["source"], row["command"]) for row in rows] == [("config", "make check"), ("config", "python3 -m pytest")]

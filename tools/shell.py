@@ -44,6 +44,10 @@ class Shell(Tool[ShellArguments]):
         """Return the command, where one is run."""
         return arguments.command if arguments.action == "run" else ""
 
+    def running(self, command: str, seconds: float) -> ShellArguments:
+        """Return the arguments that run a command to its end."""
+        return ShellArguments(command=command, timeout=seconds)
+
     async def preview(self, arguments: ShellArguments, context: Context) -> tuple[Block, ...]:
         """Show the command."""
         _check(arguments)

@@ -7,6 +7,7 @@ from typing import Literal, assert_never
 from agent.blocks import Block, Image
 from agent.checklist import Change, Checklist, Step
 from agent.events import (
+    CHECK,
     ActionFile,
     ActionRecorded,
     ActionsUndone,
@@ -354,6 +355,9 @@ class Story:
         self, event: ApprovalAsked | QuestionAsked | ApprovalDecided | ToolStarted | ToolProgressed | ToolFinished
     ) -> list[Entry]:
         called = self._calls.get(event.call_id)
+        if called is None and event.call_id.startswith(CHECK) and not isinstance(event, QuestionAsked | ToolProgressed):
+            tool = "" if isinstance(event, ApprovalDecided) else event.tool
+            called = self._calls[event.call_id] = Called("", event.call_id, tool, turn=self.turn)
         if called is None:
             return []
         match event:
@@ -368,7 +372,7 @@ class Story:
                 called.decided, called.state = event, "allowed" if event.allowed else called.state
                 self._wait_no_more(called)
             case ToolStarted():
-                called.subject, called.state, called.effect = event.subject, "running", event.effect
+                called.tool, called.subject, called.state, called.effect = event.tool, event.subject, "running", event.effect
                 called.item = self._doing
             case ToolProgressed():
                 called.live = (called.live + event.text)[-_LIVE:]
