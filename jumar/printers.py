@@ -12,6 +12,7 @@ from agent.blocks import Block, DiffBlock, PlanBlock, TableBlock, TerminalBlock,
 from agent.events import (
     ActionRecorded,
     ActionsUndone,
+    ApprovalAsked,
     ApprovalDecided,
     CallStatus,
     CallStreamed,
@@ -20,6 +21,7 @@ from agent.events import (
     Informed,
     ModelAnswered,
     ModelSwitched,
+    QuestionAsked,
     ReasoningStreamed,
     Repaired,
     RequestRetried,
@@ -82,11 +84,19 @@ class Printer(Protocol):
 
 
 class TextPrinter:
-    """Progress on stderr, in colours where that is a terminal; the final answer on stdout."""
+    """Progress on stderr, in colours where that is a terminal; the final answer on stdout, or `each` as it comes."""
 
     def __init__(
-        self, out: TextIO, progress: TextIO, *, quiet: bool = False, coloured: bool = False, session_id: str = ""
+        self,
+        out: TextIO,
+        progress: TextIO,
+        *,
+        quiet: bool = False,
+        coloured: bool = False,
+        session_id: str = "",
+        each: bool = False,
     ) -> None:
+        self._each = each
         self._out = out
         self._progress = progress
         self._quiet = quiet
@@ -105,6 +115,8 @@ class TextPrinter:
         if isinstance(event, SessionStarted):
             self._root = event.root
         self._recorded = self._recorded or isinstance(event, ActionRecorded)
+        if self._each and isinstance(event, TurnFinished):
+            self._print_answer(event.text)
         if self._quiet and not isinstance(event, RunFinished | Warned):
             return
         match event:
@@ -127,16 +139,19 @@ class TextPrinter:
     def _tell(self, event: Event) -> None:
         match event:
             case TurnStarted() if self._answer:
-                self._say(("plain", safe_text(self._answer)))
+                self.say(("plain", safe_text(self._answer)))
             case ModelAnswered():
-                self._answer = "" if event.answer.calls else event.answer.text.strip()
+                self._answer = "" if event.answer.calls or self._each else event.answer.text.strip()
                 self._doing = ""
             case ToolFinished():
                 self._doing = ""
+            case ApprovalAsked() | QuestionAsked():  # nothing is written over where a person types
+                self._doing = ""
+                self._clear()
             case _:
                 pass
         for told in describe(event):
-            self._say(told, whole=isinstance(event, Warned | RequestRetried))
+            self.say(told, whole=isinstance(event, Warned | RequestRetried))
         if isinstance(event, ToolStarted):
             self._since = time.monotonic()
             self._doing = "running"
@@ -147,17 +162,22 @@ class TextPrinter:
     def _end(self, event: RunFinished) -> None:
         self._doing = ""
         self._clear()
-        if event.text:
-            if not self._quiet:
-                self._say(("plain", ""))
-            print(safe_text(event.text.rstrip("\n")), file=self._out, flush=True)
+        if not self._each:
+            self._print_answer(event.text)
         style, text = _ending(event)
-        self._say((style, f"{text} · session {self._session_id}" if self._session_id else text), whole=True)
+        self.say((style, f"{text} · session {self._session_id}" if self._session_id else text), whole=True)
         if self._recorded and not event.reverted:
-            self._say(("dim", f"undo: {self._undoing(event)}"), whole=True)
+            self.say(("dim", f"undo: {self._undoing(event)}"), whole=True)
         if event.reverted:
             number = _count(len(event.reverted), "action")
-            self._say(("warning", f"↶ {number} put back; jumar redo brings what they changed again"), whole=True)
+            self.say(("warning", f"↶ {number} put back; jumar redo brings what they changed again"), whole=True)
+
+    def _print_answer(self, text: str) -> None:
+        if text:
+            if not self._quiet:
+                self.say(("plain", ""))
+            self._clear()
+            print(safe_text(text.rstrip("\n")), file=self._out, flush=True)
 
     def _undoing(self, event: RunFinished) -> str:
         """Return the command that takes back what the run did: by the ledger, or by its patch where none is kept."""
@@ -189,7 +209,7 @@ class TextPrinter:
             self._shown = 0.0
             self._progress.write("\r\x1b[2K")
 
-    def _say(self, told: Line, *, whole: bool = False) -> None:
+    def say(self, told: Line, *, whole: bool = False) -> None:
         """Print a line; on a terminal what calls print is cut at its width, and nothing that a person needs `whole`."""
         self._clear()
         style, text = told
@@ -355,16 +375,17 @@ def _ending(event: RunFinished) -> Line:
     )
 
 
-def draw(block: Block) -> list[Line]:
-    """Return a block as safe lines, long ones folded."""
+def draw(block: Block, *, whole: bool = False) -> list[Line]:
+    """Return a block as safe lines; long ones are folded, unless it is wanted whole."""
+    folded = _whole if whole else _folded
     match block:
         case TextBlock():
-            return _folded(block.text)
+            return folded(block.text)
         case DiffBlock():
             lines = block.diff.split("\n", 1)[1] if block.change == "created" and block.diff else block.diff
-            return [(_DIFF.get(text[:1], "dim"), text) for _, text in _folded(lines)]
+            return [(_DIFF.get(text[:1], "dim"), text) for _, text in folded(lines)]
         case TerminalBlock():
-            return _folded(block.output)
+            return folded(block.output)
         case TableBlock():
             return [("plain", " · ".join(safe_line(cell) for cell in row)) for row in (block.head, *block.rows)]
         case PlanBlock():
@@ -372,6 +393,11 @@ def draw(block: Block) -> list[Line]:
 
 
 _DIFF: dict[str, Style] = {"+": "added", "-": "removed"}
+
+
+def _whole(text: str) -> list[Line]:
+    lines = safe_text(text).rstrip("\n").split("\n")
+    return [] if lines == [""] else [("dim", line) for line in lines]
 
 
 def _folded(text: str) -> list[Line]:

@@ -1,0 +1,53 @@
+"""Owns the comments in files that speak to jumar: `# jumar: …!` is to be done, `…?` to be answered, anything else is a note."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+_MOST = 50  # of one file
+_LONGEST = 1000  # characters of one
+_AROUND = 12  # lines that are shown before and after
+_WIDEST = 300  # characters of each
+# The mark that begins a comment in whatever language, at the beginning of a line or behind its code.
+_REMARK = re.compile(r"(?:^|(?<=[\s;,{}()\[\]>]))(?:#+|//+|--+|/?\*+|<!--+|;+|%+)[ \t]*jumar:[ \t]*(?=\S)", re.IGNORECASE)
+_ENDS = ("*/", "-->", "*}", "#}", "%>")
+MENTION = r"(?i)\bjumar:"  # what a line with one has, as a search takes it
+Kind = Literal["do", "answer", "note"]
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """One such comment: its line, counted from 1, and what it says, without its marks."""
+
+    line: int
+    said: str
+    kind: Kind
+
+
+def remarks(text: str) -> tuple[Remark, ...]:
+    """Return those of a text, from the top."""
+    found: list[Remark] = []
+    for number, line in enumerate(text.replace("\r\n", "\n").split("\n"), 1):
+        if len(line) > 4 * _LONGEST or "jumar:" not in line.lower() or len(found) == _MOST:
+            continue
+        if match := _REMARK.search(line):
+            said = line[match.end() :].rstrip()
+            for end in _ENDS:
+                said = said.removesuffix(end).rstrip()
+            said = said[:_LONGEST]
+            kind: Kind = "do" if said.endswith(("!", "！")) else "answer" if said.endswith(("?", "？")) else "note"
+            if said.strip("!！?？ "):
+                found.append(Remark(number, said, kind))
+    return tuple(found)
+
+
+def excerpt(text: str, lines: Sequence[int]) -> str:
+    """Return the lines of a text around some of them, numbered."""
+    whole = text.replace("\r\n", "\n").split("\n")
+    shown = sorted({near for line in lines for near in range(line - _AROUND, line + _AROUND + 1) if 1 <= near <= len(whole)})
+    told: list[str] = []
+    for before, number in zip([0, *shown], shown, strict=False):
+        told += ["…"] if before and number > before + 1 else []
+        told.append(f"{number}\t{whole[number - 1][:_WIDEST]}")
+    return "\n".join(told)

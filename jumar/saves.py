@@ -1,0 +1,92 @@
+"""Owns what is saved in a folder: files that changed together, once it is quiet again, and whether git was at work meanwhile."""
+
+import os
+import stat
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from pathlib import Path
+
+from watchfiles import Change, DefaultFilter, awatch
+
+from agent.errors import UsageError
+
+_QUIET = 150  # milliseconds without a change after which a save is over
+_LONGEST = 3000  # milliseconds after which it is taken as it is
+_LOOK = 300  # milliseconds between two looks at what git does
+_MOST_LOOKS = 200  # that git is waited for
+_MOST_HEAD = 4096  # bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Save:
+    """Files that changed together, as absolute paths; `moved` says that HEAD is another since."""
+
+    paths: tuple[str, ...]
+    moved: bool
+
+
+async def saves(root: Path, folder: Path) -> AsyncGenerator[Save | None, None]:
+    """Yield None once all below the folder is watched, then every save. Raises UsageError where it cannot be watched."""
+    fitting = DefaultFilter()
+    head = standing(root)
+    waiting: set[str] = set()
+    looks, begun = 0, False
+    watching = awatch(
+        folder,
+        watch_filter=None,
+        debounce=_LONGEST,
+        step=_QUIET,
+        rust_timeout=_LOOK,
+        yield_on_timeout=True,
+        ignore_permission_denied=True,
+    )
+    try:
+        async for changes in watching:
+            if not begun:
+                begun = True
+                yield None
+            some = {path for change, path in changes if change is not Change.deleted and fitting(change, path)}
+            waiting |= some
+            # One more quiet look: what git does to files comes before it moves HEAD, and a lock stands while it does.
+            looks = 0 if some else looks + 1
+            if some or (_locked(root) and looks < _MOST_LOOKS):
+                continue
+            now = standing(root)
+            moved, head = now != head, now
+            if waiting:
+                yield Save(tuple(sorted(waiting)), moved)
+                waiting = set()
+    except OSError as error:
+        why = f"{folder} cannot be watched: {error.strerror or error}"
+        raise UsageError(f"{why}; where it has too many folders, watch one of them: jumar watch PATH") from error
+
+
+def standing(root: Path) -> tuple[bytes, int, int]:
+    """Return what tells that HEAD moved: what it says, and the size and time of its log."""
+    place = _repository(root)
+    try:
+        log = (place / "logs" / "HEAD").stat()
+        size, changed = log.st_size, log.st_mtime_ns
+    except OSError:
+        size = changed = 0
+    return _beginning(place / "HEAD"), size, changed
+
+
+def _locked(root: Path) -> bool:
+    """Whether git is at work on the files."""
+    return os.path.lexists(_repository(root) / "index.lock")
+
+
+def _repository(root: Path) -> Path:
+    """Return the folder of the repository: `.git`, or the one that a file of this name leads to."""
+    place = root / ".git"
+    told = _beginning(place)
+    return root / os.fsdecode(told.removeprefix(b"gitdir:").strip()) if told.startswith(b"gitdir:") else place
+
+
+def _beginning(file: Path) -> bytes:
+    try:
+        with os.fdopen(os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as opened:
+            return opened.read(_MOST_HEAD) if stat.S_ISREG(os.fstat(opened.fileno()).st_mode) else b""
+    except (OSError, ValueError):
+        return b""
