@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shutil
-import stat
 from collections.abc import Callable, Iterable
 from datetime import date
 from itertools import islice
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from agent.code.map import Map
 from agent.safe import safe_line, safe_text
+from agent.workspace.peek import peek
 from agent.workspace.walk import spec
 
 _SKIPPED = frozenset(
@@ -97,27 +97,15 @@ def mapped(drawn: Map) -> str:
 
 
 def _instruction(root: Path, file: Path, most: int) -> str:
-    content = _read(root, file, most + 1)
+    content = peek(root, file, most + 1)
     if content is None:
         return "(not read: it is no plain file inside the workspace)"
     text = safe_text(content[:most].decode("utf-8", "replace").removeprefix("\ufeff")).strip()
     return f"{text}\n(cut here: the rest is too long; read the file for it)" if len(content) > most else text
 
 
-def _read(root: Path, file: Path, most: int) -> bytes | None:
-    """Return the first bytes of a plain file; None where it is none, or where a link leads out of the root."""
-    try:
-        real = file.resolve(strict=True)
-        if not real.is_relative_to(root.resolve()):
-            return None
-        with os.fdopen(os.open(real, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as opened:
-            return opened.read(most) if stat.S_ISREG(os.fstat(opened.fileno()).st_mode) else None
-    except (OSError, RuntimeError):
-        return None
-
-
 def _text(folder: Path, name: str) -> str:
-    return (_read(folder, folder / name, _MOST_RULES) or b"").decode("utf-8", "replace")
+    return (peek(folder, folder / name, _MOST_RULES) or b"").decode("utf-8", "replace")
 
 
 def _told(name: str, value: str) -> tuple[str, ...]:
@@ -282,7 +270,7 @@ def _inside(root: Path, folder: str, above: _Ignored) -> str:
 
 def _rules(root: Path, folder: str) -> _Ignored:
     """Return what the .gitignore of a folder says; the folder is "" or ends with a slash."""
-    content = _read(root, root / folder / ".gitignore", _MOST_RULES)
+    content = peek(root, root / folder / ".gitignore", _MOST_RULES)
     if not content:
         return lambda _: False
     rules = spec(content)
@@ -305,7 +293,7 @@ def _tiny_files(root: Path) -> list[str]:
     lines: list[str] = []
     left = _MOST_TINY
     for name in _TINY_FILES:
-        content = _read(root, root / name, _TINY + 1)
+        content = peek(root, root / name, _TINY + 1)
         if content and len(content) <= min(_TINY, left) and b"\0" not in content:
             left -= len(content)
             lines += ["", f"## {name}", safe_text(content.decode("utf-8", "replace")).rstrip("\n")]

@@ -37,6 +37,7 @@ from agent.workspace.paths import Paths
 from agent.workspace.sandbox.contract import Surroundings
 from agent.workspace.sandbox.probe import holding
 from jumar import __version__
+from jumar.custom import Customs
 from jumar.home import Home, home
 from jumar.indexing import indexing
 from jumar.options import RunOptions
@@ -45,9 +46,12 @@ from jumar.profile import profile_of
 from jumar.rulebook import Rulebook
 from jumar.trust import demand, tree_root
 from jumar.wiring import choose, connected_models, find_tools
+from tools.skill import Skill
 from tools.symbols import Symbols
 
 _CALM = 1.0  # seconds after which a screen is up, and a person still writes
+_PART_OF_SKILLS = 4  # of the room for instructions, that which the list of skills may take
+_MOST_FAULTS = 5  # of skills and commands, that are told
 _GIT_PATIENCE = 0.05  # seconds that the first request waits for git's status, beside what it takes anyway
 
 
@@ -62,6 +66,7 @@ class Prepared:
     forked_from: str
     warnings: tuple[str, ...]
     index: Index
+    customs: Customs
 
     def begin(self, listen: Listener) -> Session:
         """Begin it; `listen` hears it from here on."""
@@ -115,12 +120,15 @@ async def prepare(
     index = Index(kept.parent / "code", root, beyond.hidden_files())
     given_back.push_async_callback(index.close)
     tools["symbols"] = Symbols(find=index.find)
+    customs = Customs(place, environment, root, options.cwd, trusted=True)
+    tools["skill"] = Skill(read=customs.skills.read)
+    offered = {name: tool for name, tool in tools.items() if name != "skill" or customs.skills.all}
     status = Git(root).start_status()
     given_back.callback(status.collect, 0)
     models, warnings, keys = ((model,), (), ()) if model else await _connect(options, settings, environment, place)
     for one in models:
         given_back.push_async_callback(one.close)
-    profile = await profile_of(models[0], tools, settings.map_tokens)
+    profile = await profile_of(models[0], offered, settings.map_tokens)
     if options.images and not models[0].capabilities.images:
         raise UsageError(blind(models[0].name))
     hidden = key_variables(settings)
@@ -151,7 +159,9 @@ async def prepare(
         today = datetime.now().astimezone().date()
         may = permits(mode, held.rules, ground, person=person)
         around = surroundings(root, options.cwd, person=person, git=told, today=today, permits=may)
-        preface = f"{around}\n\n{instructions(root, options.cwd, profile.instructions)}".rstrip()
+        skills = customs.skills.told(profile.instructions // _PART_OF_SKILLS) if "skill" in profile.tools else ""
+        parts = (around, instructions(root, options.cwd, profile.instructions), skills)
+        preface = "\n\n".join(part for part in parts if part).rstrip()
 
     async def survey(prompt: str, visible: Callable[[Located], bool]) -> str:
         return mapped(await index.draw(workspace, prompt, profile.map, tokens, visible)) if profile.map else ""
@@ -163,6 +173,7 @@ async def prepare(
         system=profile.system,
         brief=profile.brief,
         longest=profile.reply,
+        instructions=profile.instructions,
         preface=preface,
         survey=survey,
         version=__version__,
@@ -179,7 +190,9 @@ async def prepare(
         # What is played cannot be asked to mend anything.
         checks=Checks() if model else _checks(settings, root, verified=bool(options.verify)),
     )
-    return Prepared(setting, log, span, found, forked_from, (*warnings, *held.warnings), index)
+    return Prepared(
+        setting, log, span, found, forked_from, (*warnings, *held.warnings, *customs.faults[:_MOST_FAULTS]), index, customs
+    )
 
 
 def _checks(settings: config.Config, root: Path, *, verified: bool) -> Checks:

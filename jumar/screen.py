@@ -1,7 +1,6 @@
 """Owns the screen's side of the front door: opening sessions for it, and what it may know of this machine."""
 
 import asyncio
-import gc
 import json
 import os
 import sys
@@ -11,7 +10,7 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import asdict, dataclass, replace
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -30,7 +29,10 @@ from jumar.notes import note
 from jumar.options import RunOptions
 from jumar.pictures import shown
 from jumar.trust import is_trusted, tree_root, trust
-from tui.desk import Choice, Hear, Held, Offered, Recalled, Taste
+from tui.desk import Choice, Custom, Hear, Held, Offered, Recalled, Taste
+
+if TYPE_CHECKING:
+    from jumar.custom import Customs
 
 _PATIENCE = 5.0  # seconds that a server has to list its models
 
@@ -55,6 +57,7 @@ class FrontDesk:
         self._open = AsyncExitStack()
         self._session: Session | None = None
         self._mask = Mask.of(environment)
+        self._customs: Customs | None = None  # before a session is open nobody may have trusted the work tree
         self.root = tree_root(options.cwd)
         self.cwd = options.cwd
         self.environment = environment
@@ -95,14 +98,14 @@ class FrontDesk:
             from jumar.opening import prepare
 
             prepared = await prepare(options, self.environment, given_back, model, give_log_back)
-            gc.enable()
             session = prepared.begin(lambda event, _: hear(event))
+            session.attend()
             if self._played is not None:
                 session.tell(Warned(text=self._played.about))
             given_back.push_async_callback(session.close)
             await self._open.aclose()
             self._open, self._session = given_back.pop_all(), session
-            self._mask = prepared.setting.mask
+            self._mask, self._customs = prepared.setting.mask, prepared.customs
         return Held(session, prepared.found.events if prepared.found is not None else ())
 
     async def close(self) -> None:
@@ -184,6 +187,15 @@ class FrontDesk:
 
         held = Rulebook(self._place, self.root, find_tools()).rules(settings, self._options.allow, self._options.deny)
         return [(rule.decision, str(rule), rule.source) for rule in held.rules]
+
+    def customs(self) -> list[Custom]:
+        """List the commands and skills of the person, and of a work tree that is trusted; none before a session is open."""
+        found = self._customs.all if self._customs is not None else ()
+        return [Custom(one.name, one.description, one.argument, one.own, one.kind) for one in found]
+
+    def said(self, text: str) -> str:
+        """Return what is said to the model where a text calls one of them; else the text itself."""
+        return self._customs.said(text) if self._customs is not None else text
 
     def status(self) -> list[tuple[str, str]]:
         """Say what holds here."""

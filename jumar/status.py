@@ -15,6 +15,7 @@ from agent.rules import Decision
 from agent.safe import safe_json, safe_line
 from jumar import __version__
 from jumar.arguments import Parser
+from jumar.custom import Customs
 from jumar.home import Home, home
 from jumar.ruling import Bench
 from jumar.timeline import ledger_at
@@ -61,10 +62,16 @@ def told(cwd: str, *, trusted: bool = False) -> list[tuple[str, str]]:
         ("rules", " · ".join(f"{count} {decision}" for decision, count in row["rules"].items())),
         ("ledger", f"{row['actions']} actions of this work tree"),
         ("index", _index(row["index"])),
+        *_written(row["skills"], row["commands"]),
         ("model", row["model"] or "the server's own choice"),
-        *(("", warning) for warning in bench.held.warnings),
+        *(("", warning) for warning in (*bench.held.warnings, *row["passed_over"])),
     ]
     return [(name, safe_line(words)) for name, words in lines]
+
+
+def _written(skills: Sequence[str], commands: Sequence[str]) -> list[tuple[str, str]]:
+    """Return what people wrote for the agent, in lines."""
+    return [(name, ", ".join(found)) for name, found in (("skills", skills), ("commands", commands)) if found]
 
 
 def _standing(place: Home, root: Path) -> dict[str, Any] | None:
@@ -94,6 +101,7 @@ def _row(bench: Bench) -> dict[str, Any]:
     settings = config.load(place.config / "config.toml")
     counts = Counter(rule.decision for rule in bench.held.rules)
     holding = bench.workspace.holding
+    customs = Customs(place, os.environ, root, bench.workspace.cwd, trusted=bench.trusted)
     return {
         "version": __version__,
         "tree": str(root),
@@ -106,5 +114,8 @@ def _row(bench: Bench) -> dict[str, Any]:
         "rules": {decision.value: counts[decision] for decision in Decision},
         "actions": len(ledger_at(str(root)).actions("")),
         "index": _standing(place, root),
+        "skills": [skill.name for skill in customs.skills.all],
+        "commands": [one.name for one in customs.all if one.kind == "command"],
+        "passed_over": list(customs.faults),
         "model": os.environ.get("JUMAR_MODEL") or settings.model or ", ".join(settings.models),
     }

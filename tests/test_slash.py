@@ -128,6 +128,26 @@ async def test_a_command_that_makes_no_sense_is_answered_in_one_line(person: Per
             await screen.see(told)
 
 
+async def test_what_people_wrote_is_listed_completed_and_said(person: Person, server: ScriptedServer) -> None:
+    server.script += [answer("Mended.")]
+    folder = person.root / ".agents/commands"
+    folder.mkdir(parents=True)
+    (folder / "mend.md").write_text("---\ndescription: mends one\nargument-hint: FILE\n---\nMend $1, please.")
+    (person.home / ".agents/skills/ship").mkdir(parents=True)
+    (person.home / ".agents/skills/ship/SKILL.md").write_text("---\ndescription: how it goes out\n---\nPush it.")
+    async with screen_of(person) as screen:
+        await screen.until(lambda: screen.app.desk.customs())
+        await command(screen, "/skills")
+        await screen.see("/mend FILE", "the project's command · mends one", "/ship [WORDS]", "your skill · how it goes out")
+        await screen.pilot.press("escape", "slash", "m", "e")
+        await screen.see("/mend FILE  mends one")
+        await screen.pilot.press("tab", *"a.py", "enter")
+        await screen.see("Mend a.py, please.", "Mended.")
+        await command(screen, "/nothing")
+        await screen.see("/nothing")
+    assert server.bodies()[0]["messages"][-1]["content"].endswith("Mend a.py, please.")
+
+
 async def test_an_action_is_undone_and_brought_back_by_commands(person: Person, server: ScriptedServer) -> None:
     server.script += writing("a.txt", "one\n")
     async with screen_of(person, mode="auto") as screen:

@@ -76,6 +76,19 @@ class Commands(Verbs, Opening):
         pairs = [Row(rule, rule, f"{words.told(decision)} · {words.told(source)}") for decision, rule, source in held]
         self._app.push_screen(Choosing(words, words("rules.title"), fixed(pairs)))
 
+    def skills(self, _: str) -> None:
+        """Show the skills and commands that the person and the project wrote."""
+        words, found = self._stage.words, self._stage.desk.customs()
+        if not found:
+            self._tell(words("skills.none"))
+            return
+        rows = []
+        for one in found:
+            what = words(f"skills.{one.kind}_{'own' if one.own else 'project'}")
+            called = f"/{one.name} {safe_line(one.argument)}".rstrip()
+            rows.append(Row(one.name, called, f"{what} · {safe_line(one.about)}"))
+        self._app.push_screen(Choosing(words, words("skills.title"), fixed(rows)))
+
     def status(self, _: str) -> None:
         """Show what holds in this session, and here without it."""
         self._stage.run_task(self._status())
@@ -213,6 +226,7 @@ COMMANDS = (
     Command("cost", Commands.cost),
     Command("context", Commands.context),
     Command("rules", Commands.rules, needs_session=False),
+    Command("skills", Commands.skills),
     Command("status", Commands.status, needs_session=False),
     Command("doctor", Commands.doctor, needs_session=False),
     Command("theme", Commands.theme, "[NAME]", needs_session=False),

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from textual.app import ComposeResult
@@ -119,7 +120,8 @@ class Composer(Vertical):
             case Wish(kind="file"):
                 self.run_worker(self._look_for_files(wished), group="completion", exclusive=True, exit_on_error=False)
             case Wish(kind="command"):
-                self._completion.offer(wished, commands(self._offers.values(), wished.sought))
+                written = [Offer(one.name, one.about, one.argument) for one in self._desk.customs()]
+                self._completion.offer(wished, commands([*self._offers.values(), *written], wished.sought))
             case Wish():
                 self._completion.offer(wished, earlier(self._recall.found(wished.sought, MOST)))
 
@@ -267,7 +269,7 @@ class Composer(Vertical):
             return
         match kind_of(typed):
             case "command":
-                self._command(typed)
+                self._command(typed, entered.steer)
             case "shell":
                 if command := self._chips.opened(typed[1:]).strip():
                     self._remember(typed)
@@ -281,14 +283,29 @@ class Composer(Vertical):
             case "prompt":
                 self._send(typed, entered.steer)
 
-    def _command(self, typed: str) -> None:
-        name, _, argument = self._chips.opened(typed)[1:].partition(" ")
+    def _command(self, typed: str, steer: bool) -> None:
+        opened = self._chips.opened(typed)
+        name, _, argument = opened[1:].partition(" ")
         if name.strip() in self._offers:
             self._remember(typed)
             self.post_message(Prompt.Commanded(name.strip(), argument.strip()))
+        elif opened[1:].split(None, 1)[:1] in [[one.name] for one in self._desk.customs()]:
+            self._call(typed, steer)
         else:
             self._tell(self._words("prompt.no_command", name=safe_line(name.split("\n", 1)[0][:60])))
             self._prompt.put(typed)
+
+    def _call(self, typed: str, steer: bool) -> None:
+        """Say what a command of the person's or the project's says."""
+        written = self._chips.written(typed)
+        try:
+            text = self._desk.said(written.text)
+        except JumarError as error:
+            self._tell(self._words.told(str(error)))
+            self._prompt.put(typed)
+            return
+        self._remember(typed)
+        self.post_message(Prompt.Sent(replace(written, text=text), steer))
 
     async def _send_with_pictures(self, typed: str, steer: bool) -> None:
         for words, path in mentioned_pictures(typed):

@@ -45,6 +45,17 @@ class Offered:
 
 
 @dataclass(frozen=True, slots=True)
+class Custom:
+    """What a person or a project wrote for the agent, and a slash calls: a command that is a text, or a skill."""
+
+    name: str
+    about: str
+    argument: str  # a hint at what may follow the name
+    own: bool  # the person's, and not the project's
+    kind: Literal["command", "skill"]
+
+
+@dataclass(frozen=True, slots=True)
 class Taste:
     """How the person wants the screen; what they change is kept."""
 
@@ -111,6 +122,14 @@ class Desk(Protocol):
 
     def rules(self) -> list[tuple[str, str, str]]:
         """List the rules that hold: decision, rule, where it comes from."""
+        ...
+
+    def customs(self) -> list[Custom]:
+        """List the commands and skills of the person, and of a work tree that is trusted; none before a session is open."""
+        ...
+
+    def said(self, text: str) -> str:
+        """Return what is said to the model where a text calls one of them; else the text itself."""
         ...
 
     def status(self) -> list[tuple[str, str]]:
