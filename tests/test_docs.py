@@ -30,9 +30,11 @@ DOCS = [
         "docs/config.md",
         "docs/headless.md",
         "docs/models.md",
+        "docs/navigation.md",
         "docs/permissions.md",
         "docs/screen.md",
         "docs/undo.md",
+        "docs/watch.md",
         "SECURITY.md",
         "ARCHITECTURE.md",
     )

@@ -113,6 +113,18 @@ async def test_a_file_is_outlined_with_its_lines(place: LocalWorkspace) -> None:
     )
 
 
+async def test_one_class_of_a_file_is_outlined_alone(place: LocalWorkspace) -> None:
+    (place.root / "two.py").write_text(
+        "class A:\n    class B:\n        def f(self): ...\n\n    def g(self): ...\n\n\ndef f(): ...\n"
+    )
+    assert await reply(Outline(), place, path="two.py", symbol="A.B") == "2-3 class B:\n  3 def f(self):\n[8 lines]"
+    assert await reply(Outline(), place, path="two.py", symbol="A", depth=2) == (
+        "1-5 class A:\n  2-3 class B:\n  5 def g(self):\n[8 lines; 3 of 4 definitions told; read with symbol= shows one whole]"
+    )
+    with pytest.raises(ToolFailure, match=r"two\.py does not define a; called nearly so: A"):
+        await reply(Outline(), place, path="two.py", symbol="a")
+
+
 async def test_a_folder_is_outlined_file_by_file_without_ignored_ones(place: LocalWorkspace) -> None:
     text = await reply(Outline(), place, path=".")
     assert text.startswith("lib/calc.py\n  4-6 class Adder:\n    5-6 def value(self):\n  9-10 def add(a, b):\nmain.py\n")

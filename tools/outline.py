@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 from pydantic import Field
 
 from agent.blocks import TextBlock
 from agent.code.grammars import WORDS, language
+from agent.code.names import meant, near
 from agent.code.parsing import Parsing, Text
 from agent.code.shape import SMALL, Definition, Shape
 from agent.errors import ToolFailure
@@ -23,6 +25,7 @@ class OutlineArguments(Arguments):
     """Which file or folder."""
 
     path: str = Field(".", description="File or folder; default the current folder.")
+    symbol: str = Field("", max_length=200, description="Of a file only this class or function and what stands in it.")
     depth: int = Field(0, ge=0, le=12, description="Levels within one another; default as many as fit.")
 
 
@@ -52,13 +55,14 @@ class Outline(Tool[OutlineArguments]):
             shape = await parsing.shape(Text(located.real.name, text.encode("utf-8", "replace")), ())
         if shape.refused:
             raise ToolFailure(f"{located.shown}: {shape.refused}. Use search and read.")
-        lines = _folded(shape.definitions, arguments.depth or 13, _MOST)
+        definitions = _below(arguments.symbol, shape.definitions, located) if arguments.symbol else shape.definitions
+        lines = _folded(definitions, arguments.depth or 13, _MOST)
         count = text.removesuffix("\n").count("\n") + 1
         notes = [f"{count} lines", *(["it has syntax faults: there may be more"] if shape.broken else [])]
         if not shape.definitions:
             notes.append("nothing is defined in it")
-        elif len(lines) < len(shape.definitions):
-            notes.append(f"{len(lines)} of {len(shape.definitions)} definitions told; read with symbol= shows one whole")
+        elif len(lines) < len(definitions):
+            notes.append(f"{len(lines)} of {len(definitions)} definitions told; read with symbol= shows one whole")
         return Result("\n".join([*lines, f"[{'; '.join(notes)}]"]), (TextBlock(f"{located.shown}: {len(lines)} definitions"),))
 
     async def _folder(self, arguments: OutlineArguments, folder: Located, context: Context) -> Result:
@@ -81,6 +85,21 @@ class Outline(Tool[OutlineArguments]):
         if not whole:
             lines.append("[some folders could not be read: there may be more]")
         return Result("\n".join(lines), (TextBlock(f"{arguments.path}: {len(shapes)} files"),))
+
+
+def _below(symbol: str, definitions: Sequence[Definition], located: Located) -> tuple[Definition, ...]:
+    """Return the definitions that a name means, each with what stands in it. Raises ToolFailure."""
+    tops = [one for _, one in meant(symbol, definitions)]
+    if not tops:
+        like = near(symbol, (one.name for one in definitions))
+        hint = f"called nearly so: {', '.join(like)}" if like else "outline without symbol tells what it defines"
+        raise ToolFailure(f"{located.shown} does not define {symbol}; {hint}.")
+    return tuple(
+        replace(one, depth=one.depth - top.depth)
+        for top in tops
+        for one in definitions
+        if one is top or (top.first <= one.first and one.last <= top.last and one.depth > top.depth)
+    )
 
 
 def _files(shapes: Sequence[tuple[str, Shape]], depth: int) -> list[str]:
