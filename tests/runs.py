@@ -14,6 +14,7 @@ from typing import Any
 from jsonschema import Draft202012Validator
 
 from agent.events import schema
+from tests import prepared
 from tests.fakes import answer
 
 JUMAR = Path(sysconfig.get_path("scripts")) / "jumar"
@@ -95,8 +96,8 @@ class Person:
 
     async def run(self, *arguments: str, stdin: str = "", environment: Mapping[str, str] | None = None) -> Ended:
         """Run jumar in the repository to its end."""
-        program = await self.start(*arguments, environment=environment)
-        return await ended(program, stdin)
+        given = {**self.environment, **(environment or {})}
+        return _told(*await prepared.run(arguments, self.root, given, stdin.encode()))
 
     async def trusted(self, *arguments: str, stdin: str = "", environment: Mapping[str, str] | None = None) -> Ended:
         """Run jumar in the repository, trusting it."""
@@ -130,9 +131,13 @@ async def ended(program: asyncio.subprocess.Process, stdin: str = "") -> Ended:
         program.send_signal(signal.SIGKILL)
         raise
     assert program.returncode is not None
+    return _told(program.returncode, out, err)
+
+
+def _told(code: int, out: bytes, err: bytes) -> Ended:
     told = err.decode()
     assert "Traceback" not in told, told
-    return Ended(program.returncode, out.decode(), told)
+    return Ended(code, out.decode(), told)
 
 
 async def until(file: Path) -> None:
