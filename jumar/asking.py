@@ -13,7 +13,7 @@ from agent.errors import UsageError
 from agent.events import ApprovalAsked, ApprovalDecided, Event, QuestionAsked, ToolFinished, TurnFinished
 from agent.gate import Answered
 from agent.safe import lay_open, safe_line, safe_text
-from jumar.printers import Line, draw
+from jumar.printers import Line, drawn
 
 _LONGEST = 4096  # bytes of a line that are read
 _YES = frozenset({"y", "yes", "j", "ja", "是"})
@@ -98,8 +98,8 @@ class TerminalAsking:
                 self._say(("plain", "\n".join(f"  {text}" for text in laid.text.split("\n"))))
                 for note in laid.notes:
                     self._say(("warning", f"  ! {note}"))
-            for style, text in draw(block, whole=True):
-                self._say((style, f"  {text}"))
+        for style, text in drawn(asked.blocks, whole=True):
+            self._say((style, f"  {text}"))
         facts = [f"in {asked.cwd}", asked.confined, *(f"could not be undone: {one}" for one in asked.irreversible)]
         for fact in filter(None, facts):
             self._say(("dim", f"  {safe_line(fact)}"))

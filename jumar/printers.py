@@ -5,6 +5,7 @@ import shutil
 import sys
 import time
 import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, Protocol, TextIO
 
@@ -333,7 +334,7 @@ def _of_the_model(event: Event) -> list[Line]:
 
 def _finished(event: ToolFinished) -> list[Line]:
     style, mark = _MARKS[event.status]
-    inside: list[Line] = [(style, f"  {text}") for block in event.blocks for style, text in draw(block)]
+    inside: list[Line] = [(style, f"  {text}") for style, text in drawn(event.blocks)]
     took = f"{event.seconds:.2f} s"
     if event.exit_code is not None:  # its command was told when it began
         ended: Style = "good" if event.exit_code == 0 else "bad"
@@ -344,7 +345,8 @@ def _finished(event: ToolFinished) -> list[Line]:
         whole: list[Line] = [(style, f"{mark} {_clip(event.tool)} {first}"), *((style, f"  {text}") for text in others)]
         return [*whole, (style, f"  {_clip(event.reply.partition(_TO_THE_MODEL)[0])}"), *inside]
     words = [mark, _clip(event.tool), _clip(event.subject)]
-    words += [f"+{block.added} -{block.removed}" for block in event.blocks if isinstance(block, DiffBlock)]
+    diffs = [block for block in event.blocks if isinstance(block, DiffBlock)]
+    words += [f"+{sum(one.added for one in diffs)} -{sum(one.removed for one in diffs)}"] if diffs else []
     lines: list[Line] = [(style, " ".join(word for word in words if word) + (f" · {took}" if event.seconds >= _WORTH else ""))]
     if event.status != "done":
         lines.append((style, f"  {_clip(event.reply.partition(_TO_THE_MODEL)[0])}"))
@@ -373,6 +375,17 @@ def _ending(event: RunFinished) -> Line:
         "good" if event.exit_code == 0 else "bad",
         f"{event.status}{reason} · {_count(event.steps, 'step')}{spent}{cached}{cost}{repaired} · {took}{files}{checked}",
     )
+
+
+def drawn(blocks: Sequence[Block], *, whole: bool = False) -> list[Line]:
+    """Return blocks as safe lines; of several differences each is named."""
+    named = sum(isinstance(block, DiffBlock) for block in blocks) > 1
+    lines: list[Line] = []
+    for block in blocks:
+        if named and isinstance(block, DiffBlock):
+            lines.append(("strong", f"{safe_line(block.path)} +{block.added} -{block.removed}"))
+        lines += draw(block, whole=whole)
+    return lines
 
 
 def draw(block: Block, *, whole: bool = False) -> list[Line]:
