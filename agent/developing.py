@@ -6,16 +6,17 @@ import json
 import resource
 import struct
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, cast
 
 from agent.blocks import Image
-from agent.pictures import Form, Picture, Unshowable
+from agent.pictures import Form, Grid, Picture, Unshowable
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Pixels
+    from PIL.ImageFile import ImageFile
 
 _MOST_MEMORY = 2 << 30  # bytes of addresses
 _MOST_PIXELS = 50_000_000
@@ -39,12 +40,20 @@ _BROKEN = (
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Develop what stands on stdin, as JSON on stdout; the kind of picture and whether it is to be shown are the arguments."""
+    """Develop what stands on stdin, as JSON on stdout. The arguments: the kind of picture, and what is wanted of it.
+
+    That is nothing, or `shown`, or its colours on a grid of so many columns and rows at most: `80x40`.
+    """
     with suppress(OSError, ValueError):  # where the system has no such limit
         resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY, _MOST_MEMORY))
-    kind, shown = arguments
+    kind, wanted = arguments
+    columns, by, rows = wanted.partition("x")
     try:
-        told = asdict(developed(sys.stdin.buffer.read(), cast("Form", kind), shown=bool(shown)))
+        raw = sys.stdin.buffer.read()
+        if by:
+            told = asdict(sampled(raw, cast("Form", kind), (int(columns), int(rows))))
+        else:
+            told = asdict(developed(raw, cast("Form", kind), shown=bool(wanted)))
     except Unshowable as fault:
         told = {"fault": str(fault)}
     sys.stdout.write(json.dumps(told))
@@ -58,7 +67,22 @@ def developed(raw: bytes, kind: Form, *, shown: bool) -> Picture:
         raise Unshowable("") from None
 
 
-def _made(raw: bytes, kind: Form, *, shown: bool) -> Picture:
+def sampled(raw: bytes, kind: Form, most: tuple[int, int]) -> Grid:
+    """Return the colours of a picture on a grid as large as may be. Raises Unshowable, without words where it is broken."""
+    try:
+        with _opened(raw, kind) as (opened, whole, turn):
+            opened.draft("", most)
+            opened.load()
+            pixels = _on_white(_upright(_plain(opened), turn)).convert("RGB")
+        size = _scaled(whole, min(most[0] / whole[0], most[1] / whole[1], 1.0))
+        return Grid(*size, base64.b64encode(_sized(pixels, size).tobytes()).decode())
+    except _BROKEN:
+        raise Unshowable("") from None
+
+
+@contextmanager
+def _opened(raw: bytes, kind: Form) -> "Iterator[tuple[ImageFile, tuple[int, int], object]]":
+    """Open a picture; yield it with its size and how its camera was held."""
     # Named one by one: Pillow's own search loads three dozen more, and no other is to read what a stranger made.
     from PIL import BmpImagePlugin, GifImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
     from PIL.Image import DecompressionBombError
@@ -82,14 +106,19 @@ def _made(raw: bytes, kind: Form, *, shown: bool) -> Picture:
             turn = opened.getexif().get(0x0112)
             if turn in {5, 6, 7, 8}:
                 width, height = height, width
-            if not shown:
-                return Picture(kind, width, height, len(raw))
-            moving = bool(getattr(opened, "is_animated", False))
-            opened.draft("", (_LONGEST, _LONGEST))  # a JPEG can be decoded smaller at once
-            opened.load()
-            pixels = _upright(_plain(opened), turn)
+            yield opened, (width, height), turn
     except DecompressionBombError:
         raise Unshowable(f"is a {kind} picture of far too many pixels; make it smaller first") from None
+
+
+def _made(raw: bytes, kind: Form, *, shown: bool) -> Picture:
+    with _opened(raw, kind) as (opened, (width, height), turn):
+        if not shown:
+            return Picture(kind, width, height, len(raw))
+        moving = bool(getattr(opened, "is_animated", False))
+        opened.draft("", (_LONGEST, _LONGEST))  # a JPEG can be decoded smaller at once
+        opened.load()
+        pixels = _upright(_plain(opened), turn)
     image, size = _encoded(pixels, lossless=kind != "JPEG", whole=(width, height))
     return Picture(kind, width, height, len(raw), moving, image, size)
 

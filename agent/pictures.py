@@ -7,7 +7,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from agent.blocks import Image
 from agent.errors import JumarError
@@ -59,6 +59,22 @@ class Picture:
         return f"{smaller}{', its first frame only' if self.moving else ''}"
 
 
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """The colours of a picture, row by row: three bytes each, in base64."""
+
+    width: int
+    height: int
+    colours: str
+
+    @property
+    def rows(self) -> list[list[tuple[int, int, int]]]:
+        """Each row, a colour a column: red, green and blue."""
+        raw, size = base64.b64decode(self.colours), 3 * self.width
+        lines = [raw[start : start + size] for start in range(0, size * self.height, size)]
+        return [[(line[at], line[at + 1], line[at + 2]) for at in range(0, size, 3)] for line in lines]
+
+
 def form(raw: bytes) -> Form | None:
     """Tell from the bytes which kind of picture they are; None where they are none that can be shown."""
     if raw[:4] == b"RIFF" and raw[8:12] == b"WEBP":
@@ -88,9 +104,25 @@ def picture(raw: bytes, *, shown: bool) -> Picture:
     kind = form(raw)
     if kind is None:
         raise Unshowable(f"is no picture that can be shown: that is {FORMS}")
+    told = _developed(raw, kind, "shown" if shown else "")
+    image = Image(**told["image"]) if told["image"] else None
+    return Picture(**{**told, "image": image, "shown": tuple(told["shown"])})
+
+
+def grid(image: Image, columns: int, rows: int) -> Grid:
+    """Return the colours of a picture on a grid of at most that size; as `picture` does it. Raises Unshowable."""
+    raw = given(image.content)
+    kind = form(raw)
+    if kind is None or len(raw) > LARGEST:
+        raise Unshowable(f"is no picture that can be shown: that is {FORMS}")
+    return Grid(**_developed(raw, kind, f"{columns}x{rows}"))
+
+
+def _developed(raw: bytes, kind: Form, wanted: str) -> dict[str, Any]:
+    """Return what the program that unpacks pictures tells of one. Raises Unshowable."""
     broken = f"is a broken {kind} picture of {amount(len(raw))}: cut off, or no such picture inside"
     place = str(Path(__file__).parents[1])
-    command = [sys.executable, "-I", "-W", "ignore", "-c", _PROGRAM, place, kind, "shown" if shown else ""]
+    command = [sys.executable, "-I", "-W", "ignore", "-c", _PROGRAM, place, kind, wanted]
     try:
         ended = subprocess.run(
             command, input=raw, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd="/", env={}, timeout=_SECONDS, check=False
@@ -101,11 +133,10 @@ def picture(raw: bytes, *, shown: bool) -> Picture:
         raise Unshowable(f"cannot be looked at: {error.strerror}") from error
     if ended.returncode > 0:
         raise Unshowable("cannot be looked at: the program that unpacks pictures does not run")
-    told = json.loads(ended.stdout or '{"fault": ""}')
+    told: dict[str, Any] = json.loads(ended.stdout or '{"fault": ""}')
     if "fault" in told:
         raise Unshowable(told["fault"] or broken)
-    image = Image(**told["image"]) if told["image"] else None
-    return Picture(**{**told, "image": image, "shown": tuple(told["shown"])})
+    return told
 
 
 def amount(size: int) -> str:

@@ -80,6 +80,7 @@ PLACES = (
         (
             Key(("up", "down"), "↑ ↓", "move"),
             Key(("enter", "space"), "Enter", "fold"),
+            Key(("v",), "v", "view"),
             Key(("end",), "End", "end"),
         ),
     ),

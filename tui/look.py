@@ -6,11 +6,12 @@ from typing import assert_never
 from rich.cells import cell_len, set_cell_size
 from textual.content import Content
 
-from agent.blocks import Block, DiffBlock, PlanBlock
+from agent.blocks import Block, DiffBlock, Image, PlanBlock
 from agent.events import Compacted, Informed, ModelSwitched, RequestRetried, Uncompacted
 from agent.safe import safe_line, safe_text
 from tui.draw import draw
 from tui.markdown import markdown
+from tui.pictures import Gallery
 from tui.story import Answered, Called, Checked, Entry, Noted, Over, Said, Thought
 from tui.words import Words
 
@@ -43,6 +44,7 @@ class Look:
     width: int
     opened: bool
     split: str = "auto"  # whether differences are drawn side by side: auto, split or unified
+    gallery: Gallery | None = None  # none where pictures cannot be drawn
 
 
 def is_foldable(entry: Entry) -> bool:
@@ -62,14 +64,11 @@ def look(entry: Entry, given: Look, part: str | None = None) -> Content:
         case Said():
             mark = "» " if entry.steered else "❯ "
             lines = safe_text(entry.text).split("\n")
-            pictures = [
-                Content.styled(f"  [{words('prompt.picture', number=number)}]", "$text-muted") for number in _numbers(entry)
-            ]
             text = [
                 Content.assemble((mark if number == 0 else "  ", "bold $text-accent"), (line, "bold"))
                 for number, line in enumerate(lines)
             ]
-            return Content("\n").join([*text, *pictures])
+            return Content("\n").join([*text, *_pictures(entry, given)])
         case Thought():
             return _thought(entry, given)
         case Answered():
@@ -91,8 +90,20 @@ def look(entry: Entry, given: Look, part: str | None = None) -> Content:
     assert_never(entry)
 
 
-def _numbers(entry: Said) -> range:
-    return range(1, len(entry.images) + 1)
+def pictures_of(entry: Entry) -> tuple[Image, ...]:
+    """Return the pictures that an entry shows."""
+    return entry.images if isinstance(entry, Said | Called) else ()
+
+
+def _pictures(entry: Said | Called, given: Look) -> list[Content]:
+    """Return the pictures of an entry, each under its number; where one cannot be drawn, the number stands for it."""
+    shown: list[Content] = []
+    for number, image in enumerate(entry.images, 1):
+        shown.append(Content.styled(f"  [{given.words('prompt.picture', number=number)}]", "$text-muted"))
+        drawn = given.gallery.small(image, given.width - 2, entry.key) if given.gallery is not None else None
+        if drawn is not None:
+            shown.append(_indented(drawn, given.width))
+    return shown
 
 
 def _thought(entry: Thought, given: Look) -> Content:
@@ -156,7 +167,7 @@ def _inside(entry: Called, given: Look) -> list[Content]:
             Content.styled(words("call.not_captured", path=safe_line(path), why=safe_line(words.told(why))), "$text-warning")
             for path, why in entry.not_captured.items()
         ]
-        return [_indented(content, given.width) for content in (*blocks, *left_out)]
+        return [*(_indented(content, given.width) for content in (*blocks, *left_out)), *_pictures(entry, given)]
     if entry.state == "over" and entry.status != "done":
         why = words.told(entry.reply) if words.told(entry.reply) != entry.reply else entry.reply.partition("\n")[0]
         return [Content.styled(_cut(f"  {safe_line(why)}", given.width), "$text-muted")]

@@ -93,6 +93,7 @@ class Called:
     live: str = ""  # what it printed so far
     reply: str = ""
     blocks: tuple[Block, ...] = ()
+    images: tuple[Image, ...] = ()  # that the model was shown
     exit_code: int | None = None
     seconds: float = 0.0
     action: str = ""  # its number in the ledger, the last where it ran more than once
@@ -380,7 +381,7 @@ class Story:
                 self._wait_no_more(called)
                 called.state, called.status, called.reply = "over", event.status, event.reply
                 called.subject = event.subject or called.subject
-                called.blocks = event.blocks or called.blocks
+                called.blocks, called.images = event.blocks or called.blocks, event.images
                 called.exit_code, called.seconds = event.exit_code, event.seconds
                 called.live = ""
         return [called]
