@@ -350,12 +350,13 @@ class Informed:
     `mode` and `plan` are those from now on; a command of theirs has a `call_id`, as an action of it has. Of the kinds
     `outside` and `away` it names files that no action changed, the first of `count`: since the last look, or since the
     session was open last; `action` holds that change on the ledger. Of the kind `instructions` it is no
-    doing of the person's: the title is a file with those of a folder in which the model touched something.
+    doing of the person's: the title is a file with those of a folder in which the model touched something. Of the
+    kind `problems` it names new ones in files, found after the reply to the change that brought them.
     """
 
     settled: ClassVar[bool] = True
     type: Literal["model.informed"] = "model.informed"
-    kind: Literal["mode", "plan", "shell", "files", "outside", "away", "instructions", "check", "ending"]
+    kind: Literal["mode", "plan", "shell", "files", "outside", "away", "instructions", "check", "ending", "problems"]
     title: str
     told: str
     step: int

@@ -3,22 +3,27 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from agent.approval import Approval, Ready
+from agent.blocks import TextBlock
 from agent.calls import Caller, Invalid, Parsed, parse
+from agent.diagnostics.diagnostics import Diagnostics
 from agent.errors import ToolFailure
 from agent.events import CallStatus, Event, Repaired, ToolFinished, ToolStarted
 from agent.gate import Gate
 from agent.history import History
+from agent.instructions import reached
 from agent.mask import Mask
 from agent.messages import Call
+from agent.policy import Mode
 from agent.record import About, Recorder
 from agent.rules import Decision
 from agent.tool import AnyTool, Effect, Result
-from agent.workspace.contract import Workspace
+from agent.workspace.contract import Located, Workspace
 
 _MORE = "More stood after the arguments' object; it was left out. Send one object a call."
 _LARGEST_REPLY = 100_000
@@ -45,6 +50,7 @@ class Execute:
         longest: int = _LARGEST_REPLY,
         recorder: Recorder | None = None,
         mask: Mask | None = None,
+        diagnostics: Diagnostics | None = None,
     ) -> None:
         self._tools = tools
         self._offered = offered(tools, attended=gate.attended)
@@ -56,6 +62,7 @@ class Execute:
         self.touched: set[Path] = set()  # where calls reached since somebody asked last
         self._longest = longest  # characters of a reply
         self._recorder = recorder
+        self._diagnostics = diagnostics
 
     async def run(self, calls: tuple[Call, ...], remarks: Mapping[str, str], step: int, caller: Caller) -> list[CallStatus]:
         """Give every call of a step its reply, as an event, and return how they ended; `remarks` are added to the replies.
@@ -65,6 +72,7 @@ class Execute:
         settled: dict[str, CallStatus] = {}
         parsed = [parse(call, self._tools, self._offered) for call in calls]
         remarks = self._cut(parsed, remarks, step)
+        last = next((item.call.id for item in reversed(parsed) if isinstance(item, Parsed) and item.effect is Effect.WRITE), "")
         failed: Parsed | Invalid | None = None
         try:
             start = 0
@@ -76,7 +84,10 @@ class Execute:
                 if failed is not None and not _reads(group[0]):
                     self._settle(settled, _skipped(group[0], failed), remarks)
                 else:
-                    for finished in await self._together(group, caller):
+                    for ended in await self._together(group, caller):
+                        finished = ended
+                        if ended.call_id == last and ended.status == "done":
+                            finished = await self._with_problems(ended, partial(self._settle, settled, ended, remarks))
                         self._settle(settled, finished, remarks)
                         if finished.status != "done" and not _reads(group[0]):
                             failed = group[0]
@@ -145,6 +156,22 @@ class Execute:
             finished = replace(finished, reply=f"{finished.reply}\n\n[{remark}]")
         self._tell(finished)
 
+    async def _with_problems(self, finished: ToolFinished, settle: Callable[[], None]) -> ToolFinished:
+        """Return the last change of a step with the problems that its changes brought, as far as they are known in time.
+
+        It is told as it is where somebody stops the turn meanwhile.
+        """
+        if self._diagnostics is None:
+            return finished
+        try:
+            verdict = await self._diagnostics.verdict()
+        except BaseException:
+            settle()
+            raise
+        reply = f"{finished.reply}\n{verdict.words}" if verdict.words else finished.reply
+        blocks = (TextBlock("\n".join(verdict.problems)),) if verdict.problems else ()
+        return replace(finished, reply=reply, blocks=(*finished.blocks, *blocks))
+
     async def _together(self, group: list[Parsed | Invalid], caller: Caller) -> list[ToolFinished]:
         if len(group) == 1:
             return [await self._one(group[0], caller)]
@@ -171,7 +198,7 @@ class Execute:
             result = await self._act(ready)
             if result.stopped:
                 result = await self._again(ready, result)
-            self.touched.update(path.real for path in ready.context.located.values())
+            self.touched.update(reached(ready.question))
             return finish(ready.item, "done", result, ready.told(ran=True))
         except ToolFailure as failure:
             return finish(ready.item, "failed", Result(str(failure)), ready.told(ran=False))
@@ -191,8 +218,17 @@ class Execute:
         if item.effect is not Effect.READ:
             await self._before_change()
         self._tell(ToolStarted(call_id=item.call.id, tool=item.call.name, subject=item.subject, effect=item.effect))
-        result: Result = await item.tool.run(item.arguments, ready.context)
+        with self._watched(item.effect, tuple(ready.context.located.values())):
+            result: Result = await item.tool.run(item.arguments, ready.context)
         return result
+
+    def _watched(self, effect: Effect, located: tuple[Located, ...]) -> AbstractContextManager[None]:
+        """Return within what a call runs, so that the problems that it brings are found."""
+        if self._diagnostics is not None and effect is Effect.WRITE:
+            return self._diagnostics.around(located)
+        if self._diagnostics is not None and effect is Effect.READ and self._gate.mode is not Mode.PLAN:
+            self._diagnostics.near(located)
+        return nullcontext()
 
     async def _again(self, ready: Ready, first: Result) -> Result:
         """Run a command once more that the sandbox stopped, if a person says so; what both runs came to is told.

@@ -11,12 +11,14 @@ from agent import checklist
 from agent.ask import Patience, Words
 from agent.blocks import Image, PlanBlock, TerminalBlock
 from agent.checklist import Checklist
+from agent.diagnostics.diagnostics import Diagnostics
 from agent.earlier import Earlier
 from agent.ending import Checks, Ending
 from agent.errors import Fault, ModelError, UsageError
 from agent.estimate import Filling, filling
 from agent.events import (
     ActionRecorded,
+    ActionsUndone,
     Event,
     Informed,
     QuestionAsked,
@@ -101,6 +103,7 @@ class Setting:
     ledger: Ledger | None = None  # without one nothing is recorded, and nothing can be undone
     capture: Capture | None = None
     mask: Mask = field(default_factory=Mask)  # of the person's secrets
+    diagnostics: Diagnostics | None = None
     checks: Checks = field(default_factory=Checks)
 
 
@@ -154,6 +157,7 @@ class Session:
             setting.longest,
             self._recorder,
             setting.mask,
+            setting.diagnostics,
         )
         tools = offered(setting.tools, attended=setting.person)
         offers = tuple(
@@ -207,6 +211,17 @@ class Session:
             told, hide = self._history.instructed, self._setting.mask.text
             for event in list(self._instructions.fresh(touched, told, self._due(), hide)):
                 self.tell(event)
+        if self._setting.diagnostics is not None:
+            await self._tell_problems(self._setting.diagnostics)
+
+    async def _tell_problems(self, diagnostics: Diagnostics) -> None:
+        """Tell of problems that were found after the reply to the change that brought them, and of servers that were given up."""
+        if late := await diagnostics.came_late():
+            told = "(Noticed by jumar, not the person's words: found after your last changes:)"
+            title = late[0] if len(late) == 1 else f"{late[0]} · and {len(late) - 1} more"
+            self.tell(Informed(kind="problems", title=title, told="\n".join([told, *late]), step=self._due()))
+        for note in diagnostics.notes():
+            self.tell(Warned(text=note))
 
     def _take_in(self, event: Event) -> None:
         self._history.apply(event)
@@ -214,6 +229,8 @@ class Session:
         self._ending.hear(event)
         if isinstance(event, ActionRecorded):
             self._execute.touched.update(self._setting.workspace.root / file.path for file in event.files)
+        if isinstance(event, ActionRecorded | ActionsUndone) and self._setting.diagnostics is not None:
+            self._setting.diagnostics.noticed(str(self._setting.workspace.root / file.path) for file in event.files)
         if self._recorder is not None:
             self._recorder.hear(event)
 
@@ -565,6 +582,10 @@ class Session:
         if self._recorder is not None:
             self._recorder.attend()
 
+    def asked_of_problems(self) -> list[tuple[str, str]]:
+        """Return the language servers and linters that were asked of changes, and how each stands."""
+        return self._setting.diagnostics.standing() if self._setting.diagnostics is not None else []
+
     def leave(self) -> None:
         """Nobody can answer any more: what waits for a person is refused, or answered so."""
         self._gate.leave()
@@ -578,6 +599,8 @@ class Session:
         self.cancel()
         if ending := [task for task in (self._running, self._compacting) if task is not None]:
             await asyncio.wait(ending)  # what they still tell belongs into the log
+        if self._setting.diagnostics is not None:
+            await self._setting.diagnostics.close()
         await self._setting.workspace.close()
         if self._recorder is not None:
             await self._recorder.close()

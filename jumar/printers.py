@@ -293,7 +293,7 @@ def describe(event: Event) -> list[Line]:
             return [("warning", f"↶ {safe_line(event.title)} · {_count(len(event.files), 'file')} · the model will be told")]
         case Verified():
             return _verified(event)
-        case Informed(kind="check" | "ending"):
+        case Informed(kind="check" | "ending" | "problems"):
             return [("warning", f"» {safe_line(event.title)}")]
         case Warned():
             return [("warning", f"! {safe_line(event.text)}")]

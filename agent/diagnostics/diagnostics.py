@@ -21,6 +21,7 @@ from agent.workspace.contract import FileText, Located, Place
 _SECONDS = 2.0  # that a step waits, whatever it changed
 _LARGEST = 1 << 20  # characters of a text that is looked at
 _MOST_SERVERS = 4  # that run at once
+_MOST_PLACES = 100  # folders whose servers are made ready
 _MOST_FILES = 10  # of which problems are told at once
 
 
@@ -66,11 +67,14 @@ class Diagnostics:
         self._checkings: dict[tuple[str, Path], Checking] = {}
         self._asked: dict[tuple[str, Path], Checking] = {}  # of the changes that nothing was told of yet
         self._notes: list[str] = []
+        self._near: set[tuple[str, Path]] = set()
 
     def near(self, located: Iterable[Located]) -> None:
         """Have the servers of files ready that are looked at: they may be changed soon."""
         for one in located:
-            if spoken := _language(one):
+            place = _language(one), one.real.parent
+            if (spoken := place[0]) and place not in self._near and len(self._near) < _MOST_PLACES:
+                self._near.add(place)
                 for usable in self._finding.servers_for(spoken, one.real):
                     if (checking := self._server(usable)) is not None:
                         checking.start()
@@ -113,6 +117,8 @@ class Diagnostics:
 
     def noticed(self, paths: Iterable[str]) -> None:
         """Tell the servers of files that changed on the disk by whatever means."""
+        if not self._checkings:
+            return
         changed = [located.real for path in paths if (located := self._files.locate(path)).place is Place.INSIDE]
         if changed:
             for checking in self._checkings.values():

@@ -2,10 +2,10 @@
 
 import os
 import stat
-import tomllib
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,20 @@ class Finding:
         self._path = [entry for entry in environment.get("PATH", "").split(":") if Path(entry).is_absolute()]
         self._sandboxed = sandboxed
         self._left_out = frozenset(left_out)
-        self.servers, self.linters = programs()
+
+    @cached_property
+    def _known(self) -> tuple[tuple[ServerProgram, ...], tuple[LinterProgram, ...]]:
+        return programs()
+
+    @property
+    def servers(self) -> tuple[ServerProgram, ...]:
+        """All that are known, those that are asked first first."""
+        return self._known[0]
+
+    @property
+    def linters(self) -> tuple[LinterProgram, ...]:
+        """All that are known."""
+        return self._known[1]
 
     def servers_for(self, language: str, file: Path) -> list[Usable]:
         """Return the servers that are asked of a file: one of each kind."""
@@ -95,6 +108,8 @@ class Finding:
 def _marks(folder: Path, mark: str) -> bool:
     """Whether a folder holds a file, or a TOML file that has a table. No link is followed."""
     name, _, table = mark.partition("#")
+    import tomllib
+
     with suppress(OSError, ValueError, RecursionError):
         file = folder / name
         status = file.lstat()

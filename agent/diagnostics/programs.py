@@ -1,6 +1,5 @@
 """Owns the language servers and linters that are known, as data."""
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,6 +42,8 @@ class LinterProgram(Program):
 
 def programs() -> tuple[tuple[ServerProgram, ...], tuple[LinterProgram, ...]]:
     """Return the servers and the linters, those that are asked first first."""
+    import tomllib  # only where something is changed
+
     read = tomllib.loads((Path(__file__).parent / "programs.toml").read_text(encoding="utf-8"))
     servers = (ServerProgram(**_common(row), **_more(row)) for row in read["server"])
     linters = (LinterProgram(**(_common(row) | {"needs": True}), **_more(row)) for row in read["linter"])
