@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from agent.events import Informed
+from agent.rules import Question
 from agent.safe import mended, safe_line, safe_text
 from agent.workspace.contract import Located, Place
 from agent.workspace.peek import is_folder, peek
@@ -13,7 +14,26 @@ from agent.workspace.walk import Walk
 NAMES = ("AGENTS.md", "CLAUDE.md")  # the first that a folder has counts
 _ONE = 16 << 10  # bytes that are told of one file
 _MOST_FOLDERS = 200  # that are looked into at once
+_MOST_PLACES = 200  # that a command names and that are looked at
 _SKIPPED = frozenset({".git", "node_modules", ".venv", "venv", "__pycache__", "site-packages", ".tox", ".nox"})
+
+
+def reached(question: Question) -> Iterator[Path]:
+    """Yield where a call that ran reached, as far as it says so: its paths, and words of its command that could be some."""
+    yield from (path.real for path in question.paths)
+    if question.command is None or not question.command.begins:
+        return
+    looked = 0
+    for one in question.command.parts:
+        for folder in one.folders[:_MOST_PLACES]:
+            for word in ("", *(word.text for word in one.part.words[1:] if word.literal and word.text[:1] not in {"", "-"})):
+                looked += 1
+                if looked > _MOST_PLACES:
+                    return
+                try:
+                    yield (Path(question.command.begins) / folder / word).resolve()
+                except (OSError, RuntimeError, ValueError):
+                    continue
 
 
 class Instructions:

@@ -57,6 +57,11 @@ async def test_what_is_written_by_a_command_counts_as_touched(nested: Bench) -> 
     assert informed(nested) == ["new/AGENTS.md", "other/AGENTS.md"]
 
 
+async def test_what_a_command_looks_at_counts_as_touched(nested: Bench) -> None:
+    await nested.turn(answer(calls=[run("cd sub && cat deep/x -n ~/x")]), answer("Done."))
+    assert informed(nested) == ["sub/AGENTS.md", "sub/deep/CLAUDE.md"]
+
+
 async def test_a_session_that_goes_on_is_told_again_only_what_changed(nested: Bench) -> None:
     await nested.turn(answer(calls=[read("sub/deep/x")]), answer("Done."))
     await nested.session.close()
