@@ -16,6 +16,7 @@ from agent.context import mapped
 from agent.estimate import tokens
 from agent.workspace.contract import Located
 from agent.workspace.local import LocalWorkspace
+from jumar.home import home
 from tests.fakes import ScriptedServer, answer
 from tests.runs import Person
 
@@ -175,8 +176,7 @@ async def test_a_session_begins_with_the_map_and_keeps_it_when_it_is_resumed(per
         assert isinstance(content, str)
         return content
 
-    assert "None: the index of names is not built yet.\n\n# The person's words" in await first_message()
-    index = Index(person.logs[0].parent.parent / "code", person.root, nice=0)
+    index = Index(home(person.environment).code, person.root, nice=0)
     await built(index)
     began = await first_message("--deny", "read(lib/paying.py)")
     assert " of 9 files.\napp/far.py\n 1 def far_away()\n" in began
