@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 
 from agent.errors import JumarError, UsageError
 from agent.events import Warned
@@ -28,9 +29,10 @@ from jumar.run import Run
 class Conversation:
     """Runs one prompt after the other, and hears the other messages meanwhile."""
 
-    def __init__(self, session: Session, run: Run) -> None:
+    def __init__(self, session: Session, run: Run, said: Callable[[str], str]) -> None:
         self._session = session
         self._run = run
+        self._said = said  # what a prompt that may call a command says; raises UsageError
         self._prompts: deque[PromptMessage | SteerMessage] = deque()
         self._turn: asyncio.Task[None] | None = None
         self._taking_back: set[asyncio.Task[None]] = set()
@@ -102,7 +104,12 @@ class Conversation:
     def _say(self, message: PromptMessage | SteerMessage) -> str:
         if message.images and not self._session.sees:
             return f"a message was passed over: {blind(self._session.model)}"
-        if isinstance(message, PromptMessage) or not self._session.steer(message.text, message.images):
+        if isinstance(message, PromptMessage):
+            try:
+                self._prompts.append(message.model_copy(update={"text": self._said(message.text)}))
+            except UsageError as error:
+                return str(error)
+        elif not self._session.steer(message.text, message.images):
             self._prompts.append(message)
         return ""
 

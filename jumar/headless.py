@@ -4,30 +4,50 @@ import asyncio
 import gc
 import os
 import signal
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, suppress
-from typing import Any, TextIO
+from typing import Any, Protocol, TextIO
 
 from agent.blocks import Image
 from agent.events import Event, Warned
 from agent.loop import Limits
 from agent.model import Model
-from agent.session import Session
+from agent.session import Session, Setting
 from jumar.opening import prepare
 from jumar.options import RunOptions
 from jumar.output_schema import OutputSchema
 from jumar.pictures import shown
-from jumar.printers import JsonPrinter, Printer, StreamPrinter, TextPrinter, stderr_line
+from jumar.printers import JsonPrinter, Line, Printer, StreamPrinter, TextPrinter, stderr_line
 from jumar.run import Expected, Run, Wanted
 
 SIGNAL_CODES = {signal.SIGHUP: 129, signal.SIGINT: 130, signal.SIGTERM: 143}
 BROKEN_PIPE_CODE = 141
 
 
+class Leader(Protocol):
+    """Somebody who says, as long as a run goes on, what is to be done next."""
+
+    def hear(self, event: Event) -> None:
+        """Take in an event of the session."""
+        ...
+
+    async def lead(self, session: Session, run: Run, setting: Setting, say: Callable[[Line], None]) -> None:
+        """Lead the session until it is over; `say` prints a line for a person."""
+        ...
+
+
 class Headless:
     """One run. It opens what it needs and gives it back whatever happens."""
 
-    def __init__(self, options: RunOptions, environment: Mapping[str, str], out: TextIO, progress: TextIO) -> None:
+    def __init__(
+        self,
+        options: RunOptions,
+        environment: Mapping[str, str],
+        out: TextIO,
+        progress: TextIO,
+        leader: Leader | None = None,
+    ) -> None:
+        self._leader = leader
         self._options = options
         self._environment = environment
         self._out = out
@@ -39,6 +59,8 @@ class Headless:
         self._told = False  # whether the result was
         self.session_id = ""  # once it is open
         self._images: tuple[Image, ...] = ()  # that go with the prompt
+        self._said: Callable[[str], str] = str  # what a prompt that may call a command says
+        self._prompts: list[str] = []
 
     async def run(self, model: Model | None = None, expected: Expected | None = None) -> int:
         """Run to the end and return the exit code. Raises JumarError where nothing was asked of a model yet.
@@ -70,6 +92,9 @@ class Headless:
         self._images = await shown(options.images)
         prepared = await prepare(options, self._environment, given_back, model)
         self.session_id = prepared.log.id
+        self._setting = prepared.setting
+        self._said = prepared.customs.said
+        self._prompts = [self._said(text) for text in options.prompts or ()]
         limits = Limits(options.max_steps, options.max_tokens, options.seconds)
         wanted = Wanted(limits, options.verify, schema, options.patch, options.output_file, expected)
         run = Run(wanted, prepared.setting.workspace, prepared.span, prepared.setting.checks.commands)
@@ -78,6 +103,8 @@ class Headless:
         def listen(event: Event, line: bytes) -> None:
             run.hear(event)
             self._print(event, line)
+            if self._leader is not None:
+                self._leader.hear(event)
 
         self._work = None  # from here on `_drive` looks at what ended the run
         # What was loaded so far stays, and need not be looked through again.
@@ -99,12 +126,14 @@ class Headless:
     async def _drive(self, session: Session, run: Run) -> int:
         if self._ended_by:  # nobody hears even how it begins
             run.interrupt(self._ended_by)
+        elif self._leader is not None:
+            await self._see_to(self._leader.lead(session, run, self._setting, self._say))
         elif self._options.prompts is None:
             from jumar.conversation import Conversation
 
-            await self._see_to(Conversation(session, run).lead())
+            await self._see_to(Conversation(session, run, self._said).lead())
         else:
-            await self._see_to(run.prompts(session, self._options.prompts, self._images))
+            await self._see_to(run.prompts(session, self._prompts, self._images))
         run.interrupt(self._ended_by)
         await self._see_to(run.settle())
         run.interrupt(self._ended_by)
@@ -152,13 +181,28 @@ class Headless:
                 stderr_line(f"what happens cannot be written: {error.strerror}")
             self._end(BROKEN_PIPE_CODE if isinstance(error, BrokenPipeError) else 1)
 
+    def _say(self, told: Line) -> None:
+        """Print a line for a person that is no event's."""
+        if self._printer is None or (self._options.quiet and told[0] in {"plain", "dim"}):
+            return
+        try:
+            if isinstance(self._printer, TextPrinter):
+                self._printer.say(told, whole=True)
+            else:
+                print(told[1], file=self._progress, flush=True)
+        except OSError:
+            self._end(1)
+
     def _new_printer(self, session_id: str) -> Printer:
         match self._options.output_format:
             case "text":
                 plain = self._environment.get("NO_COLOR") or self._environment.get("TERM") == "dumb"
                 coloured = self._progress.isatty() and not plain
                 kept = "" if self._options.ephemeral else session_id
-                return TextPrinter(self._out, self._progress, quiet=self._options.quiet, coloured=coloured, session_id=kept)
+                each = self._leader is not None
+                return TextPrinter(
+                    self._out, self._progress, quiet=self._options.quiet, coloured=coloured, session_id=kept, each=each
+                )
             case "json":
                 return JsonPrinter(self._out)
             case "stream-json":

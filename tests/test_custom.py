@@ -1,5 +1,6 @@
 """Skills and commands that people write: found where they are kept, read when they are called, and nothing beyond that."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -172,7 +173,7 @@ def test_jumar_keeps_the_names_of_its_commands() -> None:
 
 
 async def test_a_run_tells_of_skills_reads_them_and_takes_a_command_as_its_prompt(tmp_path: Path) -> None:
-    async with ScriptedServer([answer(calls=[("skill", {"name": "deploy"})]), answer("Done.")]) as server:
+    async with ScriptedServer([answer(calls=[("skill", {"name": "deploy"})]), answer("Done."), answer("Done.")]) as server:
         person = Person(tmp_path, server.base_url)
         folder = person.root / ".agents/skills/deploy"
         folder.mkdir(parents=True)
@@ -182,9 +183,15 @@ async def test_a_run_tells_of_skills_reads_them_and_takes_a_command_as_its_promp
         (commands / "ship.md").write_text("Ship $1 to everybody.")
         ended = await person.trusted("-p", "/ship this")
         assert ended.code == 0, ended.err
-        first, second = server.bodies()
+        (commands / "empty.md").write_text("---\ndescription: says nothing\n---\n")
+        prompts = "".join(json.dumps({"type": "prompt", "text": text}) + "\n" for text in ("/empty", "/ship that"))
+        ended = await person.trusted("--input-format", "stream-json", "--output-format", "stream-json", stdin=prompts)
+        assert ended.code == 0, ended.err
+        assert any(line["type"] == "warned" and "/empty says nothing" in line["text"] for line in ended.lines)
+        first, second, third = server.bodies()
     assert "skill" in [tool["function"]["name"] for tool in first["tools"]]
     prompt = first["messages"][1]["content"]
     assert "- deploy: how it goes out" in prompt
     assert prompt.endswith("Ship this to everybody.")
     assert "Say deploy." in second["messages"][-1]["content"]
+    assert third["messages"][-1]["content"].endswith("Ship that to everybody.")
