@@ -33,6 +33,7 @@ from tui.desk import Choice, Desk, Taste
 from tui.goahead import GoAhead
 from tui.keymap import keymap
 from tui.palette import palette
+from tui.pictures import has_colours
 from tui.plan import PlanPanel
 from tui.preview import Preview, Shown, Undoing, Work
 from tui.prompt import Prompt
@@ -48,6 +49,7 @@ from tui.terminal import outliving
 from tui.themes import DEFAULT, bared, dress
 from tui.timeline import Timeline
 from tui.transcript import Transcript
+from tui.viewing import Terminal, Viewing, knows_kitty
 from tui.words import words
 
 _FRAME = 1 / 25  # seconds between two paintings of what streams
@@ -403,10 +405,22 @@ class JumarApp(App[int]):
         if (act := self.query_one(Timeline).acts.find(number)) is not None:
             self._show_act(act)
 
-    def _show_act(self, act: Act) -> None:
+    def on_transcript_looked(self, looked: Transcript.Looked) -> None:
+        """Show pictures as large as may be."""
+        coloured = has_colours(self.console.color_system, bare=self.no_color)
+        kitty = knows_kitty(self.desk.environment) and not self.is_web
+        self.push_screen(Viewing(self.words, looked.images, Terminal(self._write, coloured, kitty)))
+
+    def on_transcript_chosen(self, chosen: Transcript.Chosen) -> None:
+        """Show what actions did, the later ones upon the earlier."""
+        *before, last = chosen.actions
+        if (act := self.query_one(Timeline).acts.find(last)) is not None:
+            self._show_act(act, tuple(before))
+
+    def _show_act(self, act: Act, before: tuple[str, ...] = ()) -> None:
         if self._session is not None:
-            undoing = Undoing("undo", (act.number,))
-            shown = Shown(self.words, self._session, act, self.desk.taste.diffs)
+            undoing = Undoing("undo", (*before, act.number))
+            shown = Shown(self.words, self._session, act, self.desk.taste.diffs, before)
             self.push_screen(shown, lambda undo: self.preview(undoing) if undo else None)
 
     def on_timeline_undo(self, wanted: Timeline.Undo) -> None:

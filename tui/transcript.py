@@ -17,9 +17,11 @@ from textual.strip import Strip
 from textual.style import Style
 from textual.visual import Visual
 
-from tui.look import Look, is_foldable, look, opened_at_first
+from agent.blocks import Image
+from tui.look import Look, is_foldable, look, opened_at_first, pictures_of
 from tui.markdown import sealed
-from tui.story import Answered, Called, Entry, News, Noted, Story
+from tui.pictures import Gallery, has_colours
+from tui.story import Answered, Called, Entry, News, Noted, Said, Story
 from tui.words import Words
 
 _REST = 3  # times what laying out took, that what grows rests then
@@ -45,14 +47,21 @@ class Transcript(ScrollView, can_focus=True):
         Binding("up", "move(-1)", show=False),
         Binding("down", "move(1)", show=False),
         Binding("enter,space", "fold", show=False),
+        Binding("v", "view", show=False),
         Binding("end", "to_end", show=False),
     ]
 
     @dataclass
     class Chosen(Message):
-        """The person opened a call that has an action on the ledger."""
+        """The person wants to see what actions of the ledger changed."""
 
-        action: str
+        actions: tuple[str, ...]
+
+    @dataclass
+    class Looked(Message):
+        """The person wants to look closely at pictures."""
+
+        images: tuple[Image, ...]
 
     def __init__(self, words: Words) -> None:
         super().__init__(id="transcript")
@@ -63,6 +72,7 @@ class Transcript(ScrollView, can_focus=True):
         self._current = -1  # the entry that keys are for
         self._anchored = True
         self._split = "auto"
+        self._gallery = Gallery(self._show_picture)
         self._first: int | None = None  # the first entry that news changed since all was settled
         self._growing: dict[str, _Laid] = {}  # answers that grew since
         self._rest = 0.0  # the moment from which what grows may be laid out again
@@ -213,7 +223,8 @@ class Transcript(ScrollView, can_focus=True):
         laid.height = max(1, len(strips))
 
     def _strips(self, entry: Entry, laid: _Laid, part: str | None = None) -> list[Strip]:
-        given = Look(self._words, self._width, opened=laid.opened, split=self._split)
+        gallery = self._gallery if has_colours(self.app.console.color_system, bare=self.app.no_color) else None
+        given = Look(self._words, self._width, opened=laid.opened, split=self._split, gallery=gallery)
         content: Content = look(entry, given, part)
         return Visual.to_strips(self, content, self._width, None, self.visual_style, apply_selection=False)
 
@@ -327,6 +338,21 @@ class Transcript(ScrollView, can_focus=True):
         if 0 <= self._current < len(self._laid):
             self._fold(self._current)
 
+    def action_view(self) -> None:
+        """Look closely at the pictures of the entry that keys are for."""
+        if 0 <= self._current < len(self._laid) and (images := pictures_of(self._laid[self._current].entry)):
+            self.post_message(self.Looked(images))
+
+    def _show_picture(self, key: str) -> None:
+        """Show an entry anew of which a picture is drawn by now."""
+        if self.is_attached and (at := self._at.get(key)) is not None:
+            self._again(self._laid[at])
+            self._settle(at)
+
+    def on_unmount(self) -> None:
+        """Draw no more."""
+        self._gallery.close()
+
     def action_to_end(self) -> None:
         """Go to the end, and stay there."""
         self._anchored = True
@@ -347,7 +373,11 @@ class Transcript(ScrollView, can_focus=True):
 
     def _fold(self, at: int) -> None:
         laid = self._laid[at]
-        if is_foldable(laid.entry):
+        if isinstance(laid.entry, Said) and laid.entry.images:
+            self.action_view()
+        elif isinstance(laid.entry, Noted) and laid.entry.actions:
+            self.post_message(self.Chosen(laid.entry.actions))
+        elif is_foldable(laid.entry):
             laid.opened = not laid.opened
             laid.strips = None
             self._lay(at)
