@@ -294,8 +294,10 @@ def _chosen(ready: Ready, blocks: tuple[Block, ...], hunks: tuple[int, ...] | No
 
 def _hunks(item: Parsed, blocks: tuple[Block, ...]) -> tuple[str, ...]:
     """Return the hunks that a person can choose among, as they are shown."""
+    if not item.tool.selective:
+        return ()
     diffs = [block for block in blocks if isinstance(block, DiffBlock)]
-    return told_apart(diffs[0].diff) if item.tool.selective and len(diffs) == 1 else ()
+    return tuple(f"{one.path}:\n{hunk}" if len(diffs) > 1 else hunk for one in diffs for hunk in told_apart(one.diff))
 
 
 def _only_once(answered: Answered) -> Answered:

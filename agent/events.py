@@ -217,7 +217,7 @@ class ApprovalAsked:
     digest: str
     arguments: str = ""  # of the call, as JSON text, for a person to change
     editable: str = ""  # which of them holds the text that a person would change, where one does
-    hunks: int = 0  # how many there are in the one difference that is shown, where some can be chosen
+    hunks: int = 0  # how many there are in the differences that are shown, where some can be chosen
     cwd: str = ""
     confined: str = ""  # how a command would be confined, in words
     parts: tuple[PartJudged, ...] = ()  # of a command

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 from agent.blocks import Block, DiffBlock, Image
+from agent.code.diff import told_apart
 from agent.code.hunks import made
 from agent.errors import ToolFailure
 from agent.safe import mended
@@ -110,14 +111,16 @@ class Context:
 
     def chosen(self, block: DiffBlock, before: str, after: str) -> str:
         """Return the text with those hunks of its change that the person allowed. Raises ToolFailure where they saw another."""
-        if self.approved and self.approved != (block,):
+        diffs = [one for one in self.approved if isinstance(one, DiffBlock)]
+        if self.approved and block not in diffs:
             raise ToolFailure(
                 f"Nothing was written to {block.path}: it has changed since the person allowed that; read it again."
             )
         if self.hunks is None:
             return after
+        first = sum(len(told_apart(one.diff)) for one in diffs[: diffs.index(block)]) if diffs else 0
         old, new = (text.encode("utf-8", "surrogatepass") for text in (before, after))
-        return made(old, new, self.hunks).decode("utf-8", "surrogatepass")
+        return made(old, new, {number - first for number in self.hunks}).decode("utf-8", "surrogatepass")
 
 
 A = TypeVar("A", bound=Arguments)
@@ -129,7 +132,7 @@ class Tool(ABC, Generic[A]):
     arguments: type[A]
     effect: ClassVar[Effect]
     editable: ClassVar[str] = ""  # the argument whose text a person would change before they allow a call
-    selective: ClassVar[bool] = False  # it shows one change, and makes what is `Context.chosen` of it
+    selective: ClassVar[bool] = False  # it shows changes, and makes what is `Context.chosen` of each
     needs_person: ClassVar[bool] = False  # not offered where nobody can answer
 
     def effect_of(self, arguments: A) -> Effect:

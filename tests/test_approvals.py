@@ -360,6 +360,24 @@ async def test_hunks_of_a_file_that_is_replaced_can_be_chosen_too(bench: Bench) 
     assert (bench.root / "f").read_text() == with_hunks(TEXT, 2)
 
 
+async def test_hunks_of_several_files_are_counted_through(bench: Bench) -> None:
+    between = "".join(f"x{number} = 1\n" for number in range(20))
+    for name in ("a.py", "b.py", "c.py"):
+        (bench.root / name).write_text(f"foo(1)\n{between}foo(2)\n")
+    bench.say(Answered(allowed=True, hunks=(0, 3)))
+    [reply] = await bench.turn(("rewrite", {"pattern": "foo($A)", "rewrite": "bar($A)"}))
+    assert bench.asked[0].hunks == 6
+    assert [(bench.root / name).read_text().replace(between, "") for name in ("a.py", "b.py", "c.py")] == [
+        "bar(1)\nfoo(2)\n",
+        "foo(1)\nbar(2)\n",
+        "foo(1)\nfoo(2)\n",
+    ]
+    assert [change.path for change in reply.changes] == ["a.py", "b.py"]
+    assert reply.reply.count("c.py:\n@@ ") == 2
+    [recorded] = [event for event in bench.events if isinstance(event, ActionRecorded)]
+    assert [file.path for file in recorded.files] == ["a.py", "b.py"]
+
+
 async def test_no_hunk_is_a_refusal_and_all_of_them_no_choice(bench: Bench) -> None:
     (bench.root / "f").write_text(TEXT)
     bench.say(Answered(allowed=True, hunks=(), words="none of it"), Answered(allowed=True, hunks=(2, 1, 0)))

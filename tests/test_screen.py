@@ -1,5 +1,7 @@
 """The screen tells what happens, and what the person does reaches the session."""
 
+from textual import events
+
 from tests.fakes import ScriptedServer, answer
 from tests.runs import Person
 from tests.screens import Screen, screen_of
@@ -57,3 +59,51 @@ async def test_words_of_a_refusal_are_no_answer_to_the_question_that_follows(per
         await screen.pilot.press("enter", *"in b.txt", "enter")
         await screen.see("I see.")
     assert server.bodies()[-1]["messages"][-1]["content"] == "in b.txt"
+
+
+async def test_hunks_of_several_files_are_chosen_in_one_approval(person: Person, server: ScriptedServer) -> None:
+    for name in ("one.py", "two.py"):
+        (person.root / name).write_text("x = 1\nadd(1, 2)\n")
+    call = ("rewrite", {"pattern": "add(1, $B)", "rewrite": "add(2, $B)", "glob": "*o*.py"})
+    server.script += [answer("", calls=[call]), answer("Done.")]
+    async with screen_of(person, (100, 50), mode="ask") as screen:
+        await screen.say("rewrite them")
+        await asked(screen)
+        await screen.see("▸☑ @@", "one.py  +1 −1", "two.py  +1 −1")
+        await screen.pilot.press("down", "space")
+        await screen.see(" ☑ @@", "▸☐ @@")
+        await screen.pilot.press("a")
+        await screen.see("Done.")
+    assert (person.root / "one.py").read_text() == "x = 1\nadd(2, 2)\n"
+    assert (person.root / "two.py").read_text() == "x = 1\nadd(1, 2)\n"
+
+
+def typed(screen: Screen, text: str) -> None:
+    """Type quicker than the screen can follow."""
+    for character in text:
+        key = {"\n": "enter", "\b": "backspace"}.get(character, character)
+        screen.app.post_message(events.Key(key, character if key == character else None))
+
+
+async def test_words_typed_at_once_after_the_key_are_whole(person: Person, server: ScriptedServer) -> None:
+    server.script += [answer("", calls=[("write", {"path": "a.txt", "content": "one\n"})]), answer("I see.")]
+    async with screen_of(person, mode="ask") as screen:
+        await screen.say("write it")
+        await asked(screen)
+        typed(screen, "rnot herr\be, not now\n")
+        await screen.see("I see.", "⊘ write a.txt")
+    assert "They said: not here, not now." in server.requests[-1].decode()
+    assert not (person.root / "a.txt").exists()
+
+
+async def test_what_is_typed_and_pasted_at_once_before_a_call_is_changed_is_in_it(person: Person, server: ScriptedServer) -> None:
+    server.script += [answer("", calls=[("write", {"path": "a.txt", "content": "one\n"})]), answer("Done.")]
+    async with screen_of(person, mode="ask") as screen:
+        await screen.say("write it")
+        await asked(screen)
+        typed(screen, "ezero\n")
+        screen.app.post_message(events.Paste("half\nand "))
+        await screen.see("zero", "half", "and one")
+        await screen.pilot.press("ctrl+s")
+        await screen.see("Done.")
+    assert (person.root / "a.txt").read_text() == "zero\nhalf\nand one\n"

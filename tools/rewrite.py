@@ -146,13 +146,11 @@ async def _prepared(arguments: RewriteArguments, context: Context) -> list[Prepa
 
 async def _rewritten(prepared: list[Prepared], context: Context) -> Result:
     """Write the files. Raises ToolFailure where none could be."""
-    blocks = tuple(block for _, _, block in prepared)
-    if len(prepared) == 1:
-        [(one, text, block)] = prepared
-        text = context.chosen(block, one.file.text, text)
-        prepared = [(one, text, diff(block.path, one.file.text, text))]
-    elif context.approved and context.approved != blocks:
+    if context.approved and context.approved != tuple(block for _, _, block in prepared):
         raise ToolFailure("Nothing was written: files have changed since the person allowed that; send it again.")
+    prepared = [(one, context.chosen(block, one.file.text, text), block) for one, text, block in prepared]
+    if context.hunks is not None:
+        prepared = [(one, text, diff(block.path, one.file.text, text)) for one, text, block in prepared if text != one.file.text]
     written: list[Prepared] = []
     changes: list[Change] = []
     left: list[str] = []

@@ -100,11 +100,18 @@ class Asking(Vertical, can_focus=True):
         self.call_after_refresh(self._look)
 
     def _hunks(self) -> list[tuple[int, int]]:
-        """Return the hunks that can be chosen: of the one difference that is shown."""
+        """Return the hunks that can be chosen: of all differences that are shown, by the lines of what is shown of these."""
         asked = self._asked()
         if asked is None or asked.hunks < 1:
             return []
-        return next((hunks_of(block.diff) for block in asked.blocks if isinstance(block, DiffBlock)), [])
+        found: list[tuple[int, int]] = []
+        above = 0
+        for block in _diffs(asked):
+            hunks = hunks_of(block.diff)
+            above += 1 - (hunks[0][0] if hunks else 0)  # its head; what stands before its first hunk is not shown
+            found += [(above + start, above + end) for start, end in hunks]
+            above += hunks[-1][1] if hunks else 0
+        return found
 
     def _asked(self) -> ApprovalAsked | None:
         return self._called.asked if self._called is not None and self._called.question is None else None
@@ -138,9 +145,14 @@ class Asking(Vertical, can_focus=True):
         hunks = self._hunks()
         if not hunks:
             return [draw(block) for block in asked.blocks] or [Content(safe_text(asked.subject))]
-        [block] = [block for block in asked.blocks if isinstance(block, DiffBlock)]
-        rest = [draw(one) for one in asked.blocks if one is not block]
-        return [*rest, chosen_hunks(block, self._kept, self._hunk)]
+        diffs = _diffs(asked)
+        shown = [draw(one) for one in asked.blocks if one not in diffs]
+        first = 0
+        for block in diffs:
+            kept = {number - first for number in self._kept}
+            shown.append(chosen_hunks(block, kept, self._hunk - first, several=len(hunks) > 1))
+            first += len(hunks_of(block.diff))
+        return shown
 
     def _facts(self, asked: ApprovalAsked) -> list[Content]:
         words = self._words
@@ -181,12 +193,24 @@ class Asking(Vertical, can_focus=True):
         line, text = self.query_one("#asking-line", Input), self.query_one("#asking-text", TextArea)
         line.display = doing in {"ruling", "refusing", "telling"}
         text.display = doing == "editing"
-        if line.display:
-            line.focus()
-        elif text.display:
-            text.focus()
+        if line.display or text.display:
+            self.call_later(self._hand_over)
         else:
             self.focus()
+
+    def _hand_over(self) -> None:
+        """Have keys go to what is written in, once all that came before that are in it."""
+        if self.message_queue_size:
+            self.call_later(self._hand_over)
+        elif (writing := self._writing) is not None:
+            self.screen.set_focus(writing)
+
+    @property
+    def _writing(self) -> Line | Area | None:
+        """What is written in now."""
+        if self._doing in {"ruling", "refusing", "telling"}:
+            return self.query_one("#asking-line", Line)
+        return self.query_one("#asking-text", Area) if self._doing == "editing" else None
 
     # What the person does.
 
@@ -217,6 +241,41 @@ class Asking(Vertical, can_focus=True):
             self._paint()
         elif self._doing == "deciding":
             self._decide(event)
+        elif self.has_focus:
+            self._write(event)
+
+    def _write(self, event: events.Key) -> None:
+        """Write what is typed before keys go where it is written."""
+        event.stop()
+        event.prevent_default()
+        match self._writing:
+            case Line() as line if event.key == "enter":
+                self._submit(line.value)
+            case Line() as line if event.key == "backspace":
+                line.action_delete_left()
+            case Line() as line if event.is_printable and event.character:
+                line.insert_text_at_cursor(event.character)
+            case Area() as area if event.key == "enter":
+                area.insert("\n")
+            case Area() as area if event.key == "backspace":
+                area.action_delete_left()
+            case Area() as area if event.is_printable and event.character:
+                area.insert(event.character)
+            case _:
+                pass
+
+    def on_paste(self, event: events.Paste) -> None:
+        """Write what is pasted before keys go where it is written."""
+        if self.has_focus and not self.is_deaf:
+            match self._writing:
+                case Line() as line:
+                    event.stop()
+                    line.insert_text_at_cursor(event.text.partition("\n")[0])
+                case Area() as area:
+                    event.stop()
+                    area.insert(event.text)
+                case None:
+                    pass
 
     def _decide(self, event: events.Key) -> None:
         body = self.query_one("#asking-body", VerticalScroll)
@@ -263,11 +322,10 @@ class Asking(Vertical, can_focus=True):
         if asked is None or not hunks or not what.content_size.width:
             return []
         lines = Content("\n").join(self._blocks(asked)).split("\n")
-        last, first = hunks[-1][1], hunks[0][0]
-        lines = lines[len(lines) - (last - first) :]  # of the hunks; what stands before them has its own height
+        lines = lines[len(lines) - hunks[-1][1] :]  # of the differences; what stands before them has its own height
         heights = [len(line.wrap(what.content_size.width)) for line in lines]
         above = what.content_size.height - sum(heights)
-        return [above + sum(heights[: start - first]) for start, _ in hunks]
+        return [above + sum(heights[:start]) for start, _ in hunks]
 
     def _show_hunk(self) -> None:
         """Bring the hunk that keys are for to sight."""
@@ -341,20 +399,23 @@ class Asking(Vertical, can_focus=True):
     def on_input_submitted(self, submitted: Input.Submitted) -> None:
         """Take the words, the rule, or the answer."""
         submitted.stop()
+        self._submit(submitted.value)
+
+    def _submit(self, text: str) -> None:
         called = self._called
         if called is None:
             return
         if called.question is not None:
             choices = called.question.choices
-            text = submitted.value.strip()
+            text = text.strip()
             if text.isdecimal() and 0 < int(text) <= len(choices):
                 text = choices[int(text) - 1]
             if text:
                 self.post_message(self.Told(called.call_id, text))
         elif self._doing == "refusing":
-            self._answer(Answered(allowed=False, words=submitted.value.strip()))
+            self._answer(Answered(allowed=False, words=text.strip()))
         elif self._doing == "ruling":
-            self._answer(Answered(allowed=True, rules=_rules(submitted.value), scope=self._scope, hunks=self._chosen()))
+            self._answer(Answered(allowed=True, rules=_rules(text), scope=self._scope, hunks=self._chosen()))
 
     def _answer(self, answered: Answered) -> None:
         if self._called is not None:
@@ -365,6 +426,10 @@ def _loss(text: str, words: Words) -> str:
     """Return what could not be undone, and why, which stands in brackets after a path."""
     path, bracket, why = text.removesuffix(")").rpartition(" (")
     return f"{path} ({words.told(why)})" if bracket and text.endswith(")") else words.told(text)
+
+
+def _diffs(asked: ApprovalAsked) -> list[DiffBlock]:
+    return [block for block in asked.blocks if isinstance(block, DiffBlock)]
 
 
 def _rules(text: str) -> tuple[str, ...]:

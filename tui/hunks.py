@@ -19,19 +19,19 @@ def hunks_of(diff: str) -> list[tuple[int, int]]:
     return list(zip(starts, [*starts[1:], len(lines)], strict=True))
 
 
-def chosen_hunks(block: DiffBlock, kept: set[int], current: int) -> Content:
-    """Return a difference with a mark before each hunk: kept or refused, and the one that keys are for."""
+def chosen_hunks(block: DiffBlock, kept: set[int], current: int, *, several: bool = False) -> Content:
+    """Return a difference with a mark before each hunk: kept or refused, and the one that keys are for; there may be several."""
     head = Content.styled(f"{safe_line(block.path)}  +{block.added} −{block.removed}", "bold")
-    return Content("\n").join([head, *hunk_lines(block, kept, current, mark=True)])
+    return Content("\n").join([head, *hunk_lines(block, kept, current, mark=True, several=several)])
 
 
-def hunk_lines(block: DiffBlock, kept: set[int], current: int, *, mark: bool) -> list[Content]:
+def hunk_lines(block: DiffBlock, kept: set[int], current: int, *, mark: bool, several: bool = False) -> list[Content]:
     """Return the lines of all hunks; with `mark`, each can be chosen."""
     lines = block.diff.split("\n")
     hunks = hunks_of(block.diff)
     told: list[Content] = []
     for number, (start, end) in enumerate(hunks):
-        here = "▸" if number == current and len(hunks) > 1 else " "
+        here = "▸" if number == current and (several or len(hunks) > 1) else " "
         style = "bold $text-accent" if number == current else "$text-muted"
         told.append(Content.styled(f"{here}{_MARKS[number in kept] if mark else ''} {safe_text(lines[start])}", style))
         told += [_line(safe_text(line), kept=number in kept) for line in lines[start + 1 : end]]
