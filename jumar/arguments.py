@@ -31,6 +31,7 @@ COMMANDS = {
     "status": "say what holds here: trust, sandbox, ledger, mode, rules, model",
     "trust": "trust a work tree, so that its files may be read",
     "undo": "take actions back, whichever, alone or together",
+    "watch": "act on comments such as `# jumar: …!` in files as you save them",
     "web": "show the screen in a browser, on this machine alone",
     "why": "say which action, prompt and model wrote a line",
 }

@@ -35,6 +35,7 @@ def run(name: str, arguments: Sequence[str]) -> int:
         "sessions": _sessions,
         "status": _status,
         "trust": _trust,
+        "watch": _watch,
         "web": _web,
     }
     return commands[name](arguments)
@@ -145,6 +146,12 @@ def _replay(arguments: Sequence[str]) -> int:
     from jumar.recording import replay
 
     return replay(arguments)
+
+
+def _watch(arguments: Sequence[str]) -> int:
+    from jumar.watching import watch
+
+    return watch(arguments)
 
 
 def _web(arguments: Sequence[str]) -> int:

@@ -1,0 +1,152 @@
+"""Owns `jumar watch`: what a person saves in their editor leads a session, comment by comment."""
+
+import asyncio
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from pathlib import Path
+
+from agent.events import Event, TurnFinished, Warned
+from agent.policy import Mode
+from agent.safe import safe_line
+from agent.session import Session, Setting
+from jumar.arguments import options_of, run_parser
+from jumar.asking import TerminalAsking
+from jumar.headless import Headless
+from jumar.noticing import Noticed, Noticing
+from jumar.printers import Line
+from jumar.remarks import Remark, excerpt
+from jumar.run import Run
+from jumar.saves import Save, saves
+from prompts import words
+
+_MOST_WAITING = 10  # comments that are listed at the start
+_MOST_NOTES = 20  # that the model is told
+
+Asked = list[tuple[Noticed, tuple[Remark, ...]]]
+
+
+def watch(arguments: Sequence[str]) -> int:
+    """Carry out `jumar watch`."""
+    parser = run_parser(
+        "jumar watch",
+        "jumar watch [PATH] [OPTION ...]",
+        "Act on comments such as `# jumar: give this a test!` in files as they are saved; one that ends with ? is answered.\n"
+        "Where stdin is a terminal, what needs approval is asked there. Options are those of a run.",
+    )
+    parser.add_argument("path", nargs="?", default="", metavar="PATH", help="the folder to watch; without it the current one")
+    given = parser.parse_args(arguments)
+    if given.prompt is not None:
+        parser.error("what is to be done is said by comments in files, not with -p")
+    for name in ("image", "output_schema", "output_file", "revert_on_fail", "deltas"):
+        if getattr(given, name):
+            parser.error(f"--{name.replace('_', '-')} is for a run with -p: a watch would not heed it")
+    if given.input_format != "text":
+        parser.error("a watch takes what is to be done from files; --input-format is for a run that a program leads")
+    if given.path and not Path(given.cwd, given.path).is_dir():
+        parser.error(f"{given.path!r} is no folder")
+    given.cwd, given.prompt = str(Path(given.cwd, given.path)), ""
+    attended = given.output_format == "text" and sys.stdin.isatty() and sys.stderr.isatty()
+    options = replace(options_of(parser, given), prompts=None if attended else ())
+    return asyncio.run(Headless(options, os.environ, sys.stdout, sys.stderr, Watching(options.cwd)).run())
+
+
+class Watching:
+    """Leads a session by what is saved below a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._asking: TerminalAsking | None = None
+        self._say: Callable[[Line], None] = lambda _: None
+        self._over = False  # a limit was reached
+
+    def hear(self, event: Event) -> None:
+        """Take in an event of the session."""
+        if self._asking is not None:
+            self._asking.take(event)
+        if isinstance(event, TurnFinished) and event.status not in {"done", "interrupted"}:
+            self._over = event.status == "limit"
+            self._say(("bad", f"■ {event.status}: {safe_line(event.reason)}"))
+
+    async def lead(self, session: Session, run: Run, setting: Setting, say: Callable[[Line], None]) -> None:
+        """Act on what is saved until a limit is reached. Raises UsageError where the folder cannot be watched."""
+        self._say = say
+        noticing = Noticing(setting.workspace, setting.ledger, self._folder)
+        queue: asyncio.Queue[Save | None] = asyncio.Queue()
+        hearing = asyncio.create_task(self._hear_saves(setting.workspace.root, queue))
+        if setting.person:
+            self._asking = TerminalAsking(say)
+            self._asking.begin(session)
+        try:
+            while not self._over:
+                getting = asyncio.create_task(queue.get())
+                await asyncio.wait({getting, hearing}, return_when=asyncio.FIRST_COMPLETED)
+                if not getting.done():
+                    getting.cancel()
+                    hearing.result()
+                    return
+                if (save := getting.result()) is None:
+                    await self._begin(noticing)
+                else:
+                    await self._take(await noticing.look(save), session, run, noticing)
+        finally:
+            if self._asking is not None:
+                self._asking.end()
+            hearing.cancel()
+            await asyncio.wait({hearing})
+
+    async def _hear_saves(self, root: Path, queue: asyncio.Queue[Save | None]) -> None:
+        async with aclosing(saves(root, self._folder)) as heard:
+            async for save in heard:
+                queue.put_nowait(save)
+
+    async def _begin(self, noticing: Noticing) -> None:
+        waiting = await noticing.start()
+        for path, one in waiting[:_MOST_WAITING]:
+            self._say(("dim", safe_line(f"  {path}:{one.line}: {one.said}")))
+        if waiting:
+            more = f", {len(waiting) - _MOST_WAITING} more of them," if len(waiting) > _MOST_WAITING else ""
+            self._say(("dim", f"  {'These stood' if len(waiting) > 1 else 'This stood'} there before{more} and is not acted on"))
+        self._say(("plain", f"watching {safe_line(str(self._folder))}: save a comment such as `# jumar: …!`; Ctrl+C ends it"))
+
+    async def _take(self, noticed: list[Noticed], session: Session, run: Run, noticing: Noticing) -> None:
+        """Act on new comments: first on what is to be done, then on what is asked."""
+        for one in noticed:
+            for remark in one.fresh if one.why_not else ():
+                where = f"{one.path}:{remark.line}: {remark.said}"
+                session.tell(Warned(text=f"not acted on, for {one.why_not}: {where}; to have it done, save it in other words"))
+        new = [one for one in noticed if not one.why_not]
+        if todo := _of_kind(new, "do"):
+            await run.prompt(session, _prompt("watch", todo, noticing), ())
+            for one, asked in todo:
+                for remark in await noticing.standing(one.file, asked):
+                    where = safe_line(f"{one.path}: {remark.said}")
+                    self._say(("warning", f"! it still stands there, and is not acted on again: {where}"))
+        if questions := _of_kind(new, "answer"):
+            before = session.mode
+            session.set_mode(Mode.PLAN)
+            try:
+                await run.prompt(session, _prompt("watch-question", questions, noticing), ())
+            finally:
+                session.set_mode(before)
+
+
+def _of_kind(noticed: list[Noticed], kind: str) -> Asked:
+    asked = [(one, tuple(remark for remark in one.fresh if remark.kind == kind)) for one in noticed]
+    return [(one, some) for one, some in asked if some]
+
+
+def _prompt(name: str, asked: Asked, noticing: Noticing) -> str:
+    """Return what the model is told: what was said and where, what becomes of it, the lines around it, and notes."""
+    parts = ["\n".join(f"{one.path}:{remark.line}: {remark.said}" for one, some in asked for remark in some), words(name)]
+    for one, some in asked:
+        shown = excerpt(one.file.text, [remark.line for remark in some])
+        fence = "`" * max(3, 1 + max(map(len, re.findall(r"`+", shown)), default=0))
+        parts.append(f"{one.path}, as it was saved:\n{fence}\n{shown}\n{fence}")
+    notes = [f"{path}:{note.line}: {note.said}" for path, some in noticing.notes.items() for note in some]
+    if notes:
+        parts.append("\n".join(["Notes that they saved too; leave them where they are:", *notes[-_MOST_NOTES:]]))
+    return "\n\n".join(parts)
