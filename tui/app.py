@@ -22,6 +22,7 @@ from agent.policy import ORDER
 from agent.safe import safe_line, safe_text
 from agent.session import Session
 from prompts import words as said
+from tui import memory
 from tui.acts import Act
 from tui.asking import Asking
 from tui.background import has_shell, has_terminal
@@ -88,6 +89,8 @@ class JumarApp(App[int]):
         self._summons = Summons(self.words, desk.root.name, desk.environment, self._write)
         self._session: Session | None = None
         self._heard: list[Event] = []
+        self._awake = False  # whether a frame will be painted
+        self._framed = 0.0  # the moment of the last
         self._queue = Queue()
         for text in desk.prompts:
             self._queue.add(Written(text, typed=safe_text(text)))
@@ -121,7 +124,6 @@ class JumarApp(App[int]):
         for number in (signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self.exit, 128 + number)
         self.query_one(Prompt).focus()
-        self.set_interval(_FRAME, self._paint)
         if not self.is_headless:
             self.set_interval(_LOOK, self._look_for_terminal)
         self.follow_taste(self.desk.taste)
@@ -190,6 +192,7 @@ class JumarApp(App[int]):
     def say(self, text: str) -> None:
         """Tell the person something that is no event of the session."""
         self._heard.append(Warned(text=text))
+        self._wake()
 
     async def open(self, choice: Choice) -> None:
         """Open a session in place of the one before."""
@@ -209,11 +212,25 @@ class JumarApp(App[int]):
         self.query_one(Timeline).restart(story, held.session)
         self._follow()
         self._next()
+        if not self.is_headless:
+            self.call_after_refresh(memory.open_session, again=before is not None)
 
     def hear(self, event: Event) -> None:
         """Take in what happens; it is painted with the next frame."""
         self._answered = self._answered or isinstance(event, ModelAnswered | TextStreamed)
         self._heard.append(event)
+        self._wake()
+
+    def _wake(self) -> None:
+        """Paint what was heard with the next frame."""
+        if not self._awake:
+            self._awake = True
+            loop = asyncio.get_running_loop()
+            loop.call_at(max(loop.time(), self._framed + _FRAME), self.call_later, self._frame)
+
+    def _frame(self) -> None:
+        self._awake, self._framed = False, asyncio.get_running_loop().time()
+        self._paint()
 
     def _paint(self) -> None:
         if not self._heard or self._session is None or not self.query(Transcript):
@@ -279,6 +296,8 @@ class JumarApp(App[int]):
         finally:
             self._turn = None
             self.call_later(self._next)
+            if not self.is_headless:
+                self.call_after_refresh(memory.end_turn)
 
     def on_prompt_shell(self, shell: Prompt.Shell) -> None:
         """Run a command of the person's."""
@@ -362,6 +381,7 @@ class JumarApp(App[int]):
         self.query_one(Timeline).restart(self.story, self._session)
         self.query_one(Prompt).focus()
         self._follow()
+        self._paint()
 
     def on_plan_panel_edited(self, edited: PlanPanel.Edited) -> None:
         """Change the plan."""

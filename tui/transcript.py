@@ -11,7 +11,6 @@ from textual.binding import Binding
 from textual.content import Content
 from textual.geometry import Size
 from textual.message import Message
-from textual.scroll_view import ScrollView
 from textual.selection import Selection
 from textual.strip import Strip
 from textual.style import Style
@@ -21,6 +20,7 @@ from agent.blocks import Image
 from tui.look import Look, is_foldable, look, opened_at_first, pictures_of
 from tui.markdown import sealed
 from tui.pictures import Gallery, has_colours
+from tui.scroll import Scroll
 from tui.story import Answered, Called, Entry, News, Noted, Said, Story
 from tui.words import Words
 
@@ -40,7 +40,7 @@ class _Laid:
     kept: int = 0  # lines of these
 
 
-class Transcript(ScrollView, can_focus=True):
+class Transcript(Scroll, can_focus=True):
     """Shows a story. It stays at the end until the person scrolls away."""
 
     BINDINGS = [
@@ -64,7 +64,7 @@ class Transcript(ScrollView, can_focus=True):
         images: tuple[Image, ...]
 
     def __init__(self, words: Words) -> None:
-        super().__init__(id="transcript")
+        super().__init__("transcript")
         self._words = words
         self._laid: list[_Laid] = []
         self._at: dict[str, int] = {}  # where an entry stands
@@ -124,11 +124,9 @@ class Transcript(ScrollView, can_focus=True):
             return
         first, self._first = min(self._first, len(self._laid)), None
         growing, self._growing = self._growing, {}
-        for laid in growing.values():
-            if laid.strips is not None:
-                del laid.strips[laid.kept :]
-                self._grow(laid)
-        self._settle(first)
+        same = {key: self._grow_on(laid) for key, laid in growing.items()}
+        key = self._laid[first].entry.key if first < len(self._laid) else ""
+        self._settle(first, same.get(key, 0))
         if growing:
             after = monotonic()
             self._rest = after + _REST * (after - now)
@@ -160,18 +158,20 @@ class Transcript(ScrollView, can_focus=True):
         self._growing.pop(laid.entry.key, None)
         laid.strips, laid.sealed, laid.kept, laid.fence = None, 0, 0, ""
 
-    def _settle(self, first: int) -> None:
-        """Set the heights right from an entry on, and stay where the person looks."""
+    def _settle(self, first: int, same: int = 0) -> None:
+        """Set the heights right from an entry on, and stay where the person looks. `same` are its lines that are as before."""
         width = self._width
         if width <= 0:
             return
-        self._measure(first)
+        self._measure(first, same)
         if self._anchored:
             self._lay_from_end()
             self.scroll_end(animate=False, immediate=True, force=True)
-        self.refresh()
+        self.place_bar()
 
-    def _measure(self, first: int) -> None:
+    def _measure(self, first: int, same: int = 0) -> None:
+        if first < len(self._tops):
+            self.repaint(self._tops[first] + (self._gap(first) + same if same else 0))
         heights = [laid.height + self._gap(number) for number, laid in enumerate(self._laid[first:], first)]
         self._tops[first:] = list(accumulate(heights, initial=self._tops[first] if first < len(self._tops) else 0))
         size, before, room = Size(self._width, self._tops[-1]), self.virtual_size, self.container_size.height
@@ -179,7 +179,7 @@ class Transcript(ScrollView, can_focus=True):
             self.virtual_size = size
         elif size != before:  # nothing else has another place for it: the rest of the screen is not laid out again
             self.set_reactive(Transcript.virtual_size, size)
-            self._scroll_update(size)
+            self.scroll_y = self.validate_scroll_y(self.scroll_y)
 
     @property
     def _width(self) -> int:
@@ -204,6 +204,18 @@ class Transcript(ScrollView, can_focus=True):
         if laid.strips is None:
             laid.strips = []
             self._grow(laid)
+
+    def _grow_on(self, laid: _Laid) -> int:
+        """Lay out what a growing answer has more; return how many of its lines are as before."""
+        if laid.strips is None:
+            return 0
+        kept, before = laid.kept, laid.strips[laid.kept :]
+        del laid.strips[kept:]
+        self._grow(laid)
+        pairs = enumerate(zip(before, laid.strips[kept:], strict=False))
+        same = next((number for number, (old, new) in pairs if old != new), min(len(before), len(laid.strips) - kept))
+        laid.strips[kept : kept + same] = before[:same]
+        return kept + same
 
     def _grow(self, laid: _Laid) -> None:
         """Lay out what is not laid out yet of an entry, or not any more."""
@@ -312,6 +324,7 @@ class Transcript(ScrollView, can_focus=True):
         super().watch_scroll_y(old_value, new_value)
         self._anchored = self.is_vertical_scroll_end or new_value >= self.max_scroll_y - 1
         self._lay_seen()
+        self.place_bar()
 
     def on_resize(self, event: events.Resize) -> None:
         """Lay out for another width."""
@@ -331,6 +344,7 @@ class Transcript(ScrollView, can_focus=True):
             self.set_reactive_scroll(top)
         elif bottom > self.scroll_offset.y + self.size.height:
             self.set_reactive_scroll(bottom - self.size.height)
+        self.place_bar()
         self.refresh()
 
     def action_fold(self) -> None:
