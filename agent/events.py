@@ -163,7 +163,7 @@ class ModelSwitched:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compacted:
-    """The history was shortened for the model: the person's words, a note and a record in place of its beginning.
+    """The history was shortened for the model: the person's words, a note and a record in place of its beginning, if of any.
 
     The log keeps everything. `kept` is how many of the last messages stay; `dropped` are calls among these whose replies are
     left out, and `pictures` whether their pictures stay. `words` is how many characters of the person's words are told at

@@ -281,6 +281,6 @@ def _finish(began: float, longest: int, item: Parsed, status: CallStatus, result
         changes=result.changes,
         exit_code=result.exit_code,
         images=result.images,
-        seen=() if cut else result.seen,
+        seen=() if cut or remark else result.seen,
         seconds=round(time.monotonic() - began, 3),
     )

@@ -200,8 +200,8 @@ class History:
         reply, seen = finished.reply, finished.seen
         if len(seen) == 1 and (same := self.sightings.again(seen[0], self._tells)) is not None:
             words = (
-                f"[{seen[0].path}: unchanged since step {same.step} ({same.lines}): its reply above still holds. "
-                "Ask once more to be told it all again.]"
+                f"[{finished.subject or seen[0].path}: unchanged since step {same.step} ({same.lines}): its reply above still "
+                "holds. Ask once more to be told it all again.]"
             )
             if len(words) < len(reply):
                 reply, seen = words, (replace(seen[0], since=same.step),)

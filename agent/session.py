@@ -206,6 +206,8 @@ class Session:
         """Tell what the model should know with its next step: what others did, and what folders that it came to say."""
         if self._recorder is not None:
             await self._recorder.between()
+        if (changed := self._history.sightings.changed_by_checks()) is not None:
+            self.tell(changed)
         touched, self._execute.touched = self._execute.touched, set()
         if self._instructions is not None and touched:
             told, hide = self._history.instructed, self._setting.mask.text
@@ -574,7 +576,7 @@ class Session:
             tuple(history.messages),
             preface,
             model.capabilities.window,
-            shortened=history.compacted,
+            shortened=history.start > 0,
         )
 
     def attend(self) -> None:

@@ -3,7 +3,17 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from agent.events import ActionFile, ActionRecorded, ActionsUndone, Event, Informed, ModelAnswered, ToolFinished, ToolStarted
+from agent.events import (
+    CHECK,
+    ActionFile,
+    ActionRecorded,
+    ActionsUndone,
+    Event,
+    Informed,
+    ModelAnswered,
+    ToolFinished,
+    ToolStarted,
+)
 from agent.tool import Effect, Seen
 
 _MOST_NAMED = 10  # files that a command changed and the model had read
@@ -41,6 +51,7 @@ class Sightings:
     _due: dict[str, tuple[Seen, ...]] = field(default_factory=dict)  # by the call, until its reply has its place
     _effects: dict[str, Effect] = field(default_factory=dict)  # of the calls that run
     _changed: dict[str, list[str]] = field(default_factory=dict)  # by the command, files that the model knew
+    _calls: set[str] = field(default_factory=set)  # the model's last
     _step: int = 0
 
     def apply(self, event: Event) -> None:
@@ -48,21 +59,27 @@ class Sightings:
         match event:
             case ModelAnswered():
                 self._step = event.step
-                for call_id in self._effects:
-                    self._changed.pop(call_id, None)
-                self._due, self._effects = {}, {}
+                self._due, self._effects, self._changed = {}, {}, {}
+                self._calls = {call.id for call in event.answer.calls}
             case ToolStarted():
                 self._effects[event.call_id] = event.effect
-            case ToolFinished(seen=seen) if seen:
-                self._due[event.call_id] = seen
-                for one in seen:
+            case ToolFinished():
+                if event.call_id in self._calls:  # its reply tells of it
+                    self._changed.pop(event.call_id, None)
+                if event.seen:
+                    self._due[event.call_id] = event.seen
+                for one in event.seen:
                     (self._unchanged.add if one.since else self._unchanged.discard)((one.path, one.first, one.last))
                     self._know(one.path)
             case ActionRecorded():
                 self._act(event.call_id, event.files)
-            case ActionsUndone() | Informed():
-                for file in event.files:
-                    self._outdate(file.path)
+            case ActionsUndone():
+                self._outdate_all(event.files)
+            case Informed():
+                self._outdate_all(event.files)
+                self._changed.pop(event.call_id, None)  # a command of the person's, which is told with what it changed
+                if event.kind == "check" and event.count:
+                    self._changed.clear()
             case _:
                 pass
 
@@ -85,6 +102,10 @@ class Sightings:
             if wrote:
                 self._know(file.path)
 
+    def _outdate_all(self, files: Iterable[ActionFile]) -> None:
+        for file in files:
+            self._outdate(file.path)
+
     def _outdate(self, path: str) -> None:
         self._known.pop(path, None)
         for sighting in self._files.get(path, ()):
@@ -105,12 +126,17 @@ class Sightings:
 
         `who` ran the command, as "by this command".
         """
-        paths = list(dict.fromkeys(self._changed.get(call_id, ())))
-        if not paths:
-            return ""
-        more = f" and {len(paths) - _MOST_NAMED} more" if len(paths) > _MOST_NAMED else ""
-        named = f"{', '.join(paths[:_MOST_NAMED])}{more}"
-        return f"[changed since you read or wrote them: {named} ({who}); read again before you rely on what you saw of them]"
+        return _changed(self._changed.get(call_id, ()), who)
+
+    def changed_by_checks(self) -> Informed | None:
+        """Return what the model is yet to be told of files that it knew and checks of the person's changed: formatters mostly."""
+        paths = [path for call_id, changed in self._changed.items() if call_id.startswith(CHECK) for path in changed]
+        count = len(set(paths))
+        if not count:
+            return None
+        told = f"(Noticed by jumar, not the person's words:)\n{_changed(paths, 'by a check of the person')}"
+        title = f"a check changed {paths[0]}" if count == 1 else f"a check changed {count} files"
+        return Informed(kind="check", title=title, told=told, step=self._step + 1, count=count)
 
     def again(self, seen: Seen, tells: Callable[[Sighting], bool]) -> Sighting | None:
         """Return what holds the very same lines; None where they must be told: also when they are asked for once more after that.
@@ -141,3 +167,12 @@ class Sightings:
                     continue
                 found[one.index] = f"(read of {one.seen.path}, {one.lines}, at step {one.step}: dropped, {why})"
         return found
+
+
+def _changed(paths: Iterable[str], who: str) -> str:
+    found = list(dict.fromkeys(paths))
+    if not found:
+        return ""
+    more = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
+    named = f"{', '.join(found[:_MOST_NAMED])}{more}"
+    return f"[changed since you read or wrote them: {named} ({who}); read again before you rely on what you saw of them]"

@@ -295,6 +295,8 @@ def describe(event: Event) -> list[Line]:
             return _verified(event)
         case Informed(kind="check" | "ending" | "problems"):
             return [("warning", f"» {safe_line(event.title)}")]
+        case Informed(kind="instructions"):
+            return [("dim", f"≡ told the model what {safe_line(event.title)} says for its folder")]
         case Warned():
             return [("warning", f"! {safe_line(event.text)}")]
         case TurnFinished(status="interrupted", reason=reason):
