@@ -134,6 +134,24 @@ class CheckTable(Strict):
         return folder
 
 
+class DiagnosticsTable(Strict):
+    """Whether language servers and linters are asked what is wrong with changes, and which are not."""
+
+    enabled: bool = True
+    without: tuple[str, ...] = ()
+
+    @field_validator("without")
+    @classmethod
+    def _known(cls, without: tuple[str, ...]) -> tuple[str, ...]:
+        if without:
+            from agent.diagnostics.programs import programs  # for those who leave some out
+
+            known = sorted({program.name for programs_of_kind in programs() for program in programs_of_kind})
+            if unknown := [name for name in without if name not in known]:
+                raise ValueError(f"{unknown[0]!r} is no language server or linter; known are {', '.join(known)}")
+        return without
+
+
 class Config(Strict):
     """What `config.toml` may say."""
 
@@ -151,6 +169,7 @@ class Config(Strict):
     endpoints: dict[str, EndpointTable] = {}
     overrides: dict[str, ModelTable] = {}
     checks: dict[str, CheckTable] = {}
+    diagnostics: DiagnosticsTable = DiagnosticsTable()
     remind: bool = True  # the model, once a turn, of what it leaves unchecked and of files that commands left
     keys: dict[str, str] = {}  # of the screen, which says what they may be
 
@@ -238,6 +257,8 @@ def _table(place: tuple[int | str, ...]) -> type[Strict]:
             return EndpointTable
         case ("checks", _, _):
             return CheckTable
+        case ("diagnostics", _):
+            return DiagnosticsTable
         case ("overrides", _, "price", _):
             return PriceTable
         case ("overrides", _, _):

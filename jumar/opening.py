@@ -44,6 +44,7 @@ from jumar.options import RunOptions
 from jumar.pictures import blind
 from jumar.profile import profile_of
 from jumar.rulebook import Rulebook
+from jumar.servers import diagnostics
 from jumar.trust import demand, tree_root
 from jumar.wiring import choose, connected_models, find_tools
 from tools.skill import Skill
@@ -188,6 +189,7 @@ async def prepare(
         capture=Capture(store),
         mask=Mask.of(environment, keys),
         # What is played cannot be asked to mend anything.
+        diagnostics=None if model else diagnostics(settings.diagnostics, workspace, environment),
         checks=Checks() if model else _checks(settings, root, verified=bool(options.verify)),
     )
     return Prepared(

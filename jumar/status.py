@@ -18,6 +18,7 @@ from jumar.arguments import Parser
 from jumar.custom import Customs
 from jumar.home import Home, home
 from jumar.ruling import Bench
+from jumar.servers import standings, told_of
 from jumar.timeline import ledger_at
 from jumar.trust import is_trusted
 
@@ -25,13 +26,16 @@ from jumar.trust import is_trusted
 def status(arguments: Sequence[str]) -> int:
     """Say what holds here."""
     parser = Parser(
-        prog="jumar status", description="Say what holds in a work tree: trust, sandbox, mode, rules, ledger, index, model."
+        prog="jumar status",
+        description="Say what holds in a work tree: trust, sandbox, mode, rules, ledger, index, servers, model.",
     )
     parser.add_argument("-C", dest="cwd", default=".", metavar="DIR", help="the work tree; the current folder without it")
     parser.add_argument("--json", action="store_true", help="one JSON object")
     given = parser.parse_args(arguments)
     if given.json:
-        print(safe_json(json.dumps(_row(Bench.at(given.cwd, "")), ensure_ascii=False)))
+        row = _row(Bench.at(given.cwd, ""))
+        row["servers"] = [dataclasses.asdict(one) for one in row["servers"] or ()]
+        print(safe_json(json.dumps(row, ensure_ascii=False)))
         return 0
     for name, words in told(given.cwd):
         print(f"{name:9}  {words}")
@@ -63,6 +67,7 @@ def told(cwd: str, *, trusted: bool = False) -> list[tuple[str, str]]:
         ("ledger", f"{row['actions']} actions of this work tree"),
         ("index", _index(row["index"])),
         *_written(row["skills"], row["commands"]),
+        *told_of(row["servers"], enabled=row["diagnostics"]),
         ("model", row["model"] or "the server's own choice"),
         *(("", warning) for warning in (*bench.held.warnings, *row["passed_over"])),
     ]
@@ -114,6 +119,8 @@ def _row(bench: Bench) -> dict[str, Any]:
         "rules": {decision.value: counts[decision] for decision in Decision},
         "actions": len(ledger_at(str(root)).actions("")),
         "index": _standing(place, root),
+        "diagnostics": settings.diagnostics.enabled,
+        "servers": standings(settings.diagnostics, bench.workspace, os.environ) if bench.trusted else None,
         "skills": [skill.name for skill in customs.skills.all],
         "commands": [one.name for one in customs.all if one.kind == "command"],
         "passed_over": list(customs.faults),

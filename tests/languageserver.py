@@ -56,9 +56,8 @@ def beside(uri: str) -> None:
 def publish(uri: str, version: int) -> None:
     if "hang" in HOW and "BAD" in TEXTS[uri]:
         time.sleep(60)
-    if "slow" in HOW and "BAD" in TEXTS[uri]:
-        while not Path("go").exists():
-            time.sleep(0.005)
+    while "LATE" in TEXTS[uri] and not Path("go").exists():
+        time.sleep(0.005)
     if "crash" in HOW and "BAD" in TEXTS[uri]:
         os.write(2, b"it hurts\n")
         os._exit(3)
@@ -78,6 +77,8 @@ def publish(uri: str, version: int) -> None:
     version_of = {} if "unversioned" in HOW else {"version": version}
     problems = found(TEXTS[uri]) * (100_000 if "many" in HOW else 1)
     say(method="textDocument/publishDiagnostics", params={"uri": uri, "diagnostics": problems, **version_of})
+    if "LATE" in TEXTS[uri]:
+        Path("said").touch()
 
 
 def main() -> None:

@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from agent.config import DiagnosticsTable
 from agent.diagnostics.diagnostics import Diagnostics, Verdict
 from agent.diagnostics.finding import Finding, Usable
 from agent.diagnostics.linter import read
 from agent.diagnostics.problem import Told, fresh, keys, lines, problem
 from agent.diagnostics.programs import programs
 from agent.workspace.local import LocalWorkspace
+from jumar import servers
 
 SERVER = Path(__file__).with_name("languageserver.py")
 RUFF = shutil.which("ruff", path=str(Path(sys.executable).parent)) or "ruff"
@@ -112,13 +114,13 @@ async def test_the_files_of_a_step_are_told_of_together_and_as_they_are_at_its_e
 
 
 async def test_what_comes_late_is_told_later_and_is_not_waited_for(bench: Bench) -> None:
-    bench.install("ty", "slow")
+    bench.install("ty")
     bench.write(patient := bench.diagnostics(), "a.py", "x\n")
     assert (await patient.verdict()).silent == ("ty",)
     hasty = bench.diagnostics(0.05)
-    verdict = await bench.changed(hasty, "a.py", "BAD\n")
+    verdict = await bench.changed(hasty, "a.py", "LATE BAD\n")
     assert verdict.words == "ty has not answered yet: what it finds is told with a later step."
-    bench.write(hasty, "a.py", "BAD \n")
+    bench.write(hasty, "a.py", "LATE BAD \n")
     with pytest.raises(StopIteration) as over:  # it gives way to nothing
         hasty.verdict().send(None)
     assert over.value.value.late == ("ty",)
@@ -275,11 +277,31 @@ def test_what_each_linter_answers_is_read(name: str) -> None:
             read(program, wrong, [])
 
 
+def test_a_person_is_told_who_is_asked_of_what_lies_here_and_why_others_are_not(bench: Bench) -> None:
+    bench.script("ty", "exit 1")
+    (bench.root / "src").mkdir()
+    (bench.root / "src" / "a.py").touch()
+    (bench.root / ".venv").mkdir()
+    (bench.root / ".venv" / "a.go").touch()
+    settings = DiagnosticsTable(without=("pyright",))
+    told = servers.told_of(servers.standings(settings, bench.workspace, bench.environment), enabled=True)
+    assert told == [
+        ("servers", f"ty for python: {bench.bin / 'ty'}"),
+        ("", "not asked: basedpyright (it is not installed)"),
+        ("", "not asked: pyright (config.toml leaves it out)"),
+        ("", "not asked: ruff (the project has no settings for it)"),
+    ]
+    assert servers.diagnostics(DiagnosticsTable(enabled=False), bench.workspace, bench.environment) is None
+    assert servers.told_of(None, enabled=True) == []
+    with pytest.raises(ValueError, match="'pyrite' is no language server or linter; known are basedpyright, clangd, "):
+        DiagnosticsTable(without=("pyrite",))
+
+
 def test_every_program_is_complete() -> None:
-    servers, linters = programs()
-    assert all(program.command and program.languages and (program.config or program.roots) for program in (*servers, *linters))
+    asked, linters = programs()
+    assert all(program.command and program.languages and (program.config or program.roots) for program in (*asked, *linters))
     assert all(program.rows and program.line and program.message for program in linters)
-    assert {"pyright", "basedpyright", "ty", "typescript", "gopls", "rust-analyzer", "clangd"} <= {one.name for one in servers}
+    assert {"pyright", "basedpyright", "ty", "typescript", "gopls", "rust-analyzer", "clangd"} <= {one.name for one in asked}
 
 
 def test_a_problem_is_new_as_often_as_it_was_not_there_before() -> None:

@@ -70,7 +70,7 @@ class Finding:
         found = (self.usable(program, file) for program in self.linters if language in program.languages)
         return next((usable for usable in found if isinstance(usable, Usable)), None)
 
-    def usable(self, program: ServerProgram | LinterProgram, file: Path) -> Usable | str:
+    def usable(self, program: Program, file: Path) -> Usable | str:
         """Return a program that can be asked of a file, or why it cannot, as a clause."""
         if program.name in self._left_out:
             return "config.toml leaves it out"
