@@ -50,6 +50,12 @@ class Standing:
             return (self.at(path),)
         return tuple(self.at(f"{folder}/{path}" if folder else path) for folder in self.folders)
 
+    def is_absent(self, path: str) -> bool:
+        """Whether a name of one step is of nothing where the command begins, and it stands there: most words are no paths."""
+        if "/" in path or not path.isascii() or path.startswith("~") or self.folders != ("",):
+            return False
+        return not os.path.lexists(f"{self.at('.').real}/{path}")
+
     def meant(self, word: Word) -> tuple[str, bool]:
         """Return the path that a word means and whether that is all of it, or the folder in which what it means lies."""
         text = word.text

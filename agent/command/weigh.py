@@ -16,6 +16,7 @@ from agent.command.steering import steered
 from agent.command.wrappers import inner
 from agent.command.writes import is_written, written
 from agent.workspace.contract import Located, Place
+from agent.workspace.secrets import are_of_secret
 
 __all__ = ["Command", "Deed", "Locate", "Weighed", "joints", "weigh"]
 
@@ -153,7 +154,9 @@ def _secrets(part: Part, name: str, standing: Standing) -> Iterator[Weighed]:
             text = text.partition("=")[2] or text[1:]
         if not text or len(text) > _LONGEST or "\n" in text:
             continue
-        path, _ = standing.meant(replace(word, text=text))
+        path, _ = standing.meant(word if text is word.text else replace(word, text=text))
+        if standing.is_absent(path) and not are_of_secret((path.lower().rstrip(". "),)):
+            continue
         for located in standing.leads(path) if path else ():
             if is_secret(located):
                 yield read_secret(part, located)

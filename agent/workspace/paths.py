@@ -50,18 +50,20 @@ class Paths:
         if self._person is not None and (name == "~" or name.startswith("~/")):
             name = f"{self._person}{name[1:]}"
         joined = os.path.join(self.cwd, name)  # noqa: PTH118 - a Path would drop what normpath and realpath are to see
-        lexical = Path(os.path.normpath(joined).replace("//", "/", 1))  # POSIX lets two slashes at its head stand
+        named = os.path.normpath(joined).replace("//", "/", 1)  # POSIX lets two slashes at its head stand
         real = _real(joined)
         shown = self.shown(real)
-        if real == lexical:
-            return Located(path, real, self._place(lexical, real), shown, shown, self._is_secret(real))
+        if str(real) == named:
+            return Located(path, real, self._place(real, real), shown, shown, self._is_secret(real))
+        lexical = Path(named)
         secret = self._is_secret(lexical) or self._is_secret(real)
         return Located(path, real, self._place(lexical, real), shown, self.shown(lexical), secret)
 
     def shown(self, real: Path) -> str:
         """Return a path as it is told: relative to the current folder where it is in the workspace."""
         if any(_within(real, folder) for folder in self._inside):
-            return safe_line(os.path.relpath(real, self.cwd))
+            below = real.parts[len(self.cwd.parts) :] if _within(real, self.cwd) else ()
+            return safe_line("/".join(below) or os.path.relpath(real, self.cwd))
         return safe_line(str(real))
 
     def base(self, real: Path) -> Path:
@@ -81,7 +83,7 @@ class Paths:
         if _within(path, self.spill):
             return False
         folder = next((folder for folder in self._inside if _within(path, folder)), Path("/"))
-        names = [_folded(part) for part in path.relative_to(folder).parts]
+        names = [_folded(part) for part in path.parts[len(folder.parts) :]]
         if not are_of_secret(names):
             return bool(names) and is_folder_of_secrets(names[-1])
         return is_folder_of_secrets(names[-1]) or not path.is_dir()
@@ -89,7 +91,7 @@ class Paths:
     def _place(self, lexical: Path, real: Path) -> Place:
         if _within(real, self.spill):
             return Place.INSIDE
-        for path in (lexical, real) if lexical != real else (real,):
+        for path in (lexical, real) if lexical is not real else (real,):
             # On some file systems case and composition of letters do not matter.
             parts = _folded_parts(path)
             if any(parts[:depth] in self._hidden_parts for depth in self._hidden_depths):
@@ -97,7 +99,8 @@ class Paths:
         folder = next((folder for folder in self._inside if _within(real, folder)), None)
         if folder is None:
             return Place.OUTSIDE
-        below = (*real.relative_to(folder).parts, *(lexical.relative_to(folder).parts if _within(lexical, folder) else ()))
+        above = len(folder.parts)
+        below = real.parts[above:] + (lexical.parts[above:] if lexical is not real and _within(lexical, folder) else ())
         return Place.PROTECTED if any(_is_protected(_folded(part)) for part in below) else Place.INSIDE
 
 
