@@ -18,6 +18,7 @@ from tui.figures import context, cost
 from tui.help import Telling, help_text, paired
 from tui.keymap import places
 from tui.opening import Opening
+from tui.prompt import Prompt
 from tui.settings import Settings
 from tui.story import Answered
 from tui.verbs import Verbs
@@ -87,7 +88,11 @@ class Commands(Verbs, Opening):
             what = words(f"skills.{one.kind}_{'own' if one.own else 'project'}")
             called = f"/{one.name} {safe_line(one.argument)}".rstrip()
             rows.append(Row(one.name, called, f"{what} · {safe_line(one.about)}"))
-        self._app.push_screen(Choosing(words, words("skills.title"), fixed(rows)))
+        self._choose(words("skills.title"), rows, self._write)
+
+    def _write(self, name: str) -> None:
+        """Have a command stand in the prompt."""
+        self._app.screen_stack[0].query_one(Prompt).put(f"/{name} ")
 
     def status(self, _: str) -> None:
         """Show what holds in this session, and here without it."""
@@ -102,6 +107,7 @@ class Commands(Verbs, Opening):
             mode, sandbox = words.mode(session.mode), words.told(story.started.sandbox)
             told = {"session": session.id, "model": session.model, "mode": mode, "sandbox": sandbox}
             mine = [(words(f"status.{name}"), safe_line(text)) for name, text in told.items()]
+            mine += [(safe_line(name), safe_line(words.told(stands))) for name, stands in session.asked_of_problems()]
         parts = [paired(words("status.now"), mine), here] if mine else [here]
         shown = Telling(words, words("status.title"), lambda width: Content("\n\n").join(part(width) for part in parts))
         self._app.push_screen(shown)
