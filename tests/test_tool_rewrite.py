@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent.blocks import DiffBlock
+from agent.code.patterns import language_of, spoken
 from agent.code.program import Gone, Program
 from agent.errors import ToolFailure
 from agent.tool import Context, Effect, Result
@@ -42,12 +43,7 @@ class Bench:
     async def rewrite(self, pattern: str, rewrite: str | None = None, **more: str | int) -> Result:
         arguments = RewriteArguments.model_validate({"pattern": pattern, "rewrite": rewrite, **more})
         context = await self.located(arguments)
-        if rewrite is None:
-            return await Rewrite().run(arguments, context)
-        blocks = await Rewrite().preview(arguments, context)
-        result = await Rewrite().run(arguments, context)
-        assert result.blocks == blocks  # what is shown before is what is made
-        return result
+        return await Rewrite().run(arguments, context)
 
     def read(self, name: str) -> str:
         return (self.root / name).read_bytes().decode()
@@ -70,7 +66,11 @@ async def test_all_places_of_one_shape_become_another_and_nothing_else_does(benc
             "out/e.py": "log.warn(1)\n",
         }
     )
-    result = await bench.rewrite("log.warn($$$ARGS)", "log.warning($$$ARGS)")
+    arguments = RewriteArguments(pattern="log.warn($$$ARGS)", rewrite="log.warning($$$ARGS)")
+    context = await bench.located(arguments)
+    blocks = await Rewrite().preview(arguments, context)
+    result = await Rewrite().run(arguments, context)
+    assert result.blocks == blocks  # what is shown before is what is made
     assert bench.read("a.py") == (
         'import log\n\nlog.warning("é%s", x,  y)  # log.warn\nif a:\n    log.warning(\n        "b",\n        c,\n    )\n'
     )
@@ -83,30 +83,36 @@ async def test_all_places_of_one_shape_become_another_and_nothing_else_does(benc
     assert [change.path for change in result.changes] == ["a.py", "b.py"]
 
 
-@pytest.mark.parametrize(
-    ("name", "text", "pattern", "rewrite", "after"),
-    [
-        ("a.c", "int main(){ foo(1); int x = foo(2); }", "foo($A)", "bar($A, 0)", "int main(){ bar(1, 0); int x = bar(2, 0); }"),
-        ("a.css", "a { color: red; b: c }", "color: $C", "color: blue", "a { color: blue; b: c }"),
-        ("a.go", "package m\nfunc f() { fmt.Println(1, 2) }", "fmt.Println($$$A)", "p($$$A)", "package m\nfunc f() { p(1, 2) }"),
-        ("a.java", "class A { void f() { foo(1); } }", "foo($A)", "bar($A)", "class A { void f() { bar(1); } }"),
-        ("a.cs", "class A { void F() { Foo(1); } }", "Foo($A)", "Bar($A)", "class A { void F() { Bar(1); } }"),
-        ("a.tsx", "const b = foo<T>(<A/>)", "foo<$T>($A)", "bar<$T>($A)", "const b = bar<T>(<A/>)"),
-        ("a.rs", "fn f() { a(x.unwrap()) }", "$A.unwrap()", "$A?", "fn f() { a(x?) }"),
-        ("a.rb", "foo 1\n", "foo $A", "bar $A", "bar 1\n"),
-        ("a.php", "<?php\n$x = foo($y);\n", "foo($A)", "bar($A, $z, $HOME)", "<?php\n$x = bar($y, $z, $HOME);\n"),
-        ("a.sh", "foo 1\n", "foo $A", "bar $HOME $A", "bar $HOME 1\n"),
-        ("a.h", "int f() { foo<int>(1); }", "foo<$T>($A)", "bar<$T>($A)", "int f() { bar<int>(1); }"),
-        ("a.py", "foo()\nfoo(a, b,)\n", "foo($$$A)", "bar(ctx, $$$A)", "bar(ctx)\nbar(ctx, a, b,)\n"),
-        ("a.py", "foo()\nfoo(a, b,)\n", "foo($$$A)", "bar($$$A, ctx)", "bar(ctx)\nbar(a, b, ctx)\n"),
-        ("a.py", "f(f(1))\n", "f($A)", "g($A)", "g(f(1))\n"),
-        ("a.py", "if x:\n  a = 1\n", "$A = 1", "with l:\n    $A = 2\n\n    b()", "if x:\n  with l:\n      a = 2\n\n      b()\n"),
-    ],
-)
-async def test_each_language_is_read_as_it_is(bench: Bench, name: str, text: str, pattern: str, rewrite: str, after: str) -> None:
-    bench.holds({name: text})
-    await bench.rewrite(pattern, rewrite, language="cpp" if name == "a.h" else "")
-    assert bench.read(name) == after
+LANGUAGES = [
+    ("a.c", "int main(){ foo(1); int x = foo(2); }", "foo($A)", "bar($A, 0)", "int main(){ bar(1, 0); int x = bar(2, 0); }"),
+    ("a.css", "a { color: red; b: c }", "color: $C", "color: blue", "a { color: blue; b: c }"),
+    ("a.go", "package m\nfunc f() { fmt.Println(1, 2) }", "fmt.Println($$$A)", "p($$$A)", "package m\nfunc f() { p(1, 2) }"),
+    ("a.java", "class A { void f() { foo(1); } }", "foo($A)", "bar($A)", "class A { void f() { bar(1); } }"),
+    ("a.cs", "class A { void F() { Foo(1); } }", "Foo($A)", "Bar($A)", "class A { void F() { Bar(1); } }"),
+    ("a.tsx", "const b = foo<T>(<A/>)", "foo<$T>($A)", "bar<$T>($A)", "const b = bar<T>(<A/>)"),
+    ("a.rs", "fn f() { a(x.unwrap()) }", "$A.unwrap()", "$A?", "fn f() { a(x?) }"),
+    ("a.rb", "foo 1\n", "foo $A", "bar $A", "bar 1\n"),
+    ("a.php", "<?php\n$x = foo($y);\n", "foo($A)", "bar($A, $z, $HOME)", "<?php\n$x = bar($y, $z, $HOME);\n"),
+    ("a.sh", "foo 1\n", "foo $A", "bar $HOME $A", "bar $HOME 1\n"),
+    ("a.h", "int f() { foo<int>(1); }", "foo<$T>($A)", "bar<$T>($A)", "int f() { bar<int>(1); }"),
+    ("a.py", "foo()\nfoo(a, b,)\n", "foo($$$A)", "bar(ctx, $$$A)", "bar(ctx)\nbar(ctx, a, b,)\n"),
+    ("a.py", "foo()\nfoo(a, b,)\n", "foo($$$A)", "bar($$$A, ctx)", "bar(ctx)\nbar(a, b, ctx)\n"),
+    ("a.py", "f(f(1))\n", "f($A)", "g($A)", "g(f(1))\n"),
+    ("a.py", "if x:\n  a = 1\n", "$A = 1", "with l:\n    $A = 2\n\n    b()", "if x:\n  with l:\n      a = 2\n\n      b()\n"),
+]
+
+
+async def test_each_language_is_read_as_it_is() -> None:
+    program = Program("agent.code.matcher", 30.0, "ast_grep_py")
+    for name, text, pattern, rewrite, after in LANGUAGES:
+        language = spoken(name, "cpp") or spoken(name, language_of([name], "."))
+        fault, _, spans = await program.ask([language, pattern, rewrite, "\n"], text.encode())
+        assert not fault
+        made = text
+        for start, end, new in reversed(spans):
+            made = made[:start] + new + made[end:]
+        assert made == after, name
+    await program.end()
 
 
 async def test_what_moves_inwards_keeps_the_white_space_of_its_strings(bench: Bench) -> None:
@@ -256,20 +262,15 @@ async def test_a_rewrite_is_one_action_that_is_undone_alone_and_by_file(person: 
     now = {path.name: path.read_text() for path in person.root.glob("*.py")}
     assert now["two.py"] == before["two.py"]
     assert now["one.py"] != before["one.py"]
-    again = await person.run("undo", recorded[0]["action"])
-    assert again.code == 0, again
-    assert {path.name: path.read_text() for path in person.root.glob("*.py")} == before
 
 
 async def test_a_rewrite_is_judged_by_the_files_that_it_would_change(person: Person, server: ScriptedServer) -> None:
     (person.root / ".github").mkdir()
     (person.root / ".github" / "tool.py").write_text("add(1, 2)\n")
     calls = [("rewrite", {"pattern": "add($A, $B)", "rewrite": "sub($A, $B)"})]
-    server.script += [answer("", calls=calls), answer("No."), answer("", calls=calls), answer("No.")]
+    server.script += [answer("", calls=calls), answer("No.")]
     run = await person.trusted("-p", "turn them", "--mode", "edits")
     assert run.code == 4, run
-    assert ".github" in json.loads(server.requests[1])["messages"][-1]["content"] or "other programs" in run.err
-    run = await person.trusted("-p", "turn them", "--mode", "plan")
-    assert run.code == 4, run
+    assert "other programs act on" in json.loads(server.requests[1])["messages"][-1]["content"]
     assert (person.root / ".github" / "tool.py").read_text() == "add(1, 2)\n"
     assert "add(1, 2)" in (person.root / "test_calc.py").read_text()
