@@ -12,7 +12,7 @@ from typing import Literal
 from agent.config import CheckTable
 from agent.safe import safe_line
 from agent.workspace.globs import matching
-from agent.workspace.small import small_text
+from agent.workspace.peek import peek
 
 When = Literal["turn", "edit"]
 VENVS = (".venv", "venv", "env")
@@ -20,6 +20,7 @@ _PYTHON = ("*.{py,pyi}", "pyproject.toml", "setup.cfg")
 _SCRIPTS = ("*.{js,jsx,ts,tsx,mjs,cjs,mts,cts,vue,svelte,json,css,html}",)
 _ANY = ("!*.{md,rst,txt}",)
 _MOST_ENTRIES = 500  # a folder of more is not looked through
+_MOST_READ = 64 << 10  # bytes of a file
 _MOST_SHOWN = 200  # characters of a command
 _TARGET = re.compile(r"^([A-Za-z0-9][\w.-]*)[ \t]*::?(?!=)", re.MULTILINE)
 _CHECKING = re.compile(r"(?:unit-?)?tests?|check|lint|types?|type-?check|tsc|build|verify|ci")
@@ -97,6 +98,10 @@ def told(checks: Iterable[Check]) -> str:
     return "; ".join(safe_line(check.command)[:_MOST_SHOWN] for check in checks)
 
 
+def _text(folder: Path, name: str) -> str:
+    return (peek(folder, folder / name, _MOST_READ) or b"").decode("utf-8", "replace")
+
+
 def _checking(names: Iterable[str]) -> list[str]:
     """Return the names that say that something is checked, the ones that say most first."""
     wanted = [name for name in names if _CHECKING.fullmatch(name)]
@@ -113,15 +118,15 @@ def _program(folder: Path, name: str) -> str:
 
 
 def _python(folder: Path) -> Iterable[Check]:
-    project, setup = small_text(folder, "pyproject.toml"), small_text(folder, "setup.cfg")
+    project, setup = _text(folder, "pyproject.toml"), _text(folder, "setup.cfg")
     if _uses_pytest(folder, project, setup):
         yield Check("pytest", f"{runner(folder)} -m pytest", _PYTHON)
-    elif any("import unittest" in small_text(folder, name) for name in _tests(folder)):
+    elif any("import unittest" in _text(folder, name) for name in _tests(folder)):
         yield Check("unittest", f"{runner(folder)} -m unittest", _PYTHON)
     if "[tool.ruff" in project or any((folder / name).is_file() for name in ("ruff.toml", ".ruff.toml")):
         yield Check("ruff", f"{_program(folder, 'ruff')} check", _PYTHON)
     if "[tool.mypy" in project or "[mypy" in setup or (folder / "mypy.ini").is_file():
-        named = re.search(r"^(?:files|packages|modules)\s*=", project + setup + small_text(folder, "mypy.ini"), re.MULTILINE)
+        named = re.search(r"^(?:files|packages|modules)\s*=", project + setup + _text(folder, "mypy.ini"), re.MULTILINE)
         yield Check("mypy", _program(folder, "mypy") + ("" if named else " ."), _PYTHON)
 
 
@@ -130,7 +135,7 @@ def _uses_pytest(folder: Path, project: str, setup: str) -> bool:
         return True
     if re.search(r"\bpytest\b", project):
         return True
-    return any("import pytest" in small_text(folder, name) for name in _tests(folder))
+    return any("import pytest" in _text(folder, name) for name in _tests(folder))
 
 
 def _tests(folder: Path) -> list[str]:
@@ -151,13 +156,13 @@ def _names(folder: Path) -> list[str]:
 
 
 def _targets(folder: Path) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(_TARGET.findall(small_text(folder, "Makefile"))))
+    return tuple(dict.fromkeys(_TARGET.findall(_text(folder, "Makefile"))))
 
 
 def _scripts(folder: Path) -> tuple[str, tuple[str, ...]]:
     """Return what runs the scripts of a package, and their names."""
     try:
-        package = json.loads(small_text(folder, "package.json"))
+        package = json.loads(_text(folder, "package.json"))
     except (ValueError, RecursionError):
         return "npm", ()
     scripts = package.get("scripts") if isinstance(package, dict) else None

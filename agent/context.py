@@ -1,6 +1,5 @@
 """Owns what the model is told first: where it works, and the instructions that the project keeps for it."""
 
-import json
 import os
 import re
 import shutil
@@ -9,6 +8,7 @@ from datetime import date
 from itertools import islice
 from pathlib import Path
 
+from agent.checks import VENVS, detected, tasks, told
 from agent.code.map import Map
 from agent.safe import safe_line, safe_text
 from agent.workspace.peek import peek
@@ -29,12 +29,10 @@ _TINY_FILES = ("README.md", "package.json", "pyproject.toml", "Cargo.toml", "go.
 _MOST_RULES = 64 << 10
 _ONE_INSTRUCTION = 16 << 10
 _ALL_INSTRUCTIONS = 32 << 10
-_VENVS = (".venv", "venv", "env")
 _PROGRAMS = (
     *("node", "npm", "pnpm", "bun", "deno", "go", "cargo", "java", "mvn", "gcc", "clang", "cmake", "make"),
     *("docker", "ruby", "php", "chromium", "google-chrome"),
 )
-_TARGET = re.compile(r"^([A-Za-z0-9][\w.-]*)[ \t]*::?(?!=)", re.MULTILINE)
 _Ignored = Callable[[str], bool]  # of a path relative to the root, a folder's with a slash at its end
 
 
@@ -54,8 +52,8 @@ def environment(root: Path, cwd: Path, *, person: bool, git: str, today: date, p
         f"{answers} {permits}",
         *_told("Python", _python(root)),
         *_told("Other programs here", ", ".join(name for name in _PROGRAMS if shutil.which(name))),
-        *_told("Checks", _checks(root)),
-        *(_told("Checks in the working folder", _checks(cwd)) if cwd != root else ()),
+        *_offered(root, "This project"),
+        *(_offered(cwd, "The working folder") if cwd != root else ()),
         f"Git: {_cut(git, _MOST_STATUS)}",
         "",
         *_tree(root, cwd),
@@ -121,86 +119,17 @@ def _cut(text: str, most: int) -> str:
 
 
 def _python(root: Path) -> str:
-    for name in _VENVS:
+    for name in VENVS:
         if os.access(root / name / "bin" / "python", os.X_OK) and (root / name / "pyvenv.cfg").is_file():
             version = re.search(r"^version(?:_info)?\s*=\s*(\d+\.\d+[\d.]*)", _text(root, f"{name}/pyvenv.cfg"), re.MULTILINE)
             return f"{name}/bin/python" + (f" ({version[1]})" if version else "")
     return safe_line(shutil.which("python3") or "")
 
 
-def _runner(folder: Path) -> str:
-    return next((f"{name}/bin/python" for name in _VENVS if os.access(folder / name / "bin" / "python", os.X_OK)), "python3")
-
-
-def _checks(folder: Path) -> str:
-    """Return what the folder offers to build and test with, told from its files alone."""
-    has = {name for name in _CHECKS if (folder / name).is_file()}
-    found = [_CHECKS[name] for name in _CHECKS if name in has and _CHECKS[name]]
-    if _uses_pytest(folder, has):
-        found.insert(0, f"{_runner(folder)} -m pytest")
-    elif _uses_unittest(folder):
-        found.insert(0, f"{_runner(folder)} -m unittest")
-    if "package.json" in has:
-        found += _scripts(folder)
-    if "Makefile" in has:
-        targets = dict.fromkeys(_TARGET.findall(_text(folder, "Makefile")))
-        found += [f"make ({_names(targets)})"] if targets else []
-    return "; ".join(found)
-
-
-_CHECKS = {
-    "pyproject.toml": "",
-    "pytest.ini": "",
-    "setup.cfg": "",
-    "conftest.py": "",
-    "package.json": "",
-    "Makefile": "",
-    "tox.ini": "tox",
-    "noxfile.py": "nox",
-    "Cargo.toml": "cargo test",
-    "go.mod": "go test ./...",
-    "pom.xml": "mvn test",
-    "build.gradle": "gradle test",
-    "build.gradle.kts": "gradle test",
-    "CMakeLists.txt": "cmake and ctest",
-    "justfile": "just",
-    "Rakefile": "rake",
-    "mix.exs": "mix test",
-}
-
-
-def _uses_pytest(folder: Path, has: set[str]) -> bool:
-    if has & {"pytest.ini", "conftest.py"} or "[tool:pytest]" in _text(folder, "setup.cfg"):
-        return True
-    if re.search(r"\bpytest\b", _text(folder, "pyproject.toml")):
-        return True
-    return any("import pytest" in _text(folder, name) for name in _tests(folder))
-
-
-def _uses_unittest(folder: Path) -> bool:
-    return any("import unittest" in _text(folder, name) for name in _tests(folder))
-
-
-def _tests(folder: Path) -> list[str]:
-    """Return a few files with tests of Python."""
-    found = []
-    for place in ("", "tests/", "test/"):
-        names = _listed(folder / place)
-        found += sorted(place + entry.name for entry in names or () if re.fullmatch(r"test_\w+\.py|\w+_test\.py", entry.name))
-    return found[:3]
-
-
-def _scripts(folder: Path) -> list[str]:
-    try:
-        package = json.loads(_text(folder, "package.json"))
-    except (ValueError, RecursionError):
-        return []
-    scripts = package.get("scripts") if isinstance(package, dict) else None
-    if not isinstance(scripts, dict) or not scripts:
-        return []
-    locks = {"pnpm-lock.yaml": "pnpm", "yarn.lock": "yarn", "bun.lock": "bun", "bun.lockb": "bun"}
-    runner = next((runner for lock, runner in locks.items() if (folder / lock).is_file()), "npm")
-    return [f"{runner} run ({_names(scripts)})"]
+def _offered(folder: Path, name: str) -> tuple[str, ...]:
+    """Return what a folder seems to check itself by, and what else it names to be run, told from its files alone."""
+    others = (f"{program} ({_names(names)})" if names else program for program, names in tasks(folder))
+    return (*_told(f"{name} seems to check itself by", told(detected(folder))), *_told("Other tasks", "; ".join(others)))
 
 
 def _names(names: Iterable[str]) -> str:

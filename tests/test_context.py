@@ -49,7 +49,7 @@ def test_a_gitignore_costs_nothing_where_there_is_none(tmp_path: Path) -> None:
 def test_a_package_that_is_no_package_is_passed_over(tmp_path: Path, package: str) -> None:
     (tmp_path / "package.json").write_text(package)
     (tmp_path / "go.mod").write_text("module x" * 100)
-    assert "Checks: go test ./...\n" in told(tmp_path)
+    assert "This project seems to check itself by: go test ./...; go vet ./...\n" in told(tmp_path)
 
 
 @pytest.mark.parametrize("line", ["a" * 65_000, "a" + " " * 65_000, "a\n" * 30_000, "a-" * 30_000, "version" + "\n" * 60_000])
@@ -102,14 +102,20 @@ def test_two_levels_are_listed_without_what_is_ignored(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "expected"),
     [
-        ({"pyproject.toml": "[tool.pytest.ini_options]\n"}, "Checks: python3 -m pytest\n"),
-        ({"tests/test_a.py": "import unittest\n"}, "Checks: python3 -m unittest\n"),
-        ({"tests/test_a.py": "import pytest\n"}, "Checks: python3 -m pytest\n"),
-        ({"package.json": '{"scripts": {"test": "x", "build": "y"}}'}, "Checks: npm run (test, build)\n"),
-        ({"package.json": '{"scripts": {"test": "x"}}', "yarn.lock": ""}, "Checks: yarn run (test)\n"),
-        ({"package.json": "{", "go.mod": "module x"}, "Checks: go test ./...\n"),
-        ({"Makefile": "CC := gcc\nall: x\n\tcc\n.PHONY: all\ntest::\n"}, "Checks: make (all, test)\n"),
-        ({"Cargo.toml": ""}, "Checks: cargo test\n"),
+        ({"pyproject.toml": "[tool.pytest.ini_options]\n"}, "This project seems to check itself by: python3 -m pytest\n"),
+        ({"tests/test_a.py": "import unittest\n"}, "This project seems to check itself by: python3 -m unittest\n"),
+        ({"tests/test_a.py": "import pytest\n"}, "This project seems to check itself by: python3 -m pytest\n"),
+        (
+            {"package.json": '{"scripts": {"test": "x", "build": "y"}}'},
+            "This project seems to check itself by: npm test; npm run build\n",
+        ),
+        ({"package.json": '{"scripts": {"test": "x"}}', "yarn.lock": ""}, "This project seems to check itself by: yarn test\n"),
+        ({"package.json": "{", "go.mod": "module x"}, "This project seems to check itself by: go test ./...; go vet ./...\n"),
+        (
+            {"Makefile": "CC := gcc\nall: x\n\tcc\n.PHONY: all\ntest::\n"},
+            "This project seems to check itself by: make test\nOther tasks: make (all)\n",
+        ),
+        ({"Cargo.toml": ""}, "This project seems to check itself by: cargo test\n"),
     ],
 )
 def test_what_can_check_the_work_is_found(tmp_path: Path, files: dict[str, str], expected: str) -> None:

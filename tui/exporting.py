@@ -126,7 +126,7 @@ class Exporting:
                 took = self.words.counted("turn.took", event.steps, steps=event.steps, seconds=round(event.seconds))
                 reason = f": {safe_line(self.words.told(event.reason))}" if event.reason else ""
                 told = "turn.verified" if event.verified else "turn.not_verified"
-                checked = "" if event.verified is None else f" · {self.words(told)}"
+                checked = "" if event.verified is None or event.status != "done" else f" · {self.words(told)}"
                 return f"{self.words(f'turn.{event.status}')}{reason} · {took}{checked}"
         assert_never(entry)
 

@@ -202,7 +202,8 @@ def _over(entry: Over, words: Words) -> Content:
     event = entry.event
     reason = f": {safe_line(words.told(event.reason))}" if event.reason else ""
     took = words.counted("turn.took", event.steps, steps=event.steps, seconds=round(event.seconds))
-    checked = "" if event.verified is None else f" · {words('turn.verified' if event.verified else 'turn.not_verified')}"
+    told = event.verified is not None and event.status == "done"
+    checked = f" · {words('turn.verified' if event.verified else 'turn.not_verified')}" if told else ""
     style = {"done": "$text-muted", "failed": "$text-error"}.get(event.status, "$text-warning")
     style = "$text-warning" if event.failing else style
     return Content.styled(f"── {words(f'turn.{event.status}')}{reason} · {took}{checked}", style)
