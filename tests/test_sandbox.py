@@ -253,3 +253,37 @@ def test_it_is_said_where_commands_could_change_jumar_itself(tmp_path: Path) -> 
         if workspace.sandbox == "none":
             pytest.skip(f"no sandbox holds here: {'; '.join(workspace.holding.reasons)}")
         assert any("installed in the workspace" in gap for gap in workspace.holding.gaps) is said
+
+
+def test_what_does_not_hold_is_tried_once_by_each_program_that_asks(tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from agent.workspace.sandbox.contract import Surroundings\n"
+        "from agent.workspace.sandbox.probe import holding\n"
+        "ran = []\n"
+        "sys.addaudithook(lambda event, told: ran.append(told[0]) if event == 'subprocess.Popen' else None)\n"
+        f"here = Path({str(tmp_path)!r})\n"
+        "around = Surroundings(here, here, (here,), ())\n"
+        "told = [holding(around, here / 'own', 'bubblewrap', here / 'known.json')[1].reasons for _ in range(2)]\n"
+        "print(told[0] == told[1], len(ran), 'does not hold here' in told[0][0])\n"
+    )
+    barred = [
+        "bwrap",
+        "--unshare-user",
+        "--disable-userns",
+        "--cap-drop",
+        "ALL",
+        "--dev-bind",
+        "/",
+        "/",
+        sys.executable,
+        "-c",
+        code,
+    ]
+    if shutil.which("bwrap") is None or subprocess.run([*barred[:-2], "--version"], capture_output=True, check=False).returncode:
+        pytest.skip("bubblewrap here cannot keep what it starts from making namespaces")
+    root = Path(__file__).parent.parent
+    for _ in range(2):  # and the next program tries it again
+        ended = subprocess.run(barred, cwd=root, capture_output=True, text=True, check=False)
+        assert ended.stdout == "True 1 True\n", ended.stderr

@@ -133,19 +133,27 @@ def _remembered(known: Path | None, program: Path, make: Make) -> str:
     with suppress(OSError):
         mark = [_BOOT.read_text().strip(), str(program), status.st_mtime_ns, status.st_size, os.getuid()]
         with suppress(OSError, ValueError):
-            if json.loads(known.read_bytes()) == mark:
+            found = json.loads(known.read_bytes())
+            if found == mark:
                 return ""
+            # What failed may do better the next time; the one that has just tried it asks twice.
+            if isinstance(found, dict) and [found.get("mark"), found.get("by")] == [mark, _self()] and found.get("fault"):
+                return str(found["fault"])
         fault = _try(make)
-        if not fault:  # what failed may do better the next time
-            _remember(known, mark)
+        _remember(known, mark if not fault else {"mark": mark, "by": _self(), "fault": fault})
         return fault
     return _try(make)
 
 
-def _remember(known: Path, mark: list[object]) -> None:
+def _self() -> str:
+    """Return what this very process is called, and no later one that has its number."""
+    return f"{os.getpid()} {Path('/proc/self/stat').read_text('utf-8', 'replace').rpartition(')')[2].split()[19]}"
+
+
+def _remember(known: Path, found: list[object] | dict[str, object]) -> None:
     with suppress(OSError):
         known.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         handle, name = tempfile.mkstemp(dir=known.parent, prefix=".sandbox.")
         with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(mark, file)
+            json.dump(found, file)
         Path(name).replace(known)
