@@ -60,7 +60,7 @@ def told_of(found: list[Standing] | None, *, enabled: bool) -> list[tuple[str, s
         return [("servers", "none is asked: config.toml switches them off")]
     if found is None:
         return []
-    told = [f"{one.name} for {', '.join(one.languages)}: {one.executable}" for one in found if one.executable]
+    told = [f"asked: {one.name} ({', '.join(one.languages)}), {one.executable}" for one in found if one.executable]
     reasons: dict[str, list[str]] = {}
     for one in found:
         if not one.executable:

@@ -166,7 +166,7 @@ async def test_a_server_that_crashes_is_started_again(bench: Bench) -> None:
     bench.install("ty", "crash-once")
     diagnostics = bench.diagnostics()
     assert (await bench.changed(diagnostics, "a.py", "BAD\n")).problems == ("a.py:1: error: it is bad [bad] (ty)",)
-    assert diagnostics.standing() == [("ty", "running, failed 1 times: it ended")]
+    assert diagnostics.standing() == [("ty", "running, failures: 1, the last: it ended")]
 
 
 async def test_the_server_of_a_file_that_is_read_is_ready_before_it_is_changed(bench: Bench) -> None:
@@ -286,7 +286,7 @@ def test_a_person_is_told_who_is_asked_of_what_lies_here_and_why_others_are_not(
     settings = DiagnosticsTable(without=("pyright",))
     told = servers.told_of(servers.standings(settings, bench.workspace, bench.environment), enabled=True)
     assert told == [
-        ("servers", f"ty for python: {bench.bin / 'ty'}"),
+        ("servers", f"asked: ty (python), {bench.bin / 'ty'}"),
         ("", "not asked: basedpyright (it is not installed)"),
         ("", "not asked: pyright (config.toml leaves it out)"),
         ("", "not asked: ruff (the project has no settings for it)"),

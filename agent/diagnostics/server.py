@@ -43,7 +43,7 @@ class Server:
         if self.fault:
             return f"given up: {self.fault}"
         state = "running" if self._begun else "starting" if self._conversation is not None else "not started"
-        return f"{state}, failed {self._failures} times: {self._last}" if self._failures else state
+        return f"{state}, failures: {self._failures}, the last: {self._last}" if self._failures else state
 
     async def warm(self) -> None:
         """Be ready to be asked."""
