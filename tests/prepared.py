@@ -33,35 +33,45 @@ _LATE = ("__main__", "jumar.web", "agent.providers.local")  # what only few runs
 async def run(arguments: Sequence[str], cwd: Path, environment: Mapping[str, str], stdin: bytes) -> tuple[int, bytes, bytes]:
     """Run jumar to its end, and return its exit code and what it wrote. Raises TimeoutError."""
     with TemporaryFile() as out, TemporaryFile() as err:
-        ours, theirs = socket.socketpair()
         source, feeding = os.pipe()
-        with ours:
-            with theirs:
-                _ask([str(cwd), dict(environment), list(arguments)], [source, out.fileno(), err.fileno(), theirs.fileno()])
-            os.close(source)
-            code = await asyncio.to_thread(_to_its_end, ours, feeding, stdin)
+        started = Started(arguments, cwd, environment, (source, out.fileno(), err.fileno()))
+        os.close(source)
+        await asyncio.to_thread(_feed, feeding, stdin)
+        code = await started.end()
         out.seek(0)
         err.seek(0)
         return code, out.read(), err.read()
 
 
-def _ask(asked: object, streams: Sequence[int]) -> None:
-    words, program = json.dumps(asked).encode(), _program()
-    socket.send_fds(program, [_SIZE.pack(len(words))], streams)
-    program.sendall(words)
+class Started:
+    """A jumar that was started on these three streams."""
+
+    def __init__(self, arguments: Sequence[str], cwd: Path, environment: Mapping[str, str], streams: Sequence[int]) -> None:
+        asked, program = json.dumps([str(cwd), dict(environment), list(arguments)]).encode(), _program()
+        self._told, theirs = socket.socketpair()
+        with theirs:
+            socket.send_fds(program, [_SIZE.pack(len(asked))], [*streams, theirs.fileno()])
+        program.sendall(asked)
+
+    async def end(self) -> int:
+        """Wait for its end, and return its exit code. Raises TimeoutError."""
+        return await asyncio.to_thread(self._end)
+
+    def _end(self) -> int:
+        with self._told as told:
+            [pid] = _SIZE.unpack(told.recv(_SIZE.size))
+            told.settimeout(_SECONDS)
+            try:
+                [code] = _SIZE.unpack(told.recv(_SIZE.size))
+            except TimeoutError:
+                os.kill(pid, signal.SIGKILL)
+                raise
+            return int(code)
 
 
-def _to_its_end(told: socket.socket, feeding: int, stdin: bytes) -> int:
-    [pid] = _SIZE.unpack(told.recv(_SIZE.size))
-    with suppress(BrokenPipeError), os.fdopen(feeding, "wb", 0) as pipe:
-        pipe.write(stdin)
-    told.settimeout(_SECONDS)
-    try:
-        [code] = _SIZE.unpack(told.recv(_SIZE.size))
-    except TimeoutError:
-        os.kill(pid, signal.SIGKILL)
-        raise
-    return int(code)
+def _feed(pipe: int, stdin: bytes) -> None:
+    with suppress(BrokenPipeError), os.fdopen(pipe, "wb", 0) as feeding:
+        feeding.write(stdin)
 
 
 @functools.cache
@@ -145,6 +155,10 @@ def _become(asked: bytes, streams: Sequence[int]) -> None:
     for number, stream in enumerate(streams[:3]):
         os.dup2(stream, number)
     os.closerange(3, 64)
+    # What was a file may be a terminal now.
+    sys.stdin = open(0, encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115 - it is no file
+    sys.stdout = open(1, "w", encoding="utf-8", errors="strict", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", 1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(environment)

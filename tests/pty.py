@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.prepared import Started
 from tests.runs import JUMAR
 
 # What a headless run and the commands write of escape sequences: colours, and a line that is written over.
@@ -98,23 +99,15 @@ class Shown:
         return re.sub(b"|".join(OURS[:2]), b"", self.raw).decode("utf-8", "replace").replace("\r\n", "\n")
 
 
-async def on_terminal(
-    *arguments: str, cwd: Path, environment: Mapping[str, str], stdin: int = asyncio.subprocess.DEVNULL, columns: int = 100
-) -> Shown:
+async def on_terminal(*arguments: str, cwd: Path, environment: Mapping[str, str], columns: int = 100) -> Shown:
     """Run jumar with its output and its errors on a terminal, to its end."""
     primary, secondary = pty.openpty()
-    program = await asyncio.create_subprocess_exec(
-        str(JUMAR),
-        *arguments,
-        cwd=cwd,
-        env={**environment, "TERM": "xterm-256color", "COLUMNS": str(columns), "LINES": "40"},
-        stdin=stdin,
-        stdout=secondary,
-        stderr=secondary,
-    )
+    given = {**environment, "TERM": "xterm-256color", "COLUMNS": str(columns), "LINES": "40"}
+    with open(os.devnull) as nothing:  # noqa: PTH123, ASYNC230 - it is no file
+        started = Started(arguments, cwd, given, (nothing.fileno(), secondary, secondary))
     os.close(secondary)
     raw = await asyncio.to_thread(read_all, primary)
-    return Shown(await program.wait(), raw)
+    return Shown(await started.end(), raw)
 
 
 class Watched:

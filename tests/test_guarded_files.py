@@ -1,7 +1,8 @@
 """What a model may reach of files, seen end to end: nothing outside, nothing that others act on, no secret, no device."""
 
 import os
-import threading
+import subprocess
+import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -19,6 +20,25 @@ from tests.runs import Person
 CANARY = "canary-41-of-the-outside"
 FLIPS = 10_000
 EDITS = 1_000
+# Makes a folder a link and a folder again, so often at least, and until its input ends; then says how often.
+FLIPPING = """
+import os, select, sys
+from contextlib import suppress
+least, folder, place, elsewhere = int(sys.argv[1]), *sys.argv[2:]
+print(flush=True)
+flips = 0
+while flips < least or flips % 100 or not select.select([0], [], [], 0)[0]:
+    for change in (
+        lambda: os.rename(folder, place),
+        lambda: os.rename(place, folder),
+        lambda: os.symlink(elsewhere, place),
+        lambda: os.unlink(place),
+    ):
+        with suppress(OSError):
+            change()
+    flips += 1
+print(flips)
+"""
 
 
 async def replies(
@@ -110,7 +130,16 @@ OTHERS = (
         ".gitattributes",
     ),
     *(".vscode/settings.json", ".Vscode/settings.json", "a/b/c/d/.vscode/tasks.json", ".idea/x.xml", ".devcontainer/x.json"),
-    *(".jumar/rules.toml", ".mcp.json", ".envrc", "a/b/c/d/.envrc", ".github/workflows/ci.yml", ".npmrc", ".husky/pre-commit"),
+    *(
+        ".jumar/rules.toml",
+        ".agents/skills/x/SKILL.md",
+        ".mcp.json",
+        ".envrc",
+        "a/b/c/d/.envrc",
+        ".github/workflows/ci.yml",
+        ".npmrc",
+        ".husky/pre-commit",
+    ),
     *("AGENTS.md", "sub/CLAUDE.md", "sitecustomize.py", "x.pth", ".bashrc", ".pre-commit-config.yaml", ".\u212aimi/x"),
 )
 
@@ -206,27 +235,12 @@ def test_ten_thousand_flips_between_folder_and_link_lead_no_edit_outside(tmp_pat
     outside.mkdir()
     (root / "real/f.txt").write_text("0")
     (outside / "f.txt").write_text(CANARY)
-    flips = 0
-    over = threading.Event()
-
-    def flip() -> None:
-        nonlocal flips
-        while flips < FLIPS or not over.is_set():
-            for change in (
-                lambda: (root / "real").rename(root / "d"),
-                lambda: (root / "d").rename(root / "real"),
-                lambda: (root / "d").symlink_to(outside),
-                lambda: (root / "d").unlink(),
-            ):
-                with suppress(OSError):
-                    change()
-            flips += 1
-
     workspace = LocalWorkspace(root, root, spill=tmp_path / "spill", hidden=(), environment={})
-    flipping = threading.Thread(target=flip)
-    flipping.start()
+    command = [sys.executable, "-IS", "-c", FLIPPING, str(FLIPS), str(root / "real"), str(root / "d"), str(outside)]
     tried = 0
-    try:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as flipping:
+        assert flipping.stdout is not None
+        flipping.stdout.readline()
         for number in range(EDITS):
             located = workspace.locate("d/f.txt")
             if located.place is not Place.INSIDE:
@@ -238,10 +252,8 @@ def test_ten_thousand_flips_between_folder_and_link_lead_no_edit_outside(tmp_pat
             if created.place is Place.INSIDE:
                 with suppress(ToolFailure, OSError):
                     workspace.write(created, "x", None)
-    finally:
-        over.set()
-        flipping.join()
-    assert flips >= FLIPS
+        flips, _ = flipping.communicate()
+    assert int(flips) >= FLIPS
     assert tried
     assert [entry.name for entry in outside.iterdir()] == ["f.txt"]
     assert (outside / "f.txt").read_text() == CANARY
