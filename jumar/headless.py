@@ -183,7 +183,7 @@ class Headless:
 
     def _say(self, told: Line) -> None:
         """Print a line for a person that is no event's."""
-        if self._printer is None or (self._options.quiet and told[0] in {"plain", "dim"}):
+        if self._printer is None:
             return
         try:
             if isinstance(self._printer, TextPrinter):

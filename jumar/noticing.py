@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,9 +88,11 @@ class Noticing:
         why = why or ("git was at work" if save.moved else "")
         noticed: list[Noticed] = []
         for file in changed:
-            fresh, notes = self._fresh(file)
+            fresh, notes, sure = self._fresh(file)
             if fresh or notes:
-                why_not = why or ("it is as git has it, so git may have brought it" if await self._is_of_git(file) else "")
+                why_not = why or ("" if sure else "which of its comments are new is not known")
+                if not why_not and await self._is_of_git(file):
+                    why_not = "it is as git has it, so git may have brought it"
                 if not why_not:
                     name = self._name(file.path)
                     self.notes[name] = (*self.notes.get(name, ()), *notes)
@@ -103,18 +106,22 @@ class Noticing:
         keys = _keys(remarks(now.text)) if now is not None else set()
         return [one for one in asked if (one.kind, one.said) in keys]
 
-    def _fresh(self, file: FileText) -> tuple[tuple[Remark, ...], tuple[Remark, ...]]:
-        """Return the new comments of a file, those that ask for something and the notes; from now on they are known."""
+    def _fresh(self, file: FileText) -> tuple[tuple[Remark, ...], tuple[Remark, ...], bool]:
+        """Return the new comments of a file, those that ask for something and the notes, and whether it is sure that they are.
+
+        From now on they are known.
+        """
         name = self._name(file.path)
         now = remarks(file.text)
         unsure = name in self._unsure if self._unsure is not None else name not in self._known
-        known = _keys(now) if unsure else self._known.get(name, set())
+        known = self._known.get(name, set())
         if self._unsure is not None:
             self._unsure.discard(name)
         self._known[name] = _keys(now)
         self.notes[name] = tuple(one for one in self.notes.get(name, ()) if (one.kind, one.said) in self._known[name])
         fresh = [one for one in now if (one.kind, one.said) not in known]
-        return tuple(one for one in fresh if one.kind != "note"), tuple(one for one in fresh if one.kind == "note")
+        asking, notes = ([one for one in fresh if (one.kind == "note") is wanted] for wanted in (False, True))
+        return tuple(asking), tuple(notes), not unsure
 
     async def _absorb(self) -> None:
         """Take in what jumar changed, this session or another, be it by undoing: comments that it brought are no person's."""
@@ -154,7 +161,7 @@ class Noticing:
             located = self._workspace.locate(path)
             if str(located.real) != path or not located.real.is_relative_to(self._folder) or not _is_fit(located):
                 continue
-            if not walk.ignores(self._name(located)):
+            if _is_file(path) and not walk.ignores(self._name(located)):
                 yield located
 
     async def _read(self, located: Located) -> FileText | None:
@@ -178,6 +185,14 @@ class Noticing:
 
     def _name(self, located: Located) -> str:
         return os.path.relpath(located.real, self._workspace.root)
+
+
+def _is_file(path: str) -> bool:
+    """Whether a file is there: what an editor saves by way of is gone again."""
+    try:
+        return stat.S_ISREG(os.lstat(path).st_mode)
+    except OSError:
+        return False
 
 
 def _is_fit(located: Located) -> bool:

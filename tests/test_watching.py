@@ -106,6 +106,8 @@ async def test_what_git_or_a_program_brought_is_not_acted_on(bench: Bench) -> No
     assert {why for _, _, why in await bench.look(*several)} == {"4 files changed at once, as git or a program does it"}
     assert await bench.look(several[0]) == []
     assert await bench.look(bench.save("b.py", "# jumar: do it!\n"), moved=True) == [("b.py", ["do it!"], "git was at work")]
+    gone = [str(bench.root / name) for name in ("4913", "5000", "5001")]
+    assert await bench.look(bench.save("d.py", "# jumar: do it!\n"), *gone, str(bench.root)) == [("d.py", ["do it!"], "")]
     path = bench.save("c.py", "# jumar: of git!\n")
     git(bench.root, "add", "c.py")
     assert await bench.look(path) == [("c.py", ["of git!"], "it is as git has it, so git may have brought it")]
