@@ -93,6 +93,21 @@ async def test_what_git_acts_on_is_put_back(bench: Bench) -> None:
     assert "was moved aside and is as before" in ended.planted
 
 
+@pytest.mark.parametrize(
+    "move", ["mv .git g", "mkdir -p d/e && mv .git d/e/g", "mv .git g; git init -q . && git config core.pager ./x"]
+)
+async def test_git_s_own_folder_is_put_back_where_it_was_moved(bench: Bench, move: str) -> None:
+    before = (bench.root / ".git" / "config").read_bytes(), (bench.root / ".git").stat().st_ino
+    ended = await bench.run(move)
+    assert ((bench.root / ".git" / "config").read_bytes(), (bench.root / ".git").stat().st_ino) == before
+    assert f"it moved {bench.root / '.git'}, which was put back" in ended.planted
+
+
+async def test_who_takes_git_s_own_folder_away_is_told_of(bench: Bench) -> None:
+    ended = await bench.run("rm -rf .git")
+    assert ended.planted == f"it took {bench.root / '.git'} away"
+
+
 async def test_a_command_gives_up_its_rights_for_all_that_it_starts_and_ends_with_us(bench: Bench) -> None:
     ended = await bench.run("bash -c 'setsid bash -c \"touch ../later; sleep 85.25\" & sleep 0.2'; echo over")
     assert ended.output.endswith("over\n")
@@ -101,5 +116,5 @@ async def test_a_command_gives_up_its_rights_for_all_that_it_starts_and_ends_wit
 
 
 async def test_what_it_does_not_hold_is_said(bench: Bench) -> None:
-    assert any("git's hooks" in gap for gap in bench.workspace.holding.gaps)
+    assert any("git's own folder" in gap for gap in bench.workspace.holding.gaps)
     assert (await bench.run("no-such-program-at-all")).exit_code == 127

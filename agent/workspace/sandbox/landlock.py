@@ -13,7 +13,7 @@ from agent.workspace.sandbox.manifest import Manifest
 from agent.workspace.sandbox.nested import Nested
 
 GAPS = (
-    "git's hooks and settings can be written; what a command changes of them is put back when it has ended",
+    "git's own folder can be written and removed; its hooks and settings, and itself where it is moved, are put back afterwards",
     "files outside can be given other modes and times, though not other contents",
     "sockets of other programs, such as docker's, can be reached",
     "a command that may reach some hosts can reach all",

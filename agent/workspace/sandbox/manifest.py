@@ -85,11 +85,13 @@ class Manifest:
         self._folders = around.folders
         self._names = {folder: _names(folder) for folder in self._folders}
         self._before = {folder: _state(folder) for folder in (*self._folders, *self._inner)}
+        self._own = {folder: own for folder in (*self._folders, *self._inner) if (own := _identity(folder / ".git"))}
 
     def check(self) -> str:
         """Take aside what git would act on; return that, and what else other programs act on, in words."""
         made: list[str] = []
         planted: list[str] = []
+        gone = [words for folder, own in self._own.items() if (words := _returned(folder, own))]
         for folder in (*self._folders, *self._inner):
             fresh = _names(folder) - self._names[folder] if folder in self._names else set()
             made += [str(folder / name) for name in sorted(fresh)]
@@ -109,9 +111,39 @@ class Manifest:
                         was.put(path)
         known = set(self._trees)
         made += [str(tree / ".git") for tree in self._nested.trees() if tree not in known]
-        told = [f"it made {_listed(made)}, which other programs act on"] if made else []
+        told = gone
+        told += [f"it made {_listed(made)}, which other programs act on"] if made else []
         told += [f"git would have acted on {_listed(planted)}, which was moved aside and is as before"] if planted else []
         return "; ".join(told)
+
+
+def _identity(path: Path, handle: int | None = None) -> tuple[int, int] | None:
+    """Return what names a folder wherever it is moved; None where it is none."""
+    try:
+        found = os.stat(path, dir_fd=handle, follow_symlinks=False)
+    except OSError:
+        return None
+    return (found.st_dev, found.st_ino) if stat.S_ISDIR(found.st_mode) else None
+
+
+def _returned(folder: Path, own: tuple[int, int]) -> str:
+    """Put a repository's own folder back where it was moved away in its work tree; return what became of it, in words."""
+    place = folder / ".git"
+    if _identity(place) == own:
+        return ""
+    with suppress(OSError):
+        top = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            for _, names, _, handle in islice(os.fwalk(".", dir_fd=top), _MOST):
+                for name in names:
+                    if _identity(Path(name), handle) == own:
+                        if os.path.lexists(place):
+                            os.rename(".git", ".git.jumar-planted", src_dir_fd=top, dst_dir_fd=top)
+                        os.rename(name, ".git", src_dir_fd=handle, dst_dir_fd=top)
+                        return f"it moved {safe_line(str(place))}, which was put back"
+        finally:
+            os.close(top)
+    return f"it took {safe_line(str(place))} away"
 
 
 def _listed(paths: list[str]) -> str:
