@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import takewhile, zip_longest
 
-from agent.blocks import PlanBlock
+from agent.blocks import PlanBlock, TextBlock
 from agent.checklist import whole
 from agent.deeds import Deeds
 from agent.events import (
@@ -205,6 +205,7 @@ class History:
             )
             if len(words) < len(reply):
                 reply, seen = words, (replace(seen[0], since=same.step),)
+                finished = replace(finished, blocks=(TextBlock(f"{same.lines}, unchanged since step {same.step}"),))
         if changed := self.sightings.changed_by(finished.call_id, f"by this command, step {self.step}"):
             reply = f"{reply}\n{changed}"
         return replace(finished, reply=reply, seen=seen)

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from agent.blocks import TextBlock
 from agent.events import (
     ActionFile,
     ActionRecorded,
@@ -56,6 +57,14 @@ async def test_the_same_lines_are_told_once_and_whole_again_where_they_are_asked
     assert "39\tline 39" in first
     assert again.startswith("[long.py: unchanged since step 1 (lines 1-39)")
     assert "5\tline 5" in part
+    shown = [
+        block.text
+        for event in long.events
+        if isinstance(event, ToolFinished)
+        for block in event.blocks
+        if isinstance(block, TextBlock)
+    ]
+    assert shown[:2] == ["lines 1-39 of 39", "lines 1-39, unchanged since step 1"]
     assert whole == first
     assert once_more.startswith("[long.py: unchanged since step 4 (lines 1-39)")
 

@@ -139,7 +139,9 @@ async def test_what_people_wrote_is_listed_completed_and_said(person: Person, se
         await screen.until(lambda: screen.app.desk.customs())
         await command(screen, "/skills")
         await screen.see("/mend FILE", "the project's command · mends one", "/ship [WORDS]", "your skill · how it goes out")
-        await screen.pilot.press("escape", "slash", "m", "e")
+        await screen.pilot.press(*"ship", "enter")
+        await screen.until(lambda: screen.app.query_one("#prompt").text == "/ship ")  # type: ignore[attr-defined]
+        await screen.pilot.press("ctrl+u", "slash", "m", "e")
         await screen.see("/mend FILE  mends one")
         await screen.pilot.press("tab", *"a.py", "enter")
         await screen.see("Mend a.py, please.", "Mended.")

@@ -12,7 +12,7 @@ from agent.workspace.secrets import are_of_secret, is_folder_of_secrets
 # What other programs act on when they find it, so that writing it is more than writing a file.
 _PROTECTED = """
 .git .gitmodules .gitattributes .hg .svn .husky .pre-commit-config.yaml .github .gitlab-ci.yml .circleci .devcontainer
-.vscode .idea .cursor .claude .codex .gemini .kimi .jumar .mcp.json .cursorrules agents.md claude.md gemini.md
+.vscode .idea .agents .cursor .claude .codex .gemini .kimi .jumar .mcp.json .cursorrules agents.md claude.md gemini.md
 .envrc .env .npmrc .yarnrc .yarnrc.yml .pypirc pip.conf .netrc sitecustomize.py usercustomize.py
 .bashrc .bash_profile .bash_login .bash_logout .profile .zshrc .zshenv .zprofile .inputrc .gitconfig .vimrc .exrc
 """
