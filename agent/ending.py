@@ -10,9 +10,8 @@ from pathlib import Path
 from agent.blocks import TerminalBlock
 from agent.checks import Check, told
 from agent.errors import JumarError
-from agent.events import CHECK, Event, Informed, ToolFinished, TurnStarted, Warned
+from agent.events import CHECK, Event, Informed, ToolFinished, ToolStarted, TurnStarted, Warned
 from agent.execute import Execute
-from agent.folding import failing
 from agent.proof import Proof
 from agent.safe import safe_line
 from agent.workspace.git import Git
@@ -68,6 +67,7 @@ class Ending:
         self._reminded = False
         self._not_run: set[str] = set()  # checks that could not be in this turn
         self._last: _Failed | None = None  # as it was not mended so far
+        self.running: ToolStarted | None = None  # a check
 
     def hear(self, event: Event) -> None:
         """Take an event in."""
@@ -76,6 +76,8 @@ class Ending:
             self._last = None
             if event.by == "person":
                 self._proof.begin()
+        if isinstance(event, ToolStarted | ToolFinished) and event.call_id.startswith(CHECK):
+            self.running = event if isinstance(event, ToolStarted) else None
         self._proof.apply(event)
 
     @property
@@ -170,6 +172,8 @@ class Ending:
 
 
 def _printed(ended: ToolFinished) -> str:
+    from agent.folding import failing  # for those whose checks fail
+
     return failing("\n".join(block.output for block in ended.blocks if isinstance(block, TerminalBlock)))
 
 

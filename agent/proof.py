@@ -3,9 +3,7 @@
 from collections.abc import Collection
 from pathlib import PurePosixPath
 
-from agent import folding
 from agent.blocks import TerminalBlock
-from agent.command.checking import checking
 from agent.events import ActionRecorded, ActionsUndone, Event, Informed, ToolFinished, ToolStarted, Verified
 from agent.tool import Effect
 
@@ -88,10 +86,13 @@ class Proof:
 
     def _judge(self, command: str, exit_code: int, printed: str) -> None:
         """Take in how a command ended, where it is one that checks. What itself it changed is what it has checked."""
+        from agent.command.checking import checking  # for those who run something
+        from agent.folding import passed as told
+
         found = checking(command, self._known, self.changed)
         if found is None:
             return
-        passed = exit_code == 0 if found.decides else folding.passed(printed)
+        passed = exit_code == 0 if found.decides else told(printed)
         if passed is not None:
             self.outcomes[command.strip()] = passed
 

@@ -246,6 +246,9 @@ class Session:
                 else "Not run: jumar was killed before this call began."
             )
             self.tell(ToolFinished(call_id=call.id, tool=call.name, status="unknown" if ran else "skipped", reply=words))
+        if (check := self._ending.running) is not None:
+            words = "Interrupted: jumar was killed while this ran, so its outcome is unknown."
+            self.tell(ToolFinished(call_id=check.call_id, tool=check.tool, status="unknown", reply=words, subject=check.subject))
         if self._history.open_turn:
             self.tell(TurnFinished(turn=self._history.turn, status="interrupted", text="", reason="jumar was killed"))
 

@@ -28,7 +28,6 @@ from agent.events import (
     Verified,
     VerifyOutcome,
 )
-from agent.folding import failing
 from agent.ledger.span import Span
 from agent.ledger.store import FileChange
 from agent.loop import Limits
@@ -191,6 +190,10 @@ class Run:
             self._structured = None
             await session.turn(words, self._left(), by_check=True)
 
+    async def question(self, session: Session, text: str) -> None:
+        """Run one prompt after which nothing is checked, for nothing is changed by it."""
+        await session.turn(text, self._left())
+
     def stopped(self) -> None:
         """Take in that the person stopped what ran, be it no turn."""
         self._last = replace(self._last, status="cancelled", reason="the person stopped it")
@@ -235,6 +238,8 @@ class Run:
             self._missed = "verify_failed"
             return ""
         late = f" after {_VERIFY_SECONDS:g} s" if ended.timed_out else ""
+        from agent.folding import failing  # for those whose check fails
+
         head = f"You said that you are done, but `{command}` fails with exit code {code}{late}. Mend it."
         return f"{head}\n\n{failing(ended.output)}"
 

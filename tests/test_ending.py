@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.fakes import ScriptedServer, answer
-from tests.runs import Ended, Person, valid
+from tests.runs import Ended, Person, until, valid
 
 RUN = ("--mode", "yolo", "--output-format", "stream-json")
 BREAK = ("edit", {"path": "calc.py", "old": "a - b", "new": "a * b"})
@@ -91,6 +91,21 @@ async def test_nobody_is_reminded_where_it_was_checked_or_the_person_does_not_wi
     run = await person.trusted("-p", "x", "--mode", "yolo")
     assert run.code == 0
     assert f"· {'verified' if checked else 'not verified'} · session" in run.err
+
+
+async def test_a_check_that_ran_when_all_was_killed_has_an_end_in_the_session_that_goes_on(
+    person: Person, server: ScriptedServer
+) -> None:
+    person.configure('[checks.own]\ncommand = "touch begun; sleep 600"\n')
+    server.script += [answer("", calls=[BREAK]), answer("done"), answer("I see")]
+    program = await person.start("-p", "x", "--trust", "--mode", "yolo")
+    await until(person.root / "begun")
+    program.kill()
+    await program.wait()
+    person.configure("")
+    run = await person.trusted("-c", "-p", "go on", *RUN)
+    [unknown] = [line for line in of(run, "tool.finished") if line["call_id"] == "check-1-1"]
+    assert (run.code, unknown["status"], unknown["subject"]) == (0, "unknown", "touch begun; sleep 600")
 
 
 async def test_a_check_after_each_edit_is_told_with_the_next_step(person: Person, server: ScriptedServer) -> None:

@@ -1,17 +1,22 @@
 """The screen's story is a fold over events: streamed or read again from the log, it tells the same."""
 
+from agent.blocks import TerminalBlock
 from agent.code.diff import diff
 from agent.events import (
     CallStreamed,
     Event,
+    Informed,
     ModelAnswered,
     ReasoningStreamed,
     RequestRetried,
     StepStarted,
     TextStreamed,
+    ToolFinished,
+    ToolStarted,
     TurnStarted,
 )
 from agent.messages import Answer, Call, Usage
+from agent.tool import Effect
 from tui.diffs import lines_of
 from tui.markdown import code, markdown, sealed
 from tui.story import Answered, Called, Noted, Said, Story, Thought
@@ -75,3 +80,18 @@ def test_the_end_of_a_growing_text_is_drawn_again_and_no_more() -> None:
     assert sealed(text + "```\n\nTwo") == (len(text) + 5, "")
     assert sealed("- a\n\n  b") == (0, "")
     assert markdown("a\n\nb").plain == "a\n\nb"
+
+
+def test_a_check_of_the_persons_is_told_as_a_call_that_no_model_made() -> None:
+    block = TerminalBlock("pytest", "1 failed", 1)
+    story = told(
+        TurnStarted(turn=1, prompt="x"),
+        ToolStarted(call_id="check-1-1", tool="shell", subject="pytest", effect=Effect.EXEC),
+        ToolStarted(call_id="other", tool="shell", subject="pytest", effect=Effect.EXEC),
+        ToolFinished(call_id="check-1-1", tool="shell", status="done", reply="", subject="pytest", blocks=(block,), exit_code=1),
+        Informed(kind="check", title="the check tests fails, and the model is told", told="mend it", step=2),
+    )
+    assert [type(entry) for entry in story.entries] == [Said, Called, Noted]
+    called = story.call("check-1-1")
+    assert called is not None
+    assert (called.tool, called.subject, called.state, called.exit_code) == ("shell", "pytest", "over", 1)
