@@ -12,6 +12,7 @@ from agent.checks import VENVS, detected, tasks, told
 from agent.code.map import Map
 from agent.safe import safe_line, safe_text
 from agent.workspace.peek import peek
+from agent.workspace.secrets import are_of_secret
 from agent.workspace.walk import spec
 
 _SKIPPED = frozenset(
@@ -26,8 +27,9 @@ _MOST_STATUS = 600
 _TINY = 600  # bytes of a file that is told whole
 _MOST_TINY = 800  # bytes of all of them
 _TINY_FILES = ("README.md", "package.json", "pyproject.toml", "Cargo.toml", "go.mod", "Makefile", "requirements.txt")
+INSTRUCTIONS = ("AGENTS.md", "CLAUDE.md")  # the first that a folder has counts
 _MOST_RULES = 64 << 10
-_ONE_INSTRUCTION = 16 << 10
+ONE_INSTRUCTION = 16 << 10  # bytes that are told of one file
 _ALL_INSTRUCTIONS = 32 << 10
 _PROGRAMS = (
     *("node", "npm", "pnpm", "bun", "deno", "go", "cargo", "java", "mvn", "gcc", "clang", "cmake", "make"),
@@ -68,11 +70,11 @@ def instructions(root: Path, cwd: Path, most: int = _ALL_INSTRUCTIONS) -> str:
     left = most
     told: list[str] = []
     for folder in folders:  # the deepest first: they count most when room is short
-        for name in ("AGENTS.md", "CLAUDE.md"):
+        for name in INSTRUCTIONS:
             file = folder / name
             if not os.path.lexists(file):
                 continue
-            text = _instruction(root, file, min(left, _ONE_INSTRUCTION))
+            text = instruction(root, file, min(left, ONE_INSTRUCTION))
             left -= min(left, len(text))
             told.append(f"# {safe_line(file.relative_to(root).as_posix())}\n{text}")
             break
@@ -94,12 +96,23 @@ def mapped(drawn: Map) -> str:
     )
 
 
-def _instruction(root: Path, file: Path, most: int) -> str:
+def instruction(root: Path, file: Path, most: int) -> str:
+    """Return what a file with instructions says, or that it is not read: it lies elsewhere, or a link leads to a secret."""
+    if _is_secret(root, file):
+        return "(not read: the link leads to what is called as secrets are)"
     content = peek(root, file, most + 1)
     if content is None:
         return "(not read: it is no plain file inside the workspace)"
     text = safe_text(content[:most].decode("utf-8", "replace").removeprefix("\ufeff")).strip()
     return f"{text}\n(cut here: the rest is too long; read the file for it)" if len(content) > most else text
+
+
+def _is_secret(root: Path, file: Path) -> bool:
+    try:
+        real = file.resolve()
+        return are_of_secret([part.casefold() for part in real.relative_to(root.resolve()).parts])
+    except (OSError, RuntimeError, ValueError):
+        return False
 
 
 def _text(folder: Path, name: str) -> str:

@@ -4,15 +4,14 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
+from agent.context import INSTRUCTIONS, ONE_INSTRUCTION, instruction
 from agent.events import Informed
 from agent.rules import Question
-from agent.safe import mended, safe_line, safe_text
+from agent.safe import mended, safe_line
 from agent.workspace.contract import Located, Place
-from agent.workspace.peek import is_folder, peek
+from agent.workspace.peek import is_folder
 from agent.workspace.walk import Walk
 
-NAMES = ("AGENTS.md", "CLAUDE.md")  # the first that a folder has counts
-_ONE = 16 << 10  # bytes that are told of one file
 _MOST_FOLDERS = 200  # that are looked into at once
 _MOST_PLACES = 200  # that a command names and that are looked at
 _SKIPPED = frozenset({".git", "node_modules", ".venv", "venv", "__pycache__", "site-packages", ".tox", ".nox"})
@@ -54,7 +53,7 @@ class Instructions:
         """
         left = self._most - sum(len(words.encode()) for words in told.values())
         for folder in self._folders(touched):
-            file = next((folder / name for name in NAMES if os.path.lexists(folder / name)), None)
+            file = next((folder / name for name in INSTRUCTIONS if os.path.lexists(folder / name)), None)
             if file is None:
                 continue
             title = mended(file.relative_to(self._root).as_posix())
@@ -90,13 +89,10 @@ class Instructions:
 
     def _words(self, file: Path, title: str, below: str) -> str:
         located = self._locate(str(file))
-        plain = located.place in {Place.INSIDE, Place.PROTECTED} and not located.secret
-        content = peek(self._root, file, _ONE + 1) if plain else None
-        if content is None:
-            return f"({safe_line(title)} is not read: it is no plain file inside the workspace.)"
-        text = safe_text(content[:_ONE].decode("utf-8", "replace").removeprefix("\ufeff")).strip()
-        cut = "\n(cut here: the rest is too long; read the file for it)" if len(content) > _ONE else ""
+        if located.place not in {Place.INSIDE, Place.PROTECTED} or located.secret:
+            return f"({safe_line(title)} is not read: it leads out of the workspace, or to a secret.)"
+        text = instruction(self._root, file, ONE_INSTRUCTION)
         return (
             f"(From the project's files, not the person's words: what lies under {below}/ has instructions of its own. Keep to "
-            f"them there; where they go against those of a folder above, they count.)\n\n# {safe_line(title)}\n{text}{cut}"
+            f"them there; where they go against those of a folder above, they count.)\n\n# {safe_line(title)}\n{text}"
         )

@@ -214,6 +214,12 @@ def test_instructions_are_plain_files_inside_the_workspace_alone(tmp_path: Path,
     assert instructions(root, root) == "# AGENTS.md\n(not read: it is no plain file inside the workspace)"
 
 
+def test_a_link_to_a_secret_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("KEY=HIDDEN")
+    (tmp_path / "AGENTS.md").symlink_to(".env")
+    assert instructions(tmp_path, tmp_path) == "# AGENTS.md\n(not read: the link leads to what is called as secrets are)"
+
+
 def test_a_link_that_stays_inside_is_followed(tmp_path: Path) -> None:
     (tmp_path / "CLAUDE.md").write_text("rules")
     (tmp_path / "AGENTS.md").symlink_to("CLAUDE.md")

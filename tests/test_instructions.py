@@ -127,7 +127,8 @@ def test_nothing_from_outside_and_no_secret_is_told(tree: Tree, tmp_path: Path) 
     fill(tree.root, masked__AGENTS_md="the token is swordfish-9000")
     touched = ["out/x", "env/x", "pipe/x", "folder/x", "away/x", "masked/x", "../ws2/x"]
     told = "\n".join(one.told for one in tree.told(*touched, mask=Mask(["swordfish-9000"])))
-    assert told.count("is not read: it is no plain file inside the workspace") == 4
+    assert told.count("is not read: it leads out of the workspace, or to a secret") == 2
+    assert told.count("not read: it is no plain file inside the workspace") == 2
     assert not any(word in told for word in ("OUTSIDE", "HIDDEN", "swordfish"))
     assert "the token is" in told
 
