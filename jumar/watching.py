@@ -129,7 +129,7 @@ class Watching:
             before = session.mode
             session.set_mode(Mode.PLAN)
             try:
-                await run.prompt(session, _prompt("watch-question", questions, noticing), ())
+                await run.question(session, _prompt("watch-question", questions, noticing))
             finally:
                 session.set_mode(before)
 

@@ -256,7 +256,7 @@ async def test_what_a_person_saves_is_acted_on_and_nothing_else(person: Person, 
         answer("It is a sum."),
         answer("I cannot."),
     ]
-    async with watching(person, "--mode", "edits") as watch:
+    async with watching(person, "--mode", "edits", "--verify", f"echo checked >> {person.home}/checks") as watch:
         (person.root / "out" / "a.py").write_text("# jumar: not this!\n")
         file.write_text(f"{old}\n")
         await watch.says("It adds.")
@@ -270,6 +270,7 @@ async def test_what_a_person_saves_is_acted_on_and_nothing_else(person: Person, 
         await watch.says("It is a sum.")
         (person.root / "c.py").write_text("# jumar: fly!\n")
         await watch.says("I cannot.", "it still stands there, and is not acted on again: c.py: fly!")
+    assert (person.home / "checks").read_text() == "checked\n" * 2  # after what was done, and after no answer
     assert len(server.requests) == 5
     first, _, asked, _, last = [body["messages"] for body in server.bodies()]
     assert first[-1]["content"].partition("# The person's words\n\n")[2].startswith("calc.py:1: mend it!\n\nThe person works in")
