@@ -67,6 +67,9 @@ class Silent:
     def search(self, query: Query, stop: Stop) -> Found:
         raise AssertionError(query)
 
+    def files(self, query: Query, stop: Stop) -> tuple[list[str], bool]:
+        raise AssertionError(query)
+
 
 def unsearched(place: LocalWorkspace) -> LocalWorkspace:
     """Return the workspace without a search: there only the index can answer."""

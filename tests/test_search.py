@@ -15,6 +15,8 @@ import pytest
 from agent.errors import ToolFailure
 from agent.workspace.contract import Found
 from agent.workspace.globs import matching
+from agent.workspace.locating import Locating
+from agent.workspace.paths import Paths
 from agent.workspace.plain import Plain
 from agent.workspace.ripgrep import Ripgrep
 from agent.workspace.search import Engine, Query, Stop, search
@@ -342,6 +344,9 @@ class Slow:
         finally:
             self._loop.call_soon_threadsafe(self.ended.set)
 
+    def files(self, query: Query, stop: Stop) -> tuple[list[str], bool]:
+        return self._inner.files(query, stop)
+
 
 async def test_cancelling_ends_the_program(tree: Path, tmp_path: Path) -> None:
     program = tmp_path / "rg"
@@ -355,6 +360,36 @@ async def test_cancelling_ends_the_program(tree: Path, tmp_path: Path) -> None:
         with pytest.raises(asyncio.CancelledError):
             await task
         await slow.ended.wait()
+
+
+@pytest.mark.parametrize("start", [".", "src", "build", "deep"])
+def test_both_engines_list_the_same_files(tree: Path, start: str) -> None:
+    listed = [engine.files(Query("", tree, [tree / start]), Stop(10)) for engine in engines(tree)]
+    one, other = (sorted(files) for files, _ in listed)
+    assert one == other == sorted(Walk(tree).files(tree / start))
+    assert one
+    assert [partial for _, partial in listed] == [False, False]
+    some, _ = ripgrep(tree).files(Query("", tree, [tree], glob="*.txt"), Stop(10))
+    assert {Path(path).suffix for path in some} == {".txt"}
+
+
+def test_a_listed_file_is_located_as_any_other(tree: Path, tmp_path: Path) -> None:
+    odd = {
+        "credentials.json": b"",
+        "Makefile": b"",
+        ".env": b"",
+        "caf\u00e9.py": b"",
+        "state/a.py": b"",
+        "secrets/sub/b.bin": b"",
+    }
+    fill(tree, odd | {".ssh/sub/key": b"", ".docker/config.json": b""})
+    hidden = (tree / "state", tree / "src" / "one.js")
+    paths = Paths(tree, tree / "src", spill=tmp_path / "spill", add_dirs=(), hidden=hidden, person=tree)
+    locate = Locating(paths)
+    every = [path for path in (*tree.rglob("*"), tree / "loop" / "a.py", tmp_path / "beyond.py") if not path.is_dir()]
+    assert len(every) > 30
+    for path in every:
+        assert locate(str(path)) == paths.locate(str(path))
 
 
 def test_walking_a_tree_yields_its_files_once(tree: Path) -> None:

@@ -4,7 +4,6 @@ import errno
 import hashlib
 import os
 import stat
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -18,10 +17,11 @@ from agent.safe import safe_line
 from agent.workspace.contract import FileText, Located, Place
 from agent.workspace.exchange import exchange
 from agent.workspace.globs import from_root, matching
+from agent.workspace.locating import Locating
 from agent.workspace.paths import Paths
 from agent.workspace.placing import copy_attributes, digest_of, give_back, overwrite, put, same_owner, settle, temporary
+from agent.workspace.search import Engine, Query, Stop
 from agent.workspace.text import decode, encode, kind
-from agent.workspace.walk import Walk
 
 _LARGEST = 16 << 20
 _MOST_NAMES = 2000
@@ -86,7 +86,9 @@ class Files:
             self.saw(file)
         return file
 
-    def find(self, glob: str, folder: Located, visible: Callable[[Located], bool]) -> tuple[list[tuple[str, float]], bool]:
+    def find(
+        self, glob: str, folder: Located, visible: Callable[[Located], bool], engine: Engine
+    ) -> tuple[list[tuple[str, float]], bool]:
         """Return visible files and when they changed, newest first, without what .gitignore names, and whether that is all.
 
         Raises ToolFailure.
@@ -94,23 +96,28 @@ class Files:
         _refuse_hidden(folder)
         if not folder.real.is_dir():
             raise ToolFailure(f"There is no folder {folder.shown}.")
-        matches = matching(from_root(glob, self._paths.cwd))
-        walk, deadline = Walk(self._paths.root), time.monotonic() + _SECONDS
+        wanted = from_root(glob, self._paths.cwd)
+        matches = matching(wanted)
+        locate, stop = Locating(self._paths), Stop(_SECONDS)
+        listed, partial = engine.files(Query("", self._paths.root, (folder.real,), wanted), stop)
         hidden = self._paths.hidden_below(folder.real)
+        inside, below = (f"{str(one).rstrip('/')}/" for one in (self._paths.cwd, folder.real))
         found: list[tuple[str, float]] = []
-        for absolute in walk.files(folder.real):
-            if time.monotonic() > deadline:
-                walk.partial = True
+        for absolute in listed:
+            if stop.due:
+                partial = True
                 break
             if hidden and f"{absolute}/".startswith(hidden):
                 continue
-            if not matches(os.path.relpath(absolute, self._paths.cwd)) and not matches(os.path.relpath(absolute, folder.real)):
+            shown = absolute.removeprefix(inside) if absolute.startswith(inside) else os.path.relpath(absolute, self._paths.cwd)
+            if not matches(shown) and not matches(absolute.removeprefix(below)):
                 continue
-            if not visible(self._paths.locate(absolute)):
+            located = locate(absolute)
+            if not visible(located):
                 continue
             with suppress(OSError):
-                found.append((self._paths.shown(Path(absolute)), os.lstat(absolute).st_mtime))
-        return sorted(found, key=lambda pair: (-pair[1], pair[0])), not walk.partial
+                found.append((located.shown, os.lstat(absolute).st_mtime))
+        return sorted(found, key=lambda pair: (-pair[1], pair[0])), not partial
 
     @contextmanager
     def _folder(self, located: Located, *, make: bool) -> Iterator[int]:

@@ -12,6 +12,7 @@ from agent.pictures import Picture, Unshowable, picture
 from agent.workspace.companion import Companion
 from agent.workspace.contract import WORKING, Background, Confinement, Ended, FileText, Found, Located, Place
 from agent.workspace.files import Files
+from agent.workspace.locating import Locating
 from agent.workspace.output import SHOWN
 from agent.workspace.paths import Paths
 from agent.workspace.plain import Plain
@@ -83,7 +84,7 @@ class LocalWorkspace:
 
     def find(self, glob: str, folder: Located, visible: Callable[[Located], bool]) -> tuple[list[tuple[str, float]], bool]:
         """Return visible files and when they changed, newest first, without what .gitignore names, and whether that is all."""
-        return self._files.find(glob, folder, visible)
+        return self._files.find(glob, folder, visible, self._engine)
 
     async def search(
         self,
@@ -98,9 +99,10 @@ class LocalWorkspace:
     ) -> Found:
         """Search lines by regular expression, without what .gitignore names and what is not visible. Raises ToolFailure."""
         starts = [_start(path) for path in paths]
+        locate = Locating(self._paths)
 
         def allowed(path: str) -> bool:
-            located = self.locate(path)
+            located = locate(path)
             return located.place is not Place.HIDDEN and visible(located)
 
         query = Query(pattern, self.root, starts, self._from_root(glob), context, ignore_case, limit, allowed)

@@ -47,6 +47,17 @@ class Plain:
         wanted = first(counts, query.limit)
         return found(counts, ((path, told.get(path, [])) for path in wanted), query.limit, partial or cut or walk.partial)
 
+    def files(self, query: Query, stop: Stop) -> tuple[list[str], bool]:
+        """Walk through them."""
+        walk = Walk(query.root)
+        found: list[str] = []
+        for start in query.starts:
+            for absolute in walk.files(start):
+                if stop.due:
+                    return found, True
+                found.append(absolute)
+        return found, walk.partial
+
     def _run(self, query: Query, stop: Stop, paths: list[str]) -> tuple[bytes, bool]:
         """Return what the process printed, and whether it was cut short."""
         asked = {

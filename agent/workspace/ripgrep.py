@@ -65,9 +65,24 @@ class Ripgrep:
             lines = _told(printed, query.root)
         return found(counts, ((path, lines.get(path, [])) for path in wanted), query.limit, partial)
 
+    def files(self, query: Query, stop: Stop) -> tuple[list[str], bool]:
+        """Have it list them. Raises ToolFailure."""
+        files: list[str] = []
+        partial = False
+        for start in query.starts:
+            printed, cut = self._run(
+                query, stop, ["--files", "--null", *self._chosen(query, start), "--", _argument(start, query.root)]
+            )
+            partial |= cut
+            whole, _, _ = printed.rpartition(b"\0")  # the last one of a listing that was stopped may be cut
+            files += [_absolute(os.fsdecode(path), query.root) for path in whole.split(b"\0") if path]
+        return files, partial
+
     def _counting(self, query: Query, start: Path) -> list[str]:
-        flags = ["--count", "--null", "--with-filename", "--hidden", "--glob=!.git", f"--max-filesize={LARGEST}"]
-        flags += ["--no-ignore-dot", "--no-ignore-global", "--no-ignore-exclude"]
+        return ["--count", "--null", "--with-filename", f"--max-filesize={LARGEST}", *self._chosen(query, start)]
+
+    def _chosen(self, query: Query, start: Path) -> list[str]:
+        flags = ["--hidden", "--glob=!.git", "--no-ignore-dot", "--no-ignore-global", "--no-ignore-exclude"]
         if _TYPE.fullmatch(query.glob):
             # As a type, for a --glob would bring back what .gitignore names.
             flags += [f"--type-add=wanted:{query.glob}", "--type=wanted"]

@@ -85,6 +85,13 @@ class Engine(Protocol):
         """Search until done or stopped. Raises ToolFailure."""
         ...
 
+    def files(self, query: Query, stop: Stop) -> tuple[list[str], bool]:
+        """Return the absolute paths of all files that it would search, in any order, and whether some may be missing.
+
+        More may be among them than the glob matches.
+        """
+        ...
+
 
 async def search(engine: Engine, query: Query) -> Found:
     """Search off the event loop; cancelling ends it. Files are told in the order of their paths. Raises ToolFailure."""
