@@ -344,12 +344,22 @@ class ActionsUndone:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ActionPart:
+    """What an action did to one file, of which parts were taken back, or, `whole`, all."""
+
+    action: str
+    path: str
+    whole: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Informed:
     """The person did something beside the conversation, of which the model learns with `step`.
 
     `mode` and `plan` are those from now on; a command of theirs has a `call_id`, as an action of it has. Of the kinds
     `outside` and `away` it names files that no action changed, the first of `count`: since the last look, or since the
-    session was open last; `action` holds that change on the ledger. Of the kind `instructions` it is no
+    session was open last; `action` holds that change on the ledger. With parts of changes that were taken back, `parts`
+    are those in which they were made. Of the kind `instructions` it is no
     doing of the person's: the title is a file with those of a folder in which the model touched something. Of the
     kind `problems` it names new ones in files, found after the reply to the change that brought them.
     """
@@ -367,6 +377,7 @@ class Informed:
     files: tuple[ActionFile, ...] = ()
     count: int = 0
     action: str = ""
+    parts: tuple[ActionPart, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 import asyncio
 import re
 import shlex
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeVar
 
@@ -17,6 +17,7 @@ from agent.ending import Checks, Ending
 from agent.errors import Fault, ModelError, UsageError
 from agent.estimate import Filling, filling
 from agent.events import (
+    ActionPart,
     ActionRecorded,
     ActionsUndone,
     Event,
@@ -51,6 +52,7 @@ from agent.model import Failed, Finished, Model, Request, ToolOffer
 from agent.policy import Ground, Mode
 from agent.record import About, Recorder
 from agent.rules import Rule
+from agent.safe import mended
 from agent.schema import parameters
 from agent.tool import AnyTool, Effect
 from agent.workspace.contract import UNCONFINED, Ended, Located, Workspace
@@ -445,20 +447,25 @@ class Session:
 
     async def changes(self, turn: int = 0) -> tuple[list[Part], tuple[Conflict, ...]]:
         """Return what the session, or a turn of it, has changed, from what would be there without it to what is there now."""
-        mine = [one for one in self._ledger.actions(self.id) if one.undoable and turn in {0, one.action.turn}]
-        ids = [one.action.id for one in mine if one.action.kind == "call" and not one.action.call_id.startswith(_OWN)]
-        return await partly.changes(self._ledger, ids)
+        return await partly.changes(self._ledger, self._mine(turn))
 
     async def plan_undo_parts(self, parts: Sequence[Part], *, preference: Preference = "") -> Plan:
         """Say what taking back parts would change."""
         return await partly.plan(self._ledger, parts, preference)
 
     async def undo_parts(
-        self, parts: Sequence[Part], title: str, *, preference: Preference = "", interrupt: bool = False
+        self,
+        parts: Sequence[Part],
+        title: str,
+        of: Collection[str] = (),
+        *,
+        preference: Preference = "",
+        interrupt: bool = False,
     ) -> Plan:
         """Take back parts of changes, all or, where there is a conflict, none; it is an action of its own. Raises JumarError.
 
-        It waits for a call that acts, or interrupts the turn. The model learns of it with its next step.
+        `of` are the actions that made them; without these, any of the session. It waits for a call that acts, or interrupts
+        the turn. The model learns of it with its next step.
         """
         ledger = self._ledger
         if interrupt:
@@ -474,8 +481,22 @@ class Session:
         planned = await self._around(About(call_id, OF_PARTS, title, files), work)
         if planned.steps and not planned.conflicts:
             told, blocks = partly.told(planned)
-            self.tell(Informed(kind="files", title=title, told=told, step=self._due(), call_id=call_id, blocks=blocks))
+            event = Informed(kind="files", title=title, told=told, step=self._due(), call_id=call_id, blocks=blocks)
+            self.tell(replace(event, parts=tuple(self._made_in(parts, of))))
         return planned
+
+    def _made_in(self, parts: Sequence[Part], of: Collection[str]) -> Iterator[ActionPart]:
+        """Yield in which actions parts of changes were made, as far as that is known."""
+        wanted = {part.path: part.hunks is None or len(part.hunks) == part.count for part in parts}
+        ids = of or self._mine()
+        for action in (one.action for one in self._ledger.actions(self.id) if one.action.id in ids):
+            for path in (delta.path for delta in action.deltas if delta.path in wanted):
+                yield ActionPart(action=action.id, path=mended(path), whole=wanted[path])
+
+    def _mine(self, turn: int = 0) -> list[str]:
+        """Return the calls of the model in the session, or in a turn of it, that can be undone."""
+        mine = [one for one in self._ledger.actions(self.id) if one.undoable and turn in {0, one.action.turn}]
+        return [one.action.id for one in mine if one.action.kind == "call" and not one.action.call_id.startswith(_OWN)]
 
     async def commit(self, parts: Sequence[Part], message: str, environment: Mapping[str, str]) -> Committed:
         """Commit parts into the person's repository, with their settings and hooks. Raises JumarError."""

@@ -6,7 +6,18 @@ from typing import Any, get_args
 import pytest
 
 from agent.blocks import PlanBlock, PlanItem
-from agent.events import ActionFile, ActionRecorded, ActionsUndone, CallStatus, Event, ModelAnswered, ToolFinished, TurnStarted
+from agent.events import (
+    ActionFile,
+    ActionPart,
+    ActionRecorded,
+    ActionsUndone,
+    CallStatus,
+    Event,
+    Informed,
+    ModelAnswered,
+    ToolFinished,
+    TurnStarted,
+)
 from agent.gate import Answered
 from agent.messages import Answer, Call, Usage
 from tests.fakes import ScriptedServer, answer
@@ -64,6 +75,31 @@ def test_every_ending_has_words_of_its_own() -> None:
 def test_a_call_of_two_actions_tells_how_much_of_it_is_undone(events: tuple[Event, ...], state: str) -> None:
     called = call_of(recorded("1", "a", "b"), recorded("2", "c"), ended(), *events)
     assert [file.path for file in called.files] == ["a", "b", "c"]
+    head = look(called, LOOK).plain.partition("\n")[0]
+    assert head.rstrip().endswith(f"{state}  #2")
+
+
+def took_parts(by: str, *parts: tuple[str, str, bool]) -> list[Event]:
+    """Return what is told when the person takes parts of changes back, which is an action of its own."""
+    made = tuple(ActionPart(action=action, path=path, whole=whole) for action, path, whole in parts)
+    own = replace(recorded(by, *{path for _, path, _ in parts}), call_id=f"person-{by}", tool="files")
+    return [own, Informed(kind="files", title="parts", told="x", step=2, call_id=f"person-{by}", parts=made)]
+
+
+@pytest.mark.parametrize(
+    ("events", "state"),
+    [
+        (took_parts("3", ("1", "a", False)), "partly undone"),
+        (took_parts("3", ("1", "a", True)), "partly undone"),
+        (took_parts("3", ("1", "a", True), ("1", "b", True), ("2", "c", True)), "undone"),
+        ([*took_parts("3", ("1", "a", False)), undone("4", "3")], "undone, and brought back"),
+        ([*took_parts("3", ("1", "a", False)), undone("4", "3"), undone("5", "4")], "partly undone"),
+        ([*took_parts("3", ("1", "a", False)), *took_parts("4", ("2", "c", True)), undone("5", "4")], "partly undone"),
+        ([*took_parts("3", ("1", "a", False)), undone("4", "1"), undone("5", "2")], "undone"),
+    ],
+)
+def test_a_call_of_which_parts_were_taken_back_says_so(events: list[Event], state: str) -> None:
+    called = call_of(recorded("1", "a", "b"), recorded("2", "c"), ended(), *events)
     head = look(called, LOOK).plain.partition("\n")[0]
     assert head.rstrip().endswith(f"{state}  #2")
 

@@ -70,11 +70,11 @@ class Act:
         called = self.called
         if called is not None and called.state != "over":
             return "asked" if called.state == "asked" else "running"
-        if self.listed.undone if self.listed is not None else called is not None and called.undone:
+        if (self.listed is not None and self.listed.undone) or (called is not None and called.undone):
             return "undone"
         if called is not None and called.partly:
             return "partly_undone"
-        if self.redone or (self.listed is None and called is not None and called.redone):
+        if self.redone or (called is not None and called.redone):
             return "redone"
         if called is not None and called.status == "done" and called.exit_code:
             return "failed"

@@ -278,7 +278,7 @@ class Preview(ModalScreen[Work | None]):
             return lambda: session.rewind(undoing.ids[0], preference=preference, interrupt=interrupt)
         if parts := self._parts():
             title = f"parts of {undoing.ids[0]}: {', '.join(part.path for part in parts)}"
-            return lambda: session.undo_parts(parts, mended(title), preference=preference, interrupt=interrupt)
+            return lambda: session.undo_parts(parts, mended(title), undoing.ids, preference=preference, interrupt=interrupt)
         only = self._only()
         return lambda: session.undo(undoing.ids, only=only, preference=preference, interrupt=interrupt)
 

@@ -9,6 +9,7 @@ from agent.checklist import Change, Checklist, Step
 from agent.events import (
     CHECK,
     ActionFile,
+    ActionPart,
     ActionRecorded,
     ActionsUndone,
     ApprovalAsked,
@@ -102,11 +103,18 @@ class Called:
     parts: set[tuple[str, str]] = field(default_factory=set)  # its actions with the files of each
     taken: set[tuple[str, str]] = field(default_factory=set)  # those of them that are undone
     undone: bool = False
+    cut: set[tuple[str, str, str]] = field(default_factory=set)  # what took which of them back in part
     partly: bool = False  # undone
     redone: bool = False  # it was undone, and brought back
     effect: str = ""
     turn: int = 0
     item: str = ""  # of the plan, that was being done when it came
+
+    def turn_over(self, *, back: bool) -> None:
+        """See how much of it is undone now; `back`: something was brought back."""
+        self.undone = self.parts <= self.taken and not (back and not self.parts)
+        self.partly = bool(self.taken or self.cut) and not self.undone
+        self.redone = back and not (self.taken or self.cut)
 
 
 @dataclass(slots=True)
@@ -188,6 +196,7 @@ class Story:
     _thought: Thought | None = None
     _answer: Answered | None = None
     _written: list[Called] = field(default_factory=list)  # calls that are being written
+    _parts: dict[str, tuple[ActionPart, ...]] = field(default_factory=dict)  # of others, that an action took back
     _takers: dict[str, ActionsUndone] = field(default_factory=dict)
     _unclaimed: dict[str, ActionRecorded] = field(default_factory=dict)
     _gone: list[Entry] = field(default_factory=list)
@@ -419,9 +428,11 @@ class Story:
         tool = recorded.tool if recorded is not None and event.kind != "shell" else "!"
         called = Called("", event.call_id, tool, event.title, "over", blocks=event.blocks, effect="exec", turn=self.turn)
         self._calls[event.call_id] = called
-        if recorded is not None:
-            self._recorded(recorded)
-        return [called]
+        if recorded is None:
+            return [called]
+        self._recorded(recorded)
+        self._parts[recorded.action] = event.parts
+        return [called, *self._cut(recorded.action, taken=True)]
 
     def _outside(self, event: Informed) -> Noted:
         """Tell what somebody else changed; what they change again, before anything else happens, in the same line."""
@@ -446,12 +457,26 @@ class Story:
             if called is not None:
                 turned = {part for part in called.parts if part[0] == action and (not only or part[1] in only)}
                 called.taken = called.taken - turned if back else called.taken | turned
-                called.undone = called.parts <= called.taken and not (back and not called.parts)
-                called.partly = bool(called.taken) and not called.undone
-                called.redone = back and not called.taken
-                changed.append(called)
+                called.turn_over(back=back)
+                changed += [called, *self._cut(action, taken=back)]
             elif action in self._takers:
                 changed += self._turned(self._takers[action], only, back=not back)
+        return changed
+
+    def _cut(self, action: str, *, taken: bool) -> list[Called]:
+        """Return the calls of which an action took parts back, or, where it is undone itself, brought them back."""
+        changed: list[Called] = []
+        for part in self._parts.get(action, ()):
+            called = self._actions.get(part.action)
+            if called is None:
+                continue
+            place = part.action, part.path
+            if part.whole:
+                called.taken = called.taken | {place} if taken else called.taken - {place}
+            else:
+                called.cut = called.cut | {(action, *place)} if taken else called.cut - {(action, *place)}
+            called.turn_over(back=not taken)
+            changed.append(called)
         return changed
 
     @property
