@@ -19,13 +19,12 @@ from tui.desk import Recalled
 _MOST = 500  # prompts
 _LONGEST = 100_000  # characters of one
 _ALL = 2_000_000  # characters of all
-_RECALLED = TypeAdapter(Recalled)
 
 
 def recalled(home: Home, root: Path) -> Recalled:
     """Return what is kept for a work tree; nothing where it cannot be read."""
     try:
-        return _RECALLED.validate_json(_file(home, root).read_bytes())
+        return TypeAdapter(Recalled).validate_json(_file(home, root).read_bytes())
     except (OSError, ValidationError):
         return Recalled()
 

@@ -18,11 +18,10 @@ from agent import config
 from agent.blocks import Image
 from agent.errors import JumarError, UsageError
 from agent.events import Event, SessionRenamed, Warned
-from agent.log import Log, Summary, events_of, sessions
+from agent.log import Log, events_of, sessions
 from agent.mask import Mask
 from agent.model import Capabilities, Model
 from agent.safe import mended
-from agent.session import Session
 from jumar import crash, recall
 from jumar.home import home
 from jumar.notes import note
@@ -32,6 +31,8 @@ from jumar.trust import is_trusted, tree_root, trust
 from tui.desk import Choice, Custom, Hear, Held, Offered, Recalled, Taste
 
 if TYPE_CHECKING:
+    from agent.log import Summary
+    from agent.session import Session
     from jumar.custom import Customs
 
 _PATIENCE = 5.0  # seconds that a server has to list its models
@@ -131,7 +132,7 @@ class FrontDesk:
         except OSError as error:
             raise UsageError(f"cannot be kept in {path}: {error.strerror}", 1) from error
 
-    def sessions(self) -> list[Summary]:
+    def sessions(self) -> "list[Summary]":
         """List the sessions of this work tree, newest first."""
         return [one for one in sessions(self._place.sessions) if one.root == mended(str(self.root))]
 

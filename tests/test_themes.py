@@ -9,7 +9,8 @@ from textual.theme import Theme
 
 from tests.runs import Person
 from tests.screens import screen_of
-from tui.themes import DEFAULT, THEMES, Colours, contrast
+from tui.colours import Colours
+from tui.themes import DEFAULT, THEMES, contrast
 
 LEAST = 4.5  # of WCAG AA, for text
 STRONG = 7.0  # of AAA

@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import RenderableType
 from textual import constants, events
@@ -20,7 +20,6 @@ from agent.errors import JumarError
 from agent.events import Event, ModelAnswered, TextStreamed, Warned
 from agent.policy import ORDER
 from agent.safe import safe_line, safe_text
-from agent.session import Session
 from prompts import words as said
 from tui import memory
 from tui.acts import Act
@@ -52,6 +51,9 @@ from tui.timeline import Timeline
 from tui.transcript import Transcript
 from tui.viewing import Terminal, Viewing, knows_kitty
 from tui.words import words
+
+if TYPE_CHECKING:
+    from agent.session import Session
 
 _FRAME = 1 / 25  # seconds between two paintings of what streams
 _LOOK = 2.0  # seconds between two looks whether the terminal is still there
@@ -164,7 +166,7 @@ class JumarApp(App[int]):
             self._driver.write(sequence)
 
     @property
-    def session(self) -> Session | None:
+    def session(self) -> "Session | None":
         """The open session."""
         return self._session
 
@@ -281,11 +283,11 @@ class JumarApp(App[int]):
             self._begin(self._session, written)
         self._follow()
 
-    def _begin(self, session: Session, written: Written) -> None:
+    def _begin(self, session: "Session", written: Written) -> None:
         self._answered = False
         self._turn = self.run_task(self._run(session, written))
 
-    async def _run(self, session: Session, written: Written) -> None:
+    async def _run(self, session: "Session", written: Written) -> None:
         try:
             finished = await session.turn(written.text, images=written.images)
             if finished.status != "done":
@@ -305,7 +307,7 @@ class JumarApp(App[int]):
             self._commands[self.run_task(self._shell(self._session, shell.command))] = shell.command
             self._follow()
 
-    async def _shell(self, session: Session, command: str) -> None:
+    async def _shell(self, session: "Session", command: str) -> None:
         try:
             await session.shell(command)
         except asyncio.CancelledError:
@@ -393,7 +395,7 @@ class JumarApp(App[int]):
         if self._session is not None:
             self._plan(self._session, self._session.checklist.taken_back(), "plan.nothing")
 
-    def _plan(self, session: Session, plan: PlanBlock | None, otherwise: str) -> None:
+    def _plan(self, session: "Session", plan: PlanBlock | None, otherwise: str) -> None:
         if plan is not None:
             session.set_plan(plan)
         else:
@@ -460,7 +462,7 @@ class JumarApp(App[int]):
         if self._session is not None:
             self.run_task(self._redo(self._session))
 
-    async def _redo(self, session: Session) -> None:
+    async def _redo(self, session: "Session") -> None:
         if (await session.redo()).conflicts:
             self.preview(Undoing("redo", (session.to_redo(),)))
 

@@ -2,8 +2,8 @@
 
 import json
 import time
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 from textual import events
 from textual.app import ComposeResult
@@ -14,13 +14,15 @@ from textual.widgets import Input, Static, TextArea
 
 from agent.blocks import DiffBlock
 from agent.events import ApprovalAsked, RuleScope
-from agent.gate import Answered
 from agent.safe import safe_line, safe_text
 from tui.draw import draw
 from tui.fields import Area, Line
 from tui.hunks import chosen_hunks, hunks_of
 from tui.story import Called, Story
 from tui.words import Words
+
+if TYPE_CHECKING:
+    from agent.gate import Answered
 
 DEAF = 0.5  # seconds in which keys that were meant for something else are passed over
 _SCOPES: tuple[RuleScope, ...] = ("session", "workspace", "always")
@@ -38,7 +40,7 @@ class Asking(Vertical, can_focus=True):
         """The person answered an approval."""
 
         call_id: str
-        answered: Answered
+        answered: "Answered"
 
     @dataclass
     class Told(Message):
@@ -283,7 +285,7 @@ class Asking(Vertical, can_focus=True):
             case "a" | "A" | "upper_a" | "e" if not self._seen:
                 self._scroll(body.scroll_offset.y + body.size.height)
             case "a":
-                self._answer(Answered(allowed=True, hunks=self._chosen()))
+                self._answer(allowed=True, hunks=self._chosen())
             case "A" | "upper_a":
                 self._rule()
             case "r":
@@ -388,7 +390,7 @@ class Asking(Vertical, can_focus=True):
         arguments = json.loads(asked.arguments)
         if isinstance(arguments.get(asked.editable), str) and arguments[asked.editable]:
             text = json.dumps({**arguments, asked.editable: text}, ensure_ascii=False)
-        self._answer(Answered(allowed=True, arguments=text))
+        self._answer(allowed=True, arguments=text)
 
     def on_input_changed(self, changed: Input.Changed) -> None:
         """Try the rule that is being written."""
@@ -413,13 +415,24 @@ class Asking(Vertical, can_focus=True):
             if text:
                 self.post_message(self.Told(called.call_id, text))
         elif self._doing == "refusing":
-            self._answer(Answered(allowed=False, words=text.strip()))
+            self._answer(allowed=False, words=text.strip())
         elif self._doing == "ruling":
-            self._answer(Answered(allowed=True, rules=_rules(text), scope=self._scope, hunks=self._chosen()))
+            self._answer(allowed=True, rules=_rules(text), hunks=self._chosen())
 
-    def _answer(self, answered: Answered) -> None:
+    def _answer(
+        self,
+        *,
+        allowed: bool,
+        words: str = "",
+        rules: tuple[str, ...] = (),
+        arguments: str | None = None,
+        hunks: tuple[int, ...] | None = None,
+    ) -> None:
+        from agent.gate import Answered  # not before the first frame is seen: much comes with it
+
         if self._called is not None:
-            self.post_message(self.Decided(self._called.call_id, replace(answered, digest=self._digest)))
+            answered = Answered(allowed, words, rules, self._scope if rules else "session", arguments, hunks, self._digest)
+            self.post_message(self.Decided(self._called.call_id, answered))
 
 
 def _loss(text: str, words: Words) -> str:

@@ -3,12 +3,14 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from agent.blocks import Image
 from agent.events import Event
-from agent.log import Summary
-from agent.session import Session
+
+if TYPE_CHECKING:
+    from agent.log import Summary
+    from agent.session import Session
 
 Hear = Callable[[Event], None]
 
@@ -29,7 +31,7 @@ class Choice:
 class Held:
     """An open session, and what its log told before."""
 
-    session: Session
+    session: "Session"
     earlier: tuple[Event, ...]
 
 
@@ -100,7 +102,7 @@ class Desk(Protocol):
         """Keep how the person wants the screen."""
         ...
 
-    def sessions(self) -> list[Summary]:
+    def sessions(self) -> "list[Summary]":
         """List the sessions of this work tree, newest first."""
         ...
 

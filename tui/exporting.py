@@ -6,15 +6,16 @@ import re
 from dataclasses import asdict, dataclass
 from html import escape
 from pathlib import Path
-from typing import Any, Literal, assert_never, get_args
-
-from markdown_it import MarkdownIt
+from typing import TYPE_CHECKING, Any, Literal, assert_never, get_args
 
 from agent.blocks import Block, DiffBlock, PlanBlock, TableBlock, TerminalBlock, TextBlock
 from agent.errors import UsageError
 from agent.safe import safe_json, safe_line, safe_text
 from tui.story import Answered, Called, Checked, Entry, Noted, Over, Said, Story, Thought
 from tui.words import Words
+
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
 
 Form = Literal["md", "html", "json"]
 FORMS: tuple[Form, ...] = get_args(Form)
@@ -85,6 +86,8 @@ class Exporting:
 
     def html(self) -> str:
         """Return it as one page that needs nothing but itself."""
+        from markdown_it import MarkdownIt  # not before the first frame is seen, which has nothing for it
+
         parser = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"]).disable("image")
         body = "\n".join(filter(None, (self._html(entry, parser) for entry in self.story.entries)))
         title = escape(self._title)
@@ -96,7 +99,7 @@ class Exporting:
             f"<body><header><h1>{title}</h1><p>{told}</p></header>\n{body}\n</body></html>\n"
         )
 
-    def _html(self, entry: Entry, parser: MarkdownIt) -> str:
+    def _html(self, entry: Entry, parser: "MarkdownIt") -> str:
         match entry:
             case Said():
                 return f'<div class="said">{escape(safe_text(entry.text))}</div>'

@@ -1,13 +1,17 @@
 """Owns figures in words: what the session has cost, and what fills the model's window."""
 
+from typing import TYPE_CHECKING
+
 from rich.cells import cell_len
 from textual.content import Content
 
-from agent.estimate import Filling
 from agent.messages import Usage
 from agent.safe import safe_line
 from tui.story import Story
 from tui.words import Words
+
+if TYPE_CHECKING:
+    from agent.estimate import Filling
 
 _BAR = 60  # columns at most
 _KINDS = (("fixed", "█", "$primary"), ("person", "▓", "$success"), ("answers", "▒", "$warning"), ("replies", "░", "$accent"))
@@ -33,7 +37,7 @@ def _spent(name: str, usage: Usage, price: float | None, words: Words) -> Conten
     return Content("\n").join([Content.styled(safe_line(name), "bold"), *(Content(f"  {line}") for line in lines)])
 
 
-def context(filling: Filling, words: Words, width: int) -> Content:
+def context(filling: "Filling", words: Words, width: int) -> Content:
     """Return a bar of what fills the window, by kind, and its figures."""
     sizes = {"fixed": filling.fixed, "person": filling.person, "answers": filling.answers, "replies": filling.replies}
     used, window = sum(sizes.values()), max(filling.window, sum(sizes.values()), 1)

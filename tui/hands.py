@@ -1,16 +1,18 @@
 """Owns what every command does: to tell, to let choose, to open a session."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from textual.app import App
 
 from agent.errors import JumarError
 from agent.safe import safe_line
-from agent.session import Session
 from tui.choosing import Choosing, Row, fixed
 from tui.desk import Choice
 from tui.stage import Stage
+
+if TYPE_CHECKING:
+    from agent.session import Session
 
 
 class Hands:
@@ -30,7 +32,7 @@ class Hands:
         raise NotImplementedError
 
     @property
-    def _session(self) -> Session:
+    def _session(self) -> "Session":
         session = self._stage.session
         assert session is not None  # noqa: S101 - `run` has looked
         return session

@@ -1,12 +1,15 @@
 """Owns the hunks of a difference on the screen: where each stands, and which of them are kept."""
 
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from textual.content import Content
 
 from agent.blocks import DiffBlock
-from agent.ledger.partly import Part
 from agent.safe import safe_line, safe_text
+
+if TYPE_CHECKING:
+    from agent.ledger.partly import Part
 
 _STYLES = {"+": "$text-success", "-": "$text-error", "@": "$text-muted"}
 _MARKS = {True: "☑", False: "☐", None: "◪"}
@@ -50,13 +53,13 @@ def _line(line: str, *, kept: bool) -> Content:
 class Picked:
     """A changed file, and which of its hunks are chosen; one that has none to choose among is chosen whole or not."""
 
-    part: Part
+    part: "Part"
     block: DiffBlock
     count: int
     chosen: set[int] = field(default_factory=set)  # of a file without hunks: the number 0
 
     @classmethod
-    def of(cls, part: Part, *, chosen: bool = True) -> "Picked":
+    def of(cls, part: "Part", *, chosen: bool = True) -> "Picked":
         """Return a changed file with all or nothing of it chosen."""
         count = part.count
         return cls(part, part.block, count, set(range(max(1, count))) if chosen else set())
@@ -80,7 +83,7 @@ class Picked:
         else:
             self.chosen = set() if self.whole else set(range(max(1, self.count)))
 
-    def picked(self) -> Part | None:
+    def picked(self) -> "Part | None":
         """Return what is chosen of it."""
         if not self.chosen:
             return None

@@ -3,15 +3,16 @@
 import re
 from collections.abc import Collection, Sequence
 from functools import cache
+from typing import TYPE_CHECKING
 
-from markdown_it import MarkdownIt
-from markdown_it.token import Token
 from rich.cells import cell_len
 from textual.content import Content
-from textual.highlight import highlight
 
 from agent.safe import safe_text
-from tui.themes import Colours
+
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
+    from markdown_it.token import Token
 
 _FENCE = re.compile(r"^ {0,3}(```+|~~~+)", re.MULTILINE)
 _KEPT = 20  # lines at the end of growing code that are laid out again
@@ -19,7 +20,9 @@ _LONGEST_CODE = 20_000  # characters that are coloured; more would hold the scre
 
 
 @cache
-def _parser() -> MarkdownIt:
+def _parser() -> "MarkdownIt":
+    from markdown_it import MarkdownIt  # not before the first frame is seen, which has nothing for it
+
     return MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
 
 
@@ -57,6 +60,10 @@ def code(text: str, language: str = "") -> Content:
     filled = [number for number, line in enumerate(lines) if line.strip()]
     if not filled:
         return Content(text)
+    from textual.highlight import highlight  # as late, for the same reason
+
+    from tui.colours import Colours
+
     first, last = filled[0], filled[-1] + 1
     coloured = list(highlight("\n".join(lines[first:last]), language=language, theme=Colours).split("\n", allow_blank=True))
     if [line.plain for line in coloured] != lines[first:last]:
@@ -64,7 +71,7 @@ def code(text: str, language: str = "") -> Content:
     return Content("\n").join([*map(Content, lines[:first]), *coloured, *map(Content, lines[last:])])
 
 
-def _blocks(tokens: Sequence[Token]) -> list[Content]:
+def _blocks(tokens: "Sequence[Token]") -> list[Content]:
     page = _Page()
     for token in tokens:
         page.take(token)
@@ -83,7 +90,7 @@ class _Page:
         self._right: set[int] = set()  # columns of a table whose cells stand at their right
         self._style = ""
 
-    def take(self, token: Token) -> None:
+    def take(self, token: "Token") -> None:
         """Lay out what a token brings."""
         kind, _, edge = token.type.rpartition("_")
         if edge == "open":
@@ -105,7 +112,7 @@ class _Page:
             self._gap()
             self._add(Content.styled("─" * 24, "$text-muted"))
 
-    def _open(self, kind: str, token: Token) -> None:
+    def _open(self, kind: str, token: "Token") -> None:
         match kind:
             case "heading":
                 self._gap()
@@ -160,7 +167,7 @@ class _Page:
             self.lines.append(Content(""))
 
 
-def _inline(token: Token) -> Content:
+def _inline(token: "Token") -> Content:
     parts: list[Content] = []
     styles: list[str] = []
     target = ""

@@ -3,8 +3,9 @@
 import asyncio
 import re
 from collections.abc import Awaitable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from textual import events
 from textual.app import ComposeResult
@@ -16,14 +17,16 @@ from textual.widgets import Static, TextArea
 
 from agent.blocks import DiffBlock
 from agent.errors import JumarError
-from agent.ledger.partly import Part
 from agent.safe import mended, safe_line, safe_text
-from agent.session import Session
 from prompts import words as said
 from tui.editor import opened
 from tui.fields import Area
 from tui.hunks import Picked, hunk_lines, hunks_of
 from tui.words import Words
+
+if TYPE_CHECKING:
+    from agent.ledger.partly import Part
+    from agent.session import Session
 
 _NARROW = 90  # columns below which the files stand above the difference
 _MOST_SENT = 12_000  # characters of a difference that a message is proposed for
@@ -59,7 +62,7 @@ class Review(Screen[None]):
         Binding("R,upper_r", "redo", show=False),
     ]
 
-    def __init__(self, words: Words, session: Session, place: Place, turn: int = 0, *, commits: bool = False) -> None:
+    def __init__(self, words: Words, session: "Session", place: Place, turn: int = 0, *, commits: bool = False) -> None:
         super().__init__(id="review")
         self._words = words
         self._session = session
@@ -193,11 +196,11 @@ class Review(Screen[None]):
             facts.append(self._words("review.mode", before=f"{before.mode & 0o7777:o}", after=f"{after.mode & 0o7777:o}"))
         return facts
 
-    def _left(self) -> list[Part]:
+    def _left(self) -> "list[Part]":
         """Return what is not marked, which Enter takes back."""
         return [part for one in self._picked if (part := _rest(one)) is not None]
 
-    def _marked(self) -> list[Part]:
+    def _marked(self) -> "list[Part]":
         return [part for one in self._picked if (part := one.picked()) is not None]
 
     @property
@@ -259,7 +262,7 @@ class Review(Screen[None]):
         if (left := self._left()) and not self._writes and not self._busy:
             self._again(self._undo(left))
 
-    async def _undo(self, left: list[Part]) -> None:
+    async def _undo(self, left: "list[Part]") -> None:
         title = f"in review: {', '.join(mended(part.path) for part in left)}"
 
         async def work() -> None:
@@ -322,7 +325,7 @@ class Review(Screen[None]):
         self._paint()
         self._again(self._propose(marked, area))
 
-    async def _propose(self, marked: list[Part], area: TextArea) -> None:
+    async def _propose(self, marked: "list[Part]", area: TextArea) -> None:
         blocks = await asyncio.to_thread(lambda: [_alone(part) for part in marked])
         diffs = "\n\n".join(f"--- {block.path} ({block.change})\n{block.diff}" for block in blocks)
         try:
@@ -391,12 +394,12 @@ def first_line(block: DiffBlock, hunk: int) -> int:
     return (int(found[1]) if found else 1) + same
 
 
-def _rest(one: Picked) -> Part | None:
+def _rest(one: Picked) -> "Part | None":
     """Return what is not chosen of a file."""
     every = set(range(max(1, one.count)))
     return Picked(one.part, one.block, one.count, every - one.chosen).picked()
 
 
-def _alone(part: Part) -> DiffBlock:
+def _alone(part: "Part") -> DiffBlock:
     """Return the difference that these hunks alone make."""
-    return Part(part.path, part.before, part.alone()).block
+    return replace(part, after=part.alone(), hunks=None).block

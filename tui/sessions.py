@@ -2,17 +2,19 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from textual import events
 from textual.binding import Binding
 
 from agent.errors import JumarError
-from agent.log import Summary
 from agent.safe import safe_line
 from tui.choosing import Listing, Row
 from tui.desk import Choice, Desk
 from tui.words import Words
+
+if TYPE_CHECKING:
+    from agent.log import Summary
 
 Doing = Literal["looking", "renaming", "deleting"]
 
@@ -127,7 +129,7 @@ class Sessions(Listing[Choice]):
         self.tell(self._keys)
 
 
-def _row(one: Summary, words: Words, *, current: bool) -> Row:
+def _row(one: "Summary", words: Words, *, current: bool) -> Row:
     when = one.started[:16].replace("T", " ")
     parts = [
         when,

@@ -1,13 +1,15 @@
 """Owns what commands, and what stands before a session, need of the app."""
 
 from collections.abc import Coroutine
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from agent.session import Session
 from tui.desk import Choice, Desk, Taste
 from tui.preview import Undoing
 from tui.story import Story
 from tui.words import Words
+
+if TYPE_CHECKING:
+    from agent.session import Session
 
 
 class Stage(Protocol):
@@ -18,7 +20,7 @@ class Stage(Protocol):
     story: Story
 
     @property
-    def session(self) -> Session | None:
+    def session(self) -> "Session | None":
         """The open session."""
         ...
 

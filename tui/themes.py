@@ -3,14 +3,12 @@
 from collections.abc import Sequence
 from functools import lru_cache
 
-from pygments.token import Token  # type: ignore[import-untyped]
 from rich.color import Color as RichColor
 from rich.segment import Segment
 from rich.style import Style
 from textual.app import App
 from textual.color import Color
 from textual.filter import LineFilter, Monochrome, NoColor
-from textual.highlight import HighlightTheme, TokenType
 from textual.theme import Theme
 
 DEFAULT = "jumar-dark"
@@ -97,31 +95,6 @@ THEMES = (
         colours=("#9db2f0", "#b9c6d6", "#66b5ff", "#f2e16b", "#ff9f45"),
     ),
 )
-
-
-class Colours(HighlightTheme):
-    """The colours of code: nothing in it is red, for red is what is gone, and comments can be read."""
-
-    STYLES: dict[TokenType, str] = {
-        **HighlightTheme.STYLES,
-        Token.Comment: "$text-muted italic",
-        Token.Error: "underline",
-        Token.Generic.Error: "underline",
-        Token.Keyword: "$text-accent",
-        Token.Keyword.Constant: "$text-warning",
-        Token.Keyword.Namespace: "$text-accent",
-        Token.Literal.String: "$text-success",
-        Token.Literal.String.Backtick: "$text-success",
-        Token.Literal.String.Doc: "$text-muted italic",
-        Token.Literal.String.Double: "$text-success",
-        Token.Name: "",
-        Token.Name.Constant: "$text-warning",
-        Token.Name.Function: "$text-primary",
-        Token.Name.Function.Magic: "$text-primary",
-        Token.Name.Class: "$text-primary bold",
-        Token.Operator: "",
-        Token.Operator.Word: "$text-accent",
-    }
 
 
 class Colourless(LineFilter):

@@ -1,7 +1,7 @@
 """Owns the timeline: every action with its state, and the keys that take any of them back."""
 
 from dataclasses import dataclass
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
@@ -21,11 +21,13 @@ from textual.widgets import Input, Static
 from agent.errors import JumarError
 from agent.events import ActionRecorded, ActionsUndone, Event, Informed, TurnFinished, TurnStarted
 from agent.safe import safe_line
-from agent.session import Session
 from tui.acts import Act, Acts, Head
 from tui.fields import Line
 from tui.story import Answered, News, Story, Thought
 from tui.words import Words
+
+if TYPE_CHECKING:
+    from agent.session import Session
 
 _MARKS = {
     "asked": ("?", "$text-warning"),
@@ -105,7 +107,7 @@ class Timeline(Vertical):
 
     # What happens.
 
-    def restart(self, story: Story, session: Session) -> None:
+    def restart(self, story: Story, session: "Session") -> None:
         """Show another session from its beginning."""
         self._session, self.acts = session, Acts(session.id)
         self.acts.take(story.entries)
