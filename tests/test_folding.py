@@ -205,3 +205,4 @@ def test_running_what_was_changed_is_a_check_and_so_is_what_the_project_names() 
     assert checking("./tool.sh", changed={"tool.sh"}) is not None
     assert checking("./verify.sh --all") is None
     assert checking("./verify.sh --all", known={"./verify.sh"}) is not None
+    assert checking("./a.sh | ./b.sh", known={"./a.sh | ./b.sh"}) is not None

@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import PurePosixPath
 from types import MappingProxyType
 
+from agent.command.flags import names
 from agent.command.parts import Part
 from agent.command.script import read
 from agent.command.weigh import joints
@@ -24,10 +25,9 @@ class Checking:
 
 def checking(command: str, known: Collection[str] = (), changed: Collection[str] = ()) -> Checking | None:
     """Say whether a command checks; `known` are commands that do here, `changed` files whose running is a check. Never fails."""
-    bare = command.strip()
-    if any(bare == one or bare.startswith(f"{one} ") for one in known) and not re.search(r"[|;&\n]", bare):
+    if command.strip() in known:
         return Checking(decides=True)
-    script = read(bare[:_LONGEST])
+    script = read(command.strip()[:_LONGEST])
     between = joints(script)
     found: Checking | None = None
     pipefail = False
@@ -78,10 +78,14 @@ def _checks(part: Part, known: Collection[str], changed: Collection[str]) -> boo
     words = part.argv
     if not words or not part.words[0].literal:
         return False
+    if not _SHOWS.isdisjoint(words):
+        return False
     line = " ".join(words)
     if any(line == one or line.startswith(f"{one} ") for one in known):
         return True
     name = _named(words)
+    if name in _COMPILERS:
+        return any(not word.startswith("-") for word in words[1:])
     if name in _CHECKERS:
         return not _CHECKERS[name] or any(word in _CHECKERS[name] for word in words[1:])
     if name in _VERBS:
@@ -92,6 +96,8 @@ def _checks(part: Part, known: Collection[str], changed: Collection[str]) -> boo
 
 
 def _does(name: str, words: tuple[str, ...]) -> bool:
+    if name in {"make", "gmake"} and any(re.fullmatch(r"-[a-z]*n[a-z]*|--just-print|--question", word) for word in words):
+        return False
     operands = [word for word in words if not word.startswith(("-", "+")) and "=" not in word]
     if operands[:1] in (["run"], ["run-script"]) and name in _SCRIPTED:
         operands = operands[1:]
@@ -123,7 +129,7 @@ def _is_of(file: str, changed: Collection[str]) -> bool:
 
 
 def _table(rows: Iterable[tuple[str, str]]) -> Mapping[str, frozenset[str]]:
-    return MappingProxyType({name: frozenset(words.split()) for names, words in rows for name in names.split()})
+    return MappingProxyType({name: names(words) for programs, words in rows for name in programs.split()})
 
 
 # Programs that do nothing but check; where words are named, only with one of these.
@@ -146,10 +152,15 @@ _CHECKERS = _table(
         ("coverage", "run"),
     )
 )
+_COMPILERS = names("gcc g++ cc c++ clang clang++ rustc javac kotlinc swiftc")  # of what they are given
+# With one of these a program shows something, and checks nothing.
+_SHOWS = names(
+    "--version -V --help -h --collect-only --co --fixtures --dry-run --list --listenvs --list-tests --print-config --init"
+)
 # Programs of which a word says what they do.
 _VERBS = _table(
     (
-        ("cargo", "test t nextest check c build b clippy bench"),
+        ("cargo", "test t nextest check c build b clippy"),
         ("go", "test vet build"),
         ("npm pnpm yarn", "test t tst"),
         ("bun", "test"),
