@@ -30,7 +30,7 @@ class Bench:
         self.bin = folder / "bin"
         self.root.mkdir()
         self.bin.mkdir()
-        self.environment = {"PATH": f"{self.bin}:/usr/bin:/bin", "HOME": str(folder)}
+        self.environment = {"PATH": str(self.bin), "HOME": str(folder)}
         self.workspace = LocalWorkspace(
             self.root, self.root, spill=folder / "spill", environment=self.environment, sandbox=sandbox
         )
@@ -116,7 +116,7 @@ async def test_the_files_of_a_step_are_told_of_together_and_as_they_are_at_its_e
 async def test_what_comes_late_is_told_later_and_is_not_waited_for(bench: Bench) -> None:
     bench.install("ty")
     bench.write(patient := bench.diagnostics(), "a.py", "x\n")
-    assert (await patient.verdict()).silent == ("ty",)
+    assert (await patient.verdict()).clean == ("ty",)
     hasty = bench.diagnostics(0.05)
     verdict = await bench.changed(hasty, "a.py", "LATE BAD\n")
     assert verdict.words == "ty has not answered yet: what it finds is told with a later step."
@@ -185,7 +185,7 @@ async def test_ruff_says_by_its_server_what_is_new_in_a_project_that_uses_it(tmp
     if sandbox == "auto" and bench.workspace.sandbox == "none":
         await bench.close()
         pytest.skip(f"no sandbox holds here: {'; '.join(bench.workspace.holding.reasons)}")
-    bench.environment["PATH"] = f"{Path(RUFF).parent}:/usr/bin:/bin"
+    bench.environment["PATH"] = str(Path(RUFF).parent)
     diagnostics = bench.diagnostics()
     (bench.root / "a.py").write_text("import os\n")
     assert (await bench.changed(diagnostics, "a.py", "import os\n\nx = y\n")).words == ""
@@ -200,9 +200,10 @@ async def test_a_linter_steps_in_for_a_server_that_was_given_up(bench: Bench) ->
     bench.script("ruff", f'[ "$1" = check ] && exec {RUFF} "$@"; echo "no such command" >&2; exit 2')
     (bench.root / "pyproject.toml").write_text("[tool.ruff]\n")
     diagnostics = bench.diagnostics()
-    assert (await bench.changed(diagnostics, "a.py", "import os\n")).words == ""
-    verdict = await bench.changed(diagnostics, "a.py", "\nimport os\n\nx = y\n")
-    assert verdict.problems == ("a.py:4: warning: Undefined name `y` [F821] (ruff)",)
+    (bench.root / "a.py").write_text("import os\n")
+    for name in "yz":
+        verdict = await bench.changed(diagnostics, "a.py", f"\nimport os\n\nx = {name}\n")
+        assert verdict.problems == (f"a.py:4: warning: Undefined name `{name}` [F821] (ruff)",)
     assert diagnostics.standing()[1] == ("ruff", "runs after each change")
 
 

@@ -28,10 +28,16 @@ class Checking:
     def __init__(self, finder: Finder) -> None:
         self.finder = finder
         self.late = False  # it was waited for in vain, and still owes an answer
+        self.mute = False  # it said nothing of the last change, so that there seems to be nothing to be said
         self._files: OrderedDict[Path, _File] = OrderedDict()
         self._waiting: OrderedDict[Path, tuple[Subject, Subject]] = OrderedDict()
         self._running: asyncio.Task[None] | None = None
         self._changes = 0  # that were looked at
+
+    def take_left(self) -> list[tuple[Subject, Subject]]:
+        """Return the changes that a program which was given up did not look at, before and after; they are another's now."""
+        left, self._waiting = list(self._waiting.values()), OrderedDict()
+        return left
 
     @property
     def busy(self) -> asyncio.Task[None] | None:
@@ -72,28 +78,46 @@ class Checking:
     async def _look(self) -> None:
         await self.finder.warm()
         while self._waiting and not self.finder.fault:
-            path, (before, after) = self._waiting.popitem(last=False)
-            self._take_as_known()
-            file = self._files.get(path)
-            if file is None or file.subject is None or file.subject.text != before.text:
-                was = await self.finder.find(before)
-                if was is None:
-                    continue
-                file = self._files[path] = _File(keys(was), was, before)
-            self._files.move_to_end(path)
-            await self._find(file, after)
-            self.finder.noticed([path])
-            self._changes += 1
-            await self._look_beside(path)
-            while len(self._files) > _MOST_FILES:
-                self._files.popitem(last=False)
+            _, (before, after) = self._waiting.popitem(last=False)
+            if not await self._look_at(before, after):
+                self._leave(before, after)
         self.late = False
 
-    async def _find(self, file: _File, subject: Subject) -> None:
+    def _leave(self, before: Subject, after: Subject) -> None:
+        """Leave a change to another, where the program was given up over it."""
+        if self.finder.fault:
+            newer = self._waiting.get(after.path)
+            self._waiting[after.path] = (before, after if newer is None else newer[1])
+
+    async def _look_at(self, before: Subject, after: Subject) -> bool:
+        """Look at a file before and after a change; tell whether the program said something of both."""
+        path = after.path
+        self._take_as_known()
+        file = self._files.get(path)
+        if file is None or file.subject is None or file.subject.text != before.text:
+            was = await self.finder.find(before)
+            if was is None:
+                return False
+            file = self._files[path] = _File(keys(was), was, before)
+        self._files.move_to_end(path)
+        if not await self._find(file, after):
+            return False
+        self.mute = self.finder.mute
+        self.finder.noticed([path])
+        self._changes += 1
+        await self._look_beside(path)
+        while len(self._files) > _MOST_FILES:
+            self._files.popitem(last=False)
+        return True
+
+    async def _find(self, file: _File, subject: Subject) -> bool:
+        """Look at a text; tell whether the program said something of it."""
         found = await self.finder.find(subject)
-        if found is not None:
-            file.found, file.subject = found, subject
-            file.known &= keys(found)  # what is gone is news when it comes back
+        if found is None:
+            return False
+        file.found, file.subject = found, subject
+        file.known &= keys(found)  # what is gone is news when it comes back
+        return True
 
     async def _look_beside(self, path: Path) -> None:
         """Look again at the other files that were changed: a change of one can break another."""
@@ -105,20 +129,18 @@ class Checking:
                 await self._find(file, file.subject)
 
     def _take_as_known(self) -> None:
-        """What the program says by itself before a change is not that change's doing; of files that it was asked of, what it says
-        at its start is not."""
+        """What the program says of other files before a change is not that change's doing."""
         for path, found in self.finder.elsewhere().items():
             file = self._files.setdefault(path, _File(Counter()))
             if file.subject is None:
                 file.found, file.known = found, keys(found)
-            elif self._changes <= 1:
-                file.known += keys(fresh(keys(file.found), found))
-                file.found = found
 
     def _hear_elsewhere(self) -> None:
-        """Take in what the program says by itself; of the first change it cannot be told from what it finds at its start."""
-        if self._changes > 1:
-            for path, found in self.finder.elsewhere().items():
-                file = self._files.setdefault(path, _File(Counter()))
+        """Take in what the program says by itself; of other files, the first change's doing cannot be told from its start's."""
+        for path, found in self.finder.elsewhere().items():
+            file = self._files.get(path)
+            if file is None and self._changes > 1:
+                file = self._files[path] = _File(Counter())
+            if file is not None and (file.subject is not None or self._changes > 1):
                 file.found = found
                 file.known &= keys(found)

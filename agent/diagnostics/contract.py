@@ -51,6 +51,11 @@ class Finder(Protocol):
         """How it stands, in a word or two."""
         ...
 
+    @property
+    def mute(self) -> bool:
+        """Whether it said nothing of the last text, and is only taken to find nothing in it."""
+        ...
+
     async def warm(self) -> None:
         """Be ready to be asked. It never fails."""
         ...

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 _TO_BEGIN = 60.0  # seconds that a server has for its first answer
 _TO_ANSWER = 30.0  # and for every other
-_UNASKED = 3.0  # seconds after which a server that says nothing of a text has nothing to say
+_UNASKED = 1.2  # seconds after which a server that says nothing of a change seems to have nothing to say
+_UNASKED_AT_FIRST = 3.0  # and of a file that it did not know
 _SETTLED = 0.2  # seconds after which what it says of a text, and does not say of which version, is its last word
 _MOST_OPEN = 16  # files
 _MOST_HEARD = 200  # files of which is kept what it said by itself
@@ -67,6 +68,7 @@ class Conversation:
         self._heard: OrderedDict[Path, _Heard] = OrderedDict()
         self._number = 0
         self._news = asyncio.Event()
+        self.mute = False  # it said nothing of the last text
         self.joined = False  # what it answers of one file can depend on another
         self._answers = False  # it is asked for the problems of a text, and does not say them by itself
         self._listening: asyncio.Task[None] | None = None
@@ -107,6 +109,7 @@ class Conversation:
         client = self._client
         if client is None:
             raise Broken("it was never greeted")
+        self.mute = False
         opened = self._show(client, subject)
         found = await self._ask(client, opened.uri) if self._answers else await self._await(subject.path, opened)
         return _problems(found, subject.text.split("\n"))
@@ -177,7 +180,7 @@ class Conversation:
     async def _await(self, path: Path, opened: _Open) -> "Sequence[types.Diagnostic]":
         """Return what it says by itself of a text that it was shown."""
         clock = asyncio.get_running_loop().time
-        until = clock() + _UNASKED
+        until = clock() + (_UNASKED if opened.version > 1 else _UNASKED_AT_FIRST)
         while True:
             self._news.clear()
             heard = self._heard.get(path)
@@ -188,6 +191,7 @@ class Conversation:
                 async with asyncio.timeout(_SETTLED if said else max(until - clock(), 0)):
                     await self._or_silence(self._news.wait())
             except TimeoutError:
+                self.mute = not said
                 return heard.problems if heard is not None and said else ()
 
     async def _in_time(self, answer: Awaitable[T], seconds: float) -> T:

@@ -42,15 +42,15 @@ class Verdict:
     """What the changes of a step brought: the new problems a line each, and who found none or did not answer yet."""
 
     problems: tuple[str, ...] = ()
-    silent: tuple[str, ...] = ()
+    clean: tuple[str, ...] = ()
     late: tuple[str, ...] = ()
 
     @property
     def words(self) -> str:
         """It as the model reads it, "" where nobody looked."""
         parts = ["New problems since this step's changes:", *self.problems] if self.problems else []
-        if self.silent and not self.problems:
-            parts.append(f"No new problems ({', '.join(self.silent)}).")
+        if self.clean and not self.problems:
+            parts.append(f"No new problems ({', '.join(self.clean)}).")
         if self.late:
             who = ", ".join(self.late)
             parts.append(f"{who} has not answered yet: what it finds is told with a later step.")
@@ -94,17 +94,30 @@ class Diagnostics:
 
     async def verdict(self) -> Verdict:
         """Say what the changes since the last verdict brought, as far as that is known in time."""
+        clock = asyncio.get_running_loop().time
+        until = clock() + self._seconds
         asked, self._asked = self._asked, {}
-        awaited = [busy for checking in asked.values() if not checking.late and (busy := checking.busy) is not None]
-        if awaited:
-            await asyncio.wait(awaited, timeout=self._seconds)
+        await _ended(asked.values(), self._seconds)
+        asked |= self._hand_over(asked.values())
+        await _ended(asked.values(), until - clock())
         late = []
         for checking in asked.values():
             checking.late = checking.busy is not None
             if checking.late:
                 late.append(checking.finder.name)
-        silent = [one.finder.name for one in asked.values() if not one.late and not one.finder.fault]
-        return Verdict(tuple(self._news()), tuple(silent), tuple(late))
+        clean = [one.finder.name for one in asked.values() if not (one.late or one.mute or one.finder.fault)]
+        return Verdict(tuple(self._news()), tuple(clean), tuple(late))
+
+    def _hand_over(self, asked: Iterable[Checking]) -> dict[tuple[str, Path], Checking]:
+        """Have others look at what those did not that were given up; return the others."""
+        others: dict[tuple[str, Path], Checking] = {}
+        for checking in list(asked):
+            for before, after in checking.take_left() if checking.finder.fault else ():
+                for key, other in self._asked_of(after.language, after.path):
+                    if isinstance(other.finder, Linter):  # the servers have it already
+                        others[key] = other
+                        other.change(before, after)
+        return others
 
     async def came_late(self) -> tuple[str, ...]:
         """Return the new problems that nothing was told of yet, a line each; from now on they count as told."""
@@ -177,6 +190,13 @@ class Diagnostics:
         except (ToolFailure, OSError):
             return None if located.real.exists() else ""
         return text if len(text) <= _LARGEST else None
+
+
+async def _ended(checkings: Iterable[Checking], seconds: float) -> None:
+    """Wait until they have looked at all, but for those that were waited for in vain before."""
+    awaited = [busy for checking in checkings if not checking.late and (busy := checking.busy) is not None]
+    if awaited and seconds > 0:
+        await asyncio.wait(awaited, timeout=seconds)
 
 
 def _key(usable: Usable) -> tuple[str, Path]:

@@ -45,6 +45,11 @@ class Linter:
         """How it stands."""
         return f"given up: {self.fault}" if self.fault else "runs after each change"
 
+    @property
+    def mute(self) -> bool:
+        """It always says what it finds."""
+        return False
+
     async def warm(self) -> None:
         """Need nothing before it is asked."""
 

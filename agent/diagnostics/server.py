@@ -45,6 +45,11 @@ class Server:
         state = "running" if self._begun else "starting" if self._conversation is not None else "not started"
         return f"{state}, failures: {self._failures}, the last: {self._last}" if self._failures else state
 
+    @property
+    def mute(self) -> bool:
+        """Whether it said nothing of the last text, and is only taken to find nothing in it."""
+        return self._conversation is not None and self._conversation.mute
+
     async def warm(self) -> None:
         """Be ready to be asked."""
         try:
