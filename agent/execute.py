@@ -7,11 +7,11 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agent.approval import Approval, Ready
 from agent.blocks import TextBlock
 from agent.calls import Caller, Invalid, Parsed, parse
-from agent.diagnostics.diagnostics import Diagnostics
 from agent.errors import ToolFailure
 from agent.events import CallStatus, Event, Repaired, ToolFinished, ToolStarted
 from agent.gate import Gate
@@ -24,6 +24,9 @@ from agent.record import About, Recorder
 from agent.rules import Decision
 from agent.tool import AnyTool, Effect, Result
 from agent.workspace.contract import Located, Workspace
+
+if TYPE_CHECKING:
+    from agent.diagnostics.diagnostics import Diagnostics
 
 _MORE = "More stood after the arguments' object; it was left out. Send one object a call."
 _LARGEST_REPLY = 100_000
@@ -50,7 +53,7 @@ class Execute:
         longest: int = _LARGEST_REPLY,
         recorder: Recorder | None = None,
         mask: Mask | None = None,
-        diagnostics: Diagnostics | None = None,
+        diagnostics: "Diagnostics | None" = None,
     ) -> None:
         self._tools = tools
         self._offered = offered(tools, attended=gate.attended)

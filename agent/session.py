@@ -5,13 +5,12 @@ import re
 import shlex
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from agent import checklist
 from agent.ask import Patience, Words
 from agent.blocks import Image, PlanBlock, TerminalBlock
 from agent.checklist import Checklist
-from agent.diagnostics.diagnostics import Diagnostics
 from agent.earlier import Earlier
 from agent.ending import Checks, Ending
 from agent.errors import Fault, ModelError, UsageError
@@ -58,6 +57,9 @@ from agent.tool import AnyTool, Effect
 from agent.workspace.contract import UNCONFINED, Ended, Located, Workspace
 
 Survey = Callable[[str, Callable[[Located], bool]], Awaitable[str]]
+if TYPE_CHECKING:
+    from agent.diagnostics.diagnostics import Diagnostics
+
 Listener = Callable[[Event, bytes], None]  # the event, and its line in the log where it is settled
 _PATIENCE = 1800.0  # seconds that a command of the person's may take
 _PROPOSAL = 60.0  # seconds that a model has for a proposal
@@ -105,7 +107,7 @@ class Setting:
     ledger: Ledger | None = None  # without one nothing is recorded, and nothing can be undone
     capture: Capture | None = None
     mask: Mask = field(default_factory=Mask)  # of the person's secrets
-    diagnostics: Diagnostics | None = None
+    diagnostics: "Diagnostics | None" = None
     checks: Checks = field(default_factory=Checks)
 
 
@@ -218,7 +220,7 @@ class Session:
         if self._setting.diagnostics is not None:
             await self._tell_problems(self._setting.diagnostics)
 
-    async def _tell_problems(self, diagnostics: Diagnostics) -> None:
+    async def _tell_problems(self, diagnostics: "Diagnostics") -> None:
         """Tell of problems that were found after the reply to the change that brought them, and of servers that were given up."""
         if late := await diagnostics.came_late():
             told = "(Noticed by jumar, not the person's words: found after your last changes:)"

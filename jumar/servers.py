@@ -5,12 +5,15 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agent.code.grammars import language
 from agent.config import DiagnosticsTable
-from agent.diagnostics.diagnostics import Diagnostics
-from agent.diagnostics.finding import Finding, Usable
 from agent.workspace.local import LocalWorkspace
+
+if TYPE_CHECKING:
+    from agent.diagnostics.diagnostics import Diagnostics
+    from agent.diagnostics.finding import Finding, Usable
 
 _MOST_ENTRIES = 5000  # of a work tree that are looked at
 _SKIPPED = frozenset(("node_modules", "venv", "target", "build", "dist", "__pycache__"))
@@ -26,10 +29,12 @@ class Standing:
     why_not: str = ""
 
 
-def diagnostics(settings: DiagnosticsTable, workspace: LocalWorkspace, environment: Mapping[str, str]) -> Diagnostics | None:
+def diagnostics(settings: DiagnosticsTable, workspace: LocalWorkspace, environment: Mapping[str, str]) -> "Diagnostics | None":
     """Return what a session asks of its changes, None where the person wants none of it."""
     if not settings.enabled:
         return None
+    from agent.diagnostics.diagnostics import Diagnostics  # for those who want it
+
     return Diagnostics(workspace, _finding(settings, workspace, environment))
 
 
@@ -69,11 +74,13 @@ def told_of(found: list[Standing] | None, *, enabled: bool) -> list[tuple[str, s
     return [("" if number else "servers", line) for number, line in enumerate(told or ["none is known for what lies here"])]
 
 
-def _finding(settings: DiagnosticsTable, workspace: LocalWorkspace, environment: Mapping[str, str]) -> Finding:
+def _finding(settings: DiagnosticsTable, workspace: LocalWorkspace, environment: Mapping[str, str]) -> "Finding":
+    from agent.diagnostics.finding import Finding
+
     return Finding(workspace.root, environment, sandboxed=workspace.sandbox != "none", left_out=settings.without)
 
 
-def _spoken(usable: Usable, files: Mapping[str, Path]) -> tuple[str, ...]:
+def _spoken(usable: "Usable", files: Mapping[str, Path]) -> tuple[str, ...]:
     return tuple(name for name in usable.program.languages if name in files)
 
 
