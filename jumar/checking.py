@@ -13,7 +13,7 @@ from agent.checks import Check, configured, detected
 from agent.errors import UsageError
 from agent.safe import safe_json, safe_line
 from jumar.arguments import Parser
-from jumar.home import home
+from jumar.home import Home, home
 from jumar.trust import demand, tree_root
 
 
@@ -34,20 +34,38 @@ def checks(arguments: Sequence[str]) -> int:
         parser.error(f"-C {given.cwd!r} is no folder")
     place, root = home(os.environ), tree_root(Path(given.cwd))
     demand(place, root)
-    file = place.config / "config.toml"
-    tables = config.load(file).checks
-    kept = configured(tables, root)
-    commands = {check.command for check in kept}
-    proposed = [check for check in detected(root) if check.command not in commands]
     if given.write:
-        _write(file, root, tables, _chosen(proposed, given.name))
-    elif given.json:
+        for name, command in keep(place, root, given.name):
+            print(f"checks.{name}: {safe_line(command)}")
+        return 0
+    kept, proposed = held(place, root)
+    if given.json:
         for source, found in (("config", kept), ("proposed", proposed)):
             for check in found:
                 print(safe_json(json.dumps({"source": source, **asdict(check)}, ensure_ascii=False)))
     else:
         _list(kept, proposed)
     return 0
+
+
+def held(place: Home, root: Path) -> tuple[tuple[Check, ...], tuple[Check, ...]]:
+    """Return the checks of a trusted work tree: the person's, and those that its files propose beside. Raises UsageError."""
+    kept = configured(config.load(place.config / "config.toml").checks, root)
+    commands = {check.command for check in kept}
+    return kept, tuple(check for check in detected(root) if check.command not in commands)
+
+
+def keep(place: Home, root: Path, names: Sequence[str] = ()) -> list[tuple[str, str]]:
+    """Take proposed checks over, all or some, into the person's settings; return name and command of each. Raises UsageError."""
+    known = {check.name: check for check in held(place, root)[1]}
+    for name in names:
+        if name not in known:
+            told = ", ".join(known) or "nothing is proposed"
+            raise UsageError(f"no check {name!r} is proposed here; there is: {safe_line(told)}")
+    chosen = [known[name] for name in dict.fromkeys(names)] if names else list(known.values())
+    if not chosen:
+        raise UsageError("the files here propose no check that you have not; write one of your own into config.toml", 1)
+    return _write(place.config / "config.toml", root, chosen)
 
 
 def _list(kept: Sequence[Check], proposed: Sequence[Check]) -> None:
@@ -61,28 +79,17 @@ def _list(kept: Sequence[Check], proposed: Sequence[Check]) -> None:
         print("jumar checks --write takes the proposals over, jumar checks --write NAME one of them")
 
 
-def _chosen(proposed: Sequence[Check], names: Sequence[str]) -> list[Check]:
-    known = {check.name: check for check in proposed}
-    for name in names:
-        if name not in known:
-            told = ", ".join(known) or "nothing is proposed"
-            raise UsageError(f"no check {name!r} is proposed here; there is: {safe_line(told)}")
-    chosen = [known[name] for name in dict.fromkeys(names)] if names else list(proposed)
-    if not chosen:
-        raise UsageError("the files here propose no check that you have not; write one of your own into config.toml", 1)
-    return chosen
-
-
-def _write(file: Path, root: Path, taken: Collection[str], chosen: Sequence[Check]) -> None:
+def _write(file: Path, root: Path, chosen: Sequence[Check]) -> list[tuple[str, str]]:
     """Add tables to the person's file, and leave all that stands there as it is. Raises UsageError."""
-    names, added = set(taken), []
+    names, added = set(config.load(file).checks), []
+    written: list[tuple[str, str]] = []
     for check in chosen:
         name = _free(f"{root.name}-{check.name}", names)
         names.add(name)
         rows = {"command": check.command, "files": list(check.files), "folder": str(root)}
         # JSON's texts and lists are TOML's too.
         added += [f"\n[checks.{name}]\n", *(f"{key} = {json.dumps(value)}\n" for key, value in rows.items())]
-        print(f"checks.{name}: {safe_line(check.command)}")
+        written.append((name, check.command))
     try:
         before = file.read_text("utf-8") if file.exists() else ""
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -99,6 +106,7 @@ def _write(file: Path, root: Path, taken: Collection[str], chosen: Sequence[Chec
             raise
     except OSError as error:
         raise UsageError(f"{file} cannot be written: {error.strerror}", 1) from error
+    return written
 
 
 def _free(name: str, taken: Collection[str]) -> str:

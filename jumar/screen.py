@@ -189,6 +189,22 @@ class FrontDesk:
         held = Rulebook(self._place, self.root, find_tools()).rules(settings, self._options.allow, self._options.deny)
         return [(rule.decision, str(rule), rule.source) for rule in held.rules]
 
+    def checks(self) -> list[tuple[str, str, bool]]:
+        """List the checks of the work tree."""
+        from jumar.checking import held
+
+        if not self.trusted():
+            return []
+        kept, proposed = held(self._place, self.root)
+        return [(one.name, one.command, mine) for found, mine in ((kept, True), (proposed, False)) for one in found]
+
+    def keep_check(self, name: str) -> str:
+        """Take a proposed check over."""
+        from jumar.checking import keep
+
+        [(kept, _)] = keep(self._place, self.root, (name,))
+        return kept
+
     def customs(self) -> list[Custom]:
         """List the commands and skills of the person, and of a work tree that is trusted; none before a session is open."""
         found = self._customs.all if self._customs is not None else ()

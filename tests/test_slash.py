@@ -235,11 +235,19 @@ async def test_what_was_used_and_what_fills_the_window_are_told(person: Person, 
         assert filling.answers > 0
 
 
-async def test_rules_and_status_are_shown(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_rules_checks_and_status_are_shown(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(person.home))
+    (person.root / "Makefile").write_text("check:\n")
     async with screen_of(person, allow=("shell(git status)",)) as screen:
         await command(screen, "/rules")
         await screen.see("shell(git status)", "allow")
+        await screen.pilot.press("escape")
+        await command(screen, "/checks")
+        await screen.see("make check · proposed: Enter takes it over")
+        await screen.pilot.press("enter")
+        await screen.see("checks.repository-make-check stands in your config.toml")
+        await command(screen, "/checks")
+        await screen.see("make check · runs before a turn ends")
         await screen.pilot.press("escape")
         await command(screen, "/status")
         await screen.see("In this session", "In this work tree", "sandbox", "ledger")

@@ -25,6 +25,7 @@ from tui.verbs import Verbs
 from tui.words import LANGUAGES, Words
 
 _PAUSE = '"$@"; printf "\\n%s " "$0"; read -r _'  # a shell's: run it, and leave it to be read
+_PROPOSED = "+"  # before the name of a check that is not the person's yet
 
 
 class Commands(Verbs, Opening):
@@ -76,6 +77,24 @@ class Commands(Verbs, Opening):
         held = self._stage.desk.rules()
         pairs = [Row(rule, rule, f"{words.told(decision)} · {words.told(source)}") for decision, rule, source in held]
         self._app.push_screen(Choosing(words, words("rules.title"), fixed(pairs)))
+
+    def checks(self, _: str) -> None:
+        """Show what checks the work tree; what its files propose can be taken over."""
+        words, found = self._stage.words, self._stage.desk.checks()
+        if not found:
+            self._tell(words("checks.none"))
+            return
+        rows = []
+        for name, what, kept in found:
+            stands = words("checks.kept" if kept else "checks.found")
+            rows.append(Row(name if kept else f"{_PROPOSED}{name}", name, f"{safe_line(what)} · {stands}"))
+
+        def take(key: str) -> None:
+            if key.startswith(_PROPOSED):
+                name = self._stage.desk.keep_check(key.removeprefix(_PROPOSED))
+                self._tell(words("checks.taken", name=name))
+
+        self._choose(words("checks.title"), rows, take)
 
     def skills(self, _: str) -> None:
         """Show the skills and commands that the person and the project wrote."""
@@ -232,6 +251,7 @@ COMMANDS = (
     Command("cost", Commands.cost),
     Command("context", Commands.context),
     Command("rules", Commands.rules, needs_session=False),
+    Command("checks", Commands.checks, needs_session=False),
     Command("skills", Commands.skills),
     Command("status", Commands.status, needs_session=False),
     Command("doctor", Commands.doctor, needs_session=False),

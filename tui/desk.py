@@ -126,6 +126,14 @@ class Desk(Protocol):
         """List the rules that hold: decision, rule, where it comes from."""
         ...
 
+    def checks(self) -> list[tuple[str, str, bool]]:
+        """List the checks of the work tree: name, command, and whether it is the person's, else proposed. Raises UsageError."""
+        ...
+
+    def keep_check(self, name: str) -> str:
+        """Take a proposed check over into the person's settings; return what it is called there. Raises UsageError."""
+        ...
+
     def customs(self) -> list[Custom]:
         """List the commands and skills of the person, and of a work tree that is trusted; none before a session is open."""
         ...
