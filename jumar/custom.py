@@ -18,9 +18,10 @@ from jumar.home import Home
 
 _RESERVED = """
 help model mode plan undo redo rewind diff review commit compact uncompact clear new resume fork rename export copy cost context
-rules skills status view doctor theme language settings init quit
+rules skills checks status view doctor theme language settings init quit
+agents hooks login logout mcp memory permissions servers sessions timeline trust watch web
 """
-RESERVED = frozenset(_RESERVED.split())  # what begins with a slash on the screen: nothing else takes these names
+RESERVED = frozenset(_RESERVED.split())  # the screen's own, those to come too: nothing else takes these names
 _CALL = re.compile(r"/([A-Za-z0-9][\w-]{0,63})(?:\s+(.*))?\s*", re.DOTALL)
 _NAME = re.compile(r"([A-Za-z0-9][\w-]{0,63})\.md")
 _PLACE = re.compile(r"\\?\$(ARGUMENTS\b|[1-9](?!\w))")

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.errors import ToolFailure
@@ -33,6 +33,7 @@ def test_front_matter_is_read_as_texts(text: str, named: dict[str, str]) -> None
     assert page(f"\ufeff---\r\n{text}\r\n...\r\nbody\n".encode()).text == "body\n"
 
 
+@settings(max_examples=30)
 @given(st.binary(max_size=300) | st.text("-:\n '\"|>#ab", max_size=200).map(lambda text: f"---\n{text}".encode()))
 def test_whatever_stands_there_it_is_a_page(content: bytes) -> None:
     page(content)
