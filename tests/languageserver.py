@@ -9,6 +9,7 @@ from typing import Any
 
 HOW = set(sys.argv[1:])
 TEXTS: dict[str, str] = {}
+ANSWERS: dict[int, dict[str, Any]] = {}
 
 
 def read() -> dict[str, Any]:
@@ -67,16 +68,9 @@ def publish(uri: str, version: int) -> None:
     if "flood" in HOW:
         while True:
             say(method="window/logMessage", params={"type": 3, "message": "x" * 1000})
-    if "huge" in HOW:
-        write(b"Content-Length: 99999999999\r\n\r\n")
-    if "nonsense" in HOW:
-        write(b"Content-Length: 5\r\n\r\n{]{]{" * 50)
-    if "babble" in HOW:
-        write(b"x" * 300_000)
     beside(uri)
     version_of = {} if "unversioned" in HOW else {"version": version}
-    problems = found(TEXTS[uri]) * (100_000 if "many" in HOW else 1)
-    say(method="textDocument/publishDiagnostics", params={"uri": uri, "diagnostics": problems, **version_of})
+    say(method="textDocument/publishDiagnostics", params={"uri": uri, "diagnostics": found(TEXTS[uri]), **version_of})
     if "LATE" in TEXTS[uri]:
         Path("said").touch()
 
@@ -88,8 +82,15 @@ def main() -> None:
         message = read()
         said = message.get("params") or {}
         match message.get("method"):
+            case None:
+                ANSWERS[message["id"]] = message
+                if len(ANSWERS) == 2:
+                    assert ANSWERS[1]["error"]["code"] == -32601
+                    assert ANSWERS[2]["result"][1] is None
             case "initialize":
                 say(method="exit")  # what no server says, and no client obeys
+                say(id=1, method="shutdown")
+                say(id=2, method="workspace/configuration", params={"items": [{"section": "python.analysis"}, {"section": "x"}]})
                 say(id=message["id"], result={"capabilities": {"textDocumentSync": 1}})
             case "textDocument/didOpen":
                 document = said["textDocument"]

@@ -27,6 +27,7 @@ _REQUESTS = frozenset(
         "window/showMessageRequest",
     )
 )
+UNHEARD = "jumar/unheard"  # stands for every other, which is refused, whatever the library would do
 _NOTICES = frozenset(("textDocument/publishDiagnostics",))
 _PROVIDES = "diagnosticProvider"
 _PARTS = ("range", "severity", "code", "message", "source")  # of a problem
@@ -97,7 +98,9 @@ def _trimmed(message: object) -> dict[str, Any] | None:
             message["result"] = _answer(message.get("result"))
         return message
     if number is not None:
-        return message if method in _REQUESTS and isinstance(number, int | str) else None
+        if not isinstance(number, int | str):
+            raise NoMessageError
+        return message if method in _REQUESTS else {"jsonrpc": "2.0", "id": number, "method": UNHEARD, "params": None}
     if method not in _NOTICES:
         return None
     said = message.get("params")
