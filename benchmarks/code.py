@@ -6,8 +6,11 @@ A tree of small files in three languages is made in a temporary folder. The goal
 import asyncio
 import os
 import random
+import resource
 import statistics
+import subprocess
 import sys
+import sysconfig
 import tempfile
 import threading
 import time
@@ -17,6 +20,7 @@ from typing import Self
 
 from agent.code.index import Index
 from agent.code.lookup import Answer, Asked, look_up
+from agent.estimate import tokens
 from agent.workspace.local import LocalWorkspace
 
 FILES = 50_000
@@ -71,6 +75,56 @@ def make(root: Path, count: int) -> None:
         os.utime(path, (1_000_000_000, 1_000_000_000))
 
 
+def pages(folder: Path) -> int:
+    """Return the memory of a program in KiB, by its folder below /proc, each page that others have too counted in part."""
+    rollup = (folder / "smaps_rollup").read_text()
+    return next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
+
+
+def cpu() -> float:
+    """Return the processor time that we and what we started took: a clock tells little on a machine that others use too."""
+    return sum(one.ru_utime + one.ru_stime for one in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))
+
+
+async def least(work: Callable[[], Awaitable[object]]) -> tuple[float, float]:
+    """Return the least time by the clock and the least processor time of some runs, in milliseconds."""
+    clock, spent = [], []
+    for _ in range(RUNS):
+        before = cpu()
+        clock.append(await took(work))
+        spent.append(cpu() - before)
+    return 1000 * min(clock), 1000 * min(spent)
+
+
+async def beside_ripgrep(place: LocalWorkspace) -> None:
+    """Tell what `search` and `find` take beside bare ripgrep, on what few and what many files have."""
+    program = str(Path(sysconfig.get_path("scripts")) / "rg")
+
+    async def compared(told: str, ours: Callable[[], Awaitable[object]], *arguments: str) -> None:
+        async def bare() -> None:
+            command = [program, "--hidden", "--no-config", *arguments]
+            await asyncio.to_thread(subprocess.run, command, cwd=place.root, stdin=subprocess.DEVNULL, capture_output=True)
+
+        (clock, spent), (bare_clock, bare_spent) = await least(ours), await least(bare)
+        figure = f"{clock:.0f} ms to {bare_clock:.0f}, {clock / bare_clock:.2f} ({spent / bare_spent:.2f} by CPU)"
+        tell(told, figure, "1.2")
+
+    here = place.locate(".")
+
+    def search(pattern: str) -> Callable[[], Awaitable[object]]:
+        return lambda: place.search(
+            pattern, paths=(here,), glob="", context=0, ignore_case=False, limit=100, visible=lambda located: True
+        )
+
+    def find(glob: str) -> Callable[[], Awaitable[object]]:
+        return lambda: asyncio.to_thread(place.find, glob, here, lambda located: True)
+
+    await compared("search, a name that few files have", search(name(7)), "-n", name(7), ".")
+    await compared("search, what most files have", search("return"), "-n", "return", ".")
+    await compared("find, one file of a hundred", find("*77.py"), "--files", "--sortr=modified", "-g", "*77.py")
+    await compared("find, all files", find("*"), "--files", "--sortr=modified")
+
+
 class Watcher:
     """Looks at what the builders need, beside them: the most memory at once, each page counted once, and their CPU time."""
 
@@ -96,8 +150,7 @@ class Watcher:
                 try:
                     if not folder.name.isdigit() or b"agent.code.builder" not in (folder / "cmdline").read_bytes():
                         continue
-                    rollup = (folder / "smaps_rollup").read_text()
-                    held += next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
+                    held += pages(folder)
                     fields = (folder / "stat").read_text().rpartition(")")[2].split()
                     spent[folder.name] = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
                 except (OSError, StopIteration):
@@ -138,6 +191,7 @@ async def main(count: int) -> None:
         tell(f"first index of {count} files", f"{first:.1f} s ({watcher.cpu:.1f} s CPU, {size:.0f} MiB)", f"{60 * scale:.0f} s")
         tell("cores while it is built", f"{watcher.cpu / first:.2f}", "1")
         tell("memory of the builder at most", f"{watcher.peak:.0f} MiB", "120 MiB in all")
+        held = pages(Path("/proc/self"))
         await index.close()
 
         again = [await took(ask(Index(kept, root), name(number))) for number in range(RUNS)]
@@ -165,9 +219,14 @@ async def main(count: int) -> None:
         ):
             spent = [await took(ask(index, one)) for one in wanted]
             tell(told, f"{statistics.median(spent) * 1000:.1f} ms", goal)
+        wish = f"make {name(7)} load faster, see file777.py"
+        drawn = [await least(lambda: index.draw(place, wish, 1200, tokens, lambda located: True)) for _ in range(3)]
+        tell("map", f"{min(clock for clock, _ in drawn):.1f} ms ({min(spent for _, spent in drawn):.1f} ms CPU)", "200 ms")
+        tell("memory of the session for it", f"{(pages(Path('/proc/self')) - held) / 1024:.0f} MiB", "120 MiB in all")
         direct = await took(lambda: look_up(place, Asked(name(7), place.locate("."), lambda located: True)))
         tell("the same class without the index", f"{direct * 1000:.0f} ms", "-")
         await index.close()
+        await beside_ripgrep(place)
 
 
 if __name__ == "__main__":

@@ -59,11 +59,12 @@ def build(task: Task) -> int:
             if len(found) > _MOST:
                 return _FULL
             gone = [path for path in known if path not in found]
-            waiting = [(path, mark) for path, mark in found.items() if known.get(path) != mark]
+            waiting = [path for path, mark in found.items() if known.get(path) != mark]
             with store.batch():
                 store.listed(len(found))
                 for path in gone:
                     store.drop(path)
+        del known, found  # there may be very many
     except sqlite3.OperationalError:
         return _FULL  # no room, or no right to write: the session goes on without
     except (sqlite3.DatabaseError, ValueError, TypeError):
@@ -76,7 +77,19 @@ def build(task: Task) -> int:
         if at in poison or _stopped(os.getppid()):
             return _STOPPED
         poison.add(at)
-    return ended
+    return _rank(task) if ended == _DONE else ended
+
+
+def _rank(task: Task) -> int:
+    """Rank the files, now that the memory for parsing is given back."""
+    try:
+        with Store.writing(task.index) as store:
+            rank(store)
+    except sqlite3.OperationalError:
+        return _FULL
+    except sqlite3.DatabaseError:
+        return _DAMAGED
+    return _DONE
 
 
 def files(root: str, hidden: Sequence[str]) -> Iterator[tuple[str, Mark]]:
@@ -96,7 +109,7 @@ def files(root: str, hidden: Sequence[str]) -> Iterator[tuple[str, Mark]]:
             yield path, mark_of(status)
 
 
-def _parsed(task: Task, waiting: Sequence[tuple[str, Mark]], place: mmap.mmap, poison: set[int]) -> int:
+def _parsed(task: Task, waiting: Sequence[str], place: mmap.mmap, poison: set[int]) -> int:
     """Have a process parse what is waiting, from the last that was written on; return how it ended."""
     parent = os.getpid()
     child = os.fork()
@@ -116,7 +129,7 @@ def _parsed(task: Task, waiting: Sequence[tuple[str, Mark]], place: mmap.mmap, p
         os._exit(ended)
 
 
-def _parse(task: Task, waiting: Sequence[tuple[str, Mark]], place: mmap.mmap, poison: set[int], parent: int) -> int:
+def _parse(task: Task, waiting: Sequence[str], place: mmap.mmap, poison: set[int], parent: int) -> int:
     loaded: dict[str, Grammar] = {}
     with Store.writing(task.index) as store:
         for start in range(int.from_bytes(place[8:], "little"), len(waiting), _BATCH):
@@ -126,7 +139,7 @@ def _parse(task: Task, waiting: Sequence[tuple[str, Mark]], place: mmap.mmap, po
                     if _stopped(parent):
                         return _STOPPED
                     place[:8] = number.to_bytes(8, "little")
-                    path, _ = waiting[number]
+                    path = waiting[number]
                     refused = "the parser gave up on it" if number in poison else ""
                     signal.setitimer(signal.ITIMER_REAL, _SECONDS)  # it ends us, whatever a parser is about
                     found = _look(task.root, path, loaded, refused)
@@ -137,7 +150,6 @@ def _parse(task: Task, waiting: Sequence[tuple[str, Mark]], place: mmap.mmap, po
                         store.put(path, *found)
             place[8:] = end.to_bytes(8, "little")
         store.complete()
-        rank(store)
     return _DONE
 
 

@@ -2,7 +2,11 @@
 
 import sqlite3
 from array import array
-from collections.abc import Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
 
 from agent.code.grammars import WORDS, language
 from agent.code.names import is_test
@@ -44,15 +48,11 @@ def rank(store: Store) -> None:
     [[listed, unranked]] = connection.execute("SELECT listed, unranked FROM progress")
     if unranked <= listed * _STALE:
         return
-    files = [file for (file,) in connection.execute("SELECT id FROM files ORDER BY id")]
     links = _links(connection)
-    ranks = _ranked(files, links)
+    ranks = _ranked(links)
     with store.batch():
         connection.execute("DELETE FROM links")
-        connection.executemany(
-            "INSERT INTO links VALUES(?, ?, ?)",
-            ((file, ranks[at], _packed(links.get(file, ((), ())))) for at, file in enumerate(files)),
-        )
+        connection.executemany("INSERT INTO links VALUES(?, ?, ?)", links.rows(ranks))
         connection.execute("UPDATE progress SET unranked = 0")
 
 
@@ -85,63 +85,70 @@ def spread(store: Store, seeds: Mapping[int, float]) -> dict[int, float]:
     return worth
 
 
-_Links = tuple[Sequence[int], Sequence[float]]
+@dataclass(slots=True)
+class _Links:
+    """Which files each file uses, and how much of its use each is: in one row, where `ends` says up to where each has its own."""
+
+    files: "array[int]"
+    ends: "array[int]" = field(default_factory=lambda: array("l"))
+    uses: "array[int]" = field(default_factory=lambda: array("l"))  # places in `files`
+    weights: "array[float]" = field(default_factory=lambda: array("f"))
+
+    def rows(self, ranks: Sequence[float]) -> Iterator[tuple[int, float, bytes]]:
+        """Yield each file with its rank and what is kept of it."""
+        start = 0
+        for file, end, rank in zip(self.files, self.ends, ranks, strict=True):
+            others = array("q", (self.files[at] for at in self.uses[start:end]))
+            yield file, rank, others.tobytes() + self.weights[start:end].tobytes()
+            start = end
 
 
-def _links(connection: sqlite3.Connection) -> dict[int, _Links]:
-    """Return which files each file uses, and how much of its use each is."""
+def _links(connection: sqlite3.Connection) -> _Links:
     connection.executescript(_FORGET)
-    paths = connection.execute("SELECT id, path FROM files").fetchall()
-    connection.executemany("INSERT INTO silent VALUES(?)", ((file,) for file, path in paths if language(path) in WORDS))
-    tests = {file for file, path in paths if is_test(path)}
-    del paths
+    files, tests = array("q"), set()
+    for file, path in connection.execute("SELECT id, path FROM files ORDER BY id"):
+        files.append(file)
+        if is_test(path):
+            tests.add(file)
+        if language(path) in WORDS:
+            connection.execute("INSERT INTO silent VALUES(?)", (file,))
     connection.execute(_WEIGHED, (_MOST_DEFINING,))
-    links: dict[int, _Links] = {}
-    user = 0
-    row: list[tuple[float, int]] = []
-    for file, other, weight in connection.execute(_LED):
-        if file != user:
-            _keep(links, user, row)
-            user, row = file, []
-        if other not in tests or file in tests:
-            row.append((weight, other))
-    _keep(links, user, row)
+    links = _Links(files)
+    users = groupby(connection.execute(_LED), key=itemgetter(0))
+    user, led = next(users, (0, iter(())))
+    for file in files:
+        if user == file:
+            row = [(weight, other) for _, other, weight in led if other not in tests or file in tests]
+            strongest = sorted(row, reverse=True)[:_MOST_LINKS]
+            total = sum(weight for weight, _ in strongest)
+            links.uses.extend(bisect_left(files, other) for _, other in strongest)
+            links.weights.extend(weight / total for weight, _ in strongest)
+            user, led = next(users, (0, iter(())))
+        links.ends.append(len(links.uses))
     return links
 
 
-def _keep(links: dict[int, _Links], user: int, row: list[tuple[float, int]]) -> None:
-    if row:
-        row.sort(reverse=True)
-        strongest = row[:_MOST_LINKS]
-        total = sum(weight for weight, _ in strongest)
-        links[user] = array("q", (other for _, other in strongest)), array("f", (weight / total for weight, _ in strongest))
-
-
-def _ranked(files: Sequence[int], links: Mapping[int, _Links]) -> "array[float]":
+def _ranked(links: _Links) -> "array[float]":
     """Return the PageRank of each file."""
-    count = len(files)
-    at = {file: number for number, file in enumerate(files)}
-    rows = [(at[file], array("i", (at[other] for other in uses)), weights) for file, (uses, weights) in links.items()]
+    count = len(links.files)
     ranks = array("d", [1 / max(1, count)]) * count
     for _ in range(_ROUNDS):
         led = array("d", bytes(8 * count))
-        passed = 0.0
-        for number, uses, weights in rows:
-            have = ranks[number] * _FOLLOWED
-            passed += have
-            for other, weight in zip(uses, weights, strict=True):
-                led[other] += have * weight
+        passed, start = 0.0, 0
+        for number, end in enumerate(links.ends):
+            if start < end:
+                have = ranks[number] * _FOLLOWED
+                passed += have
+                for at in range(start, end):
+                    led[links.uses[at]] += have * links.weights[at]
+                start = end
         rest = (1 - passed) / max(1, count)
         ranks = array("d", (value + rest for value in led))
     return ranks
 
 
-def _packed(links: _Links) -> bytes:
-    uses, weights = links
-    return array("q", uses).tobytes() + array("f", weights).tobytes()
-
-
-def _unpacked(store: Store, file: int) -> _Links:
+def _unpacked(store: Store, file: int) -> tuple[Sequence[int], Sequence[float]]:
+    """Return which files a file uses, and how much of its use each is."""
     row = store.connection.execute("SELECT uses FROM links WHERE file = ?", (file,)).fetchone()
     if row is None:
         return (), ()
