@@ -5,6 +5,8 @@ from dataclasses import replace
 import pytest
 
 from agent.blocks import TextBlock
+from agent.checks import Check
+from agent.ending import Checks
 from agent.events import (
     ActionFile,
     ActionRecorded,
@@ -19,8 +21,7 @@ from agent.events import (
 from agent.history import LEFT_OUT, History, fold, is_valid
 from agent.messages import Answer, Call, Reply, Usage
 from agent.tool import Effect, Seen
-from tests.fakes import ScriptedServer, answer
-from tests.runs import Person
+from tests.fakes import answer
 from tests.test_compact import Bench as Small
 from tests.test_compact import answering, asks_for_note, go, note, size
 from tests.test_compact import bench as small
@@ -116,13 +117,12 @@ async def test_what_the_model_wrote_it_knows_until_its_formatter_changes_it(benc
     assert "new.py (by this command, step 2)" in replies(bench)[1]
 
 
-async def test_what_a_check_of_the_person_changes_is_told_with_the_next_step(person: Person, server: ScriptedServer) -> None:
-    person.configure('[checks.format]\ncommand = "sed -i s/[+]/-/ calc.py"\nfiles = ["*.py"]\nwhen = "edit"\n')
-    change = edit("a - b", "a + b", "calc.py")
-    server.script += [answer(calls=[change]), answer("", calls=[("find", {"glob": "*"})]), answer("Done.")]
-    ended = await person.trusted("-p", "x", "--mode", "yolo")
-    assert ended.code == 0, ended.err
-    told = [str(body["messages"]).count("calc.py (by a check of the person)") for body in server.bodies()]
+async def test_what_a_check_of_the_person_changes_is_told_with_the_next_step(long: Bench) -> None:
+    await long.session.close()
+    long.session = long.opened(checks=Checks((Check("format", "sed -i s/LINE/line/ long.py", when="edit"),)))
+    change = edit("line 7 of", "LINE 7 of")
+    await long.turn(answer(calls=[change]), answer("", calls=[("find", {"glob": "*"})]), answer("Done."))
+    told = [str(body["messages"]).count("long.py (by a check of the person)") for body in long.server.bodies()]
     assert told == [0, 1, 1]
 
 
