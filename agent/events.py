@@ -361,7 +361,8 @@ class Informed:
     session was open last; `action` holds that change on the ledger. With parts of changes that were taken back, `parts`
     are those in which they were made. Of the kind `instructions` it is no
     doing of the person's: the title is a file with those of a folder in which the model touched something. Of the
-    kind `problems` it names new ones in files, found after the reply to the change that brought them.
+    kind `problems` it names new ones in files, found after the reply to the change that brought them. Of the kind `check` it is
+    of a check of the person's that failed, of the kind `ending` of what a turn was about to leave unchecked or lying about.
     """
 
     settled: ClassVar[bool] = True

@@ -10,6 +10,7 @@ _LONG = 4000  # characters
 _MOST_FAILURES = 16 << 10  # characters of failures that are told whole; the first always is, as far as it fits here
 _MOST_REST = 6000  # characters of what is neither a failure nor a pass
 _WIDEST = 400  # characters of a line beyond which it belongs to no format: no expression has to look at more
+_MOST_READ = 20_000  # lines
 _MOST_LINES = 60  # of a failing check that is no test run
 _NAMED = 30  # failures that are named where they are not told
 
@@ -38,7 +39,7 @@ class _Lines:
     def free(self) -> Iterator[tuple[int, str]]:
         """Yield the lines that belong to nothing yet and may be of a format."""
         for at, text in enumerate(self.texts):
-            if not self.failure[at] and len(text) <= _WIDEST:
+            if text and not self.failure[at] and len(text) <= _WIDEST:
                 yield at, text
 
     def passed(self, at: int) -> None:
@@ -68,6 +69,9 @@ def folded(text: str, *, most: int | None = None, always: bool = False) -> str:
         return ""
     if not is_test_run(text):
         return ""
+    if len(texts) > _MOST_READ:
+        gap = f"[… {len(texts) - _MOST_READ} lines left out …]"
+        texts = [*texts[: _MOST_READ // 4], gap, *texts[-(_MOST_READ - _MOST_READ // 4) :]]
     lines = _Lines(texts, [0] * len(texts))
     for read in _READERS:
         read(lines)

@@ -1,5 +1,6 @@
 """Checks are the person's settings or are found in the files of a project; a fold tells whether what was changed was checked."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,9 @@ from agent.errors import UsageError
 from agent.events import ActionFile, ActionRecorded, ActionsUndone, Event, Informed, ToolFinished, ToolStarted, Verified
 from agent.proof import Proof
 from agent.tool import Effect
-from tests.runs import Person
+from jumar.checking import checks
+from jumar.home import home
+from jumar.trust import trust
 
 
 def fill(root: Path, files: dict[str, str]) -> Path:
@@ -173,20 +176,28 @@ def test_what_commands_left_is_known_and_what_was_edited_since_is_none_of_it() -
     assert proof.verified is None
 
 
-async def test_proposed_checks_are_listed_and_taken_over_beside_what_stands_there(person: Person) -> None:
-    fill(person.root, {"pyproject.toml": "[tool.pytest.ini_options]\n", "Makefile": "check:\n"})
-    person.configure("# mine\n[keys]\nside = 'f3'")
-    untrusted = await person.run("checks")
-    assert (untrusted.code, untrusted.out) == (3, "")
-    await person.run("trust")
-    listed = await person.run("checks")
-    assert "by your config.toml: none\nproposed by the files here:\n  pytest       python3 -m pytest" in listed.out
-    assert (await person.run("checks", "--write", "nothing")).code == 2
-    one = await person.run("checks", "--write", "make-check")
-    assert (one.code, one.out) == (0, "checks.repository-make-check: make check\n")
-    await person.run("checks", "--write")
-    file = person.home / ".config" / "jumar" / "config.toml"
+def test_proposed_checks_are_listed_and_taken_over_beside_what_stands_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = fill(tmp_path / "repository", {"pyproject.toml": "[tool.pytest.ini_options]\n", "Makefile": "check:\n"})
+    monkeypatch.setenv("JUMAR_HOME", str(tmp_path / "home"))
+    file = fill(tmp_path / "home", {"config.toml": "# mine\n[keys]\nside = 'f3'"}) / "config.toml"
+
+    def told(*arguments: str) -> str:
+        assert checks(["-C", str(root), *arguments]) == 0
+        return capsys.readouterr().out
+
+    with pytest.raises(UsageError, match="not trusted"):
+        told()
+    trust(home({"JUMAR_HOME": str(tmp_path / "home")}), root)
+    assert "by your config.toml: none\nproposed by the files here:\n  pytest       python3 -m pytest" in told()
+    with pytest.raises(UsageError, match="no check 'nothing' is proposed here; there is: pytest, make-check"):
+        told("--write", "nothing")
+    assert told("--write", "make-check") == "checks.repository-make-check: make check\n"
+    told("--write")
     assert "# mine\n[keys]\nside = 'f3'\n" in file.read_text()
-    assert [check.command for check in configured(load(file).checks, person.root)] == ["make check", "python3 -m pytest"]
-    rows = (await person.run("checks", "--json")).lines
+    assert [check.command for check in configured(load(file).checks, root)] == ["make check", "python3 -m pytest"]
+    rows = [json.loads(line) for line in told("--json").splitlines()]
     assert [(row["source"], row["command"]) for row in rows] == [("config", "make check"), ("config", "python3 -m pytest")]
+    with pytest.raises(UsageError, match="propose no check that you have not"):
+        told("--write")

@@ -125,12 +125,12 @@ def test_whether_a_run_passed_is_read_from_its_end(text: str, good: bool | None)
     assert passed(text) is good
 
 
-@pytest.mark.parametrize("line", ["=" * 300_000, "_ " * 150_000, "ok 1 - " * 50_000, "1 passed, " * 30_000, "\n" * 200_000])
+@pytest.mark.parametrize("line", ["=" * 300_000, "_ " * 150_000, "ok 1 - " * 50_000, "1 passed, " * 30_000, "x\n" * 150_000])
 def test_output_made_to_take_long_does_not(line: str) -> None:
     began = time.process_time()
     folded(f"{line}\n1 passed in 0.1s\n" + "=== RUN x\n" * 5000)
     partly(line)
-    assert time.process_time() - began < 2
+    assert time.process_time() - began < 1
 
 
 async def test_a_long_run_reaches_the_model_folded_the_person_whole_and_the_file_too(tmp_path: Path) -> None:
