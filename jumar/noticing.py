@@ -74,7 +74,7 @@ class Noticing:
 
     async def look(self, save: Save) -> list[Noticed]:
         """Return the saved files that have new comments which ask for something."""
-        await self._absorb()
+        busy = await self._absorb()
         changed: list[FileText] = []
         count = 0
         for located in self._fitting(save.paths):
@@ -85,7 +85,7 @@ class Noticing:
             if file is not None:
                 changed.append(file)
         why = f"{count} files changed at once, as git or a program does it" if count > _MOST_AT_ONCE else ""
-        why = why or ("git was at work" if save.moved else "")
+        why = why or ("git was at work" if save.moved else "a command of another session runs here" if busy else "")
         noticed: list[Noticed] = []
         for file in changed:
             fresh, notes, sure = self._fresh(file)
@@ -123,14 +123,19 @@ class Noticing:
         asking, notes = ([one for one in fresh if (one.kind == "note") is wanted] for wanted in (False, True))
         return tuple(asking), tuple(notes), not unsure
 
-    async def _absorb(self) -> None:
-        """Take in what jumar changed, this session or another, be it by undoing: comments that it brought are no person's."""
+    async def _absorb(self) -> bool:
+        """Take in what jumar changed, this session or another, be it by undoing: comments that it brought are no person's.
+
+        Return whether a command of another session may change something yet.
+        """
         if self._ledger is None:
-            return
+            return False
         try:
-            links = self._ledger.since(self._seal)
+            async with self._ledger.together.alone():  # what somebody changes is recorded before they let go of it
+                links = self._ledger.since(self._seal)
+                busy = bool(self._ledger.together.running(""))
         except JumarError:
-            return
+            return False
         for link in links:
             self._seal = link.seal
             action = link.action
@@ -153,6 +158,7 @@ class Noticing:
                 self._left[delta.path] = hashlib.sha256(after.content).hexdigest()
             if self._unsure is not None:
                 self._unsure |= names
+        return busy
 
     def _fitting(self, paths: tuple[str, ...]) -> Iterator[Located]:
         """Yield those that may be looked at: below the folder, not ignored, no links, no secrets."""
