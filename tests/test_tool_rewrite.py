@@ -253,7 +253,8 @@ async def test_a_rewrite_is_one_action_that_is_undone_alone_and_by_file(person: 
         answer("", calls=[("rewrite", {"pattern": "add($A, $B)", "rewrite": "add($B, $A)", "glob": "*.py"})]),
         answer("Turned."),
     ]
-    run = await person.trusted("-p", "turn them", "--mode", "edits", "--output-format", "stream-json")
+    allowed = ("--mode", "ask", "--allow", "rewrite(*.py)")
+    run = await person.trusted("-p", "turn them", *allowed, "--output-format", "stream-json")
     assert run.code == 0, run
     recorded = [line for line in run.lines if line["type"] == "action.recorded"]
     assert [[file["path"] for file in line["files"]] for line in recorded] == [["one.py", "test_calc.py", "three.py", "two.py"]]

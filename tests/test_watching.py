@@ -14,6 +14,10 @@ import pytest
 from agent.blocks import DiffBlock, TerminalBlock
 from agent.events import ApprovalAsked, ApprovalDecided, QuestionAsked
 from agent.gate import Answered
+from agent.ledger.action import Action
+from agent.ledger.ledger import Ledger
+from agent.ledger.store import Store
+from agent.log import now
 from agent.workspace.local import LocalWorkspace
 from jumar.asking import TerminalAsking
 from jumar.noticing import Noticed, Noticing
@@ -111,6 +115,18 @@ async def test_what_git_or_a_program_brought_is_not_acted_on(bench: Bench) -> No
     path = bench.save("c.py", "# jumar: of git!\n")
     git(bench.root, "add", "c.py")
     assert await bench.look(path) == [("c.py", ["of git!"], "it is as git has it, so git may have brought it")]
+
+
+async def test_while_a_command_of_another_session_runs_nobody_can_tell_who_wrote_it(bench: Bench) -> None:
+    ledger = Ledger(Store(bench.root.parent / "ledger", bench.root).bare, bench.root, now)
+    bench.noticing = Noticing(bench.place, ledger, bench.root)
+    await bench.noticing.start()
+    async with ledger.together.alone():
+        end = ledger.together.begin(Action(id="", kind="call", ts="", session="another", tool="shell"))
+    path = bench.save("a.py", "# jumar: do it!\n")
+    assert await bench.look(path) == [("a.py", ["do it!"], "a command of another session runs here")]
+    end()
+    assert await bench.look(bench.save("a.py", "# jumar: do it all!\n")) == [("a.py", ["do it all!"], "")]
 
 
 async def test_ignored_and_secret_files_links_and_what_lies_elsewhere_are_not_looked_at(bench: Bench) -> None:
