@@ -9,10 +9,10 @@ from agent.events import Informed
 from agent.rules import Question
 from agent.safe import mended, safe_line
 from agent.workspace.contract import Located, Place
-from agent.workspace.peek import is_folder
 from agent.workspace.walk import Walk
 
 _MOST_FOLDERS = 200  # that are looked into at once
+_MOST_FILES = 10  # that are told at once
 _MOST_PLACES = 200  # that a command names and that are looked at
 _SKIPPED = frozenset({".git", "node_modules", ".venv", "venv", "__pycache__", "site-packages", ".tox", ".nox"})
 
@@ -52,10 +52,7 @@ class Instructions:
         `told` has what the model is told already, by the file; what has changed since is told again. `hide` masks secrets.
         """
         left = self._most - sum(len(words.encode()) for words in told.values())
-        for folder in self._folders(touched):
-            file = next((folder / name for name in INSTRUCTIONS if os.path.lexists(folder / name)), None)
-            if file is None:
-                continue
+        for folder, file in self._files(touched):
             title = mended(file.relative_to(self._root).as_posix())
             below = safe_line(folder.relative_to(self._root).as_posix())
             words = hide(self._words(file, title, below))
@@ -71,8 +68,9 @@ class Instructions:
             left -= len(words.encode())
             yield Informed(kind="instructions", title=title, told=again + words, step=step)
 
-    def _folders(self, touched: Iterable[Path]) -> list[Path]:
-        """Return the folders below the root that hold these files, or are these, each after the one that it lies in."""
+    def _files(self, touched: Iterable[Path]) -> Iterator[tuple[Path, Path]]:
+        """Yield the folders below the root that hold these files, or are these, and say something of themselves; the outer
+        ones first."""
         found: set[Path] = set()
         for path in touched:
             for folder in (path, *path.parents):
@@ -80,12 +78,17 @@ class Instructions:
                     break
                 found.add(folder)
         folders = sorted(found - self._first, key=lambda folder: folder.parts)[:_MOST_FOLDERS]
-        walk = Walk(self._root)
-        return [folder for folder in folders if is_folder(folder) and not self._skips(walk, folder)]
-
-    def _skips(self, walk: Walk, folder: Path) -> bool:
-        below = folder.relative_to(self._root)
-        return not _SKIPPED.isdisjoint(below.parts) or walk.ignores(f"{below.as_posix()}/")
+        walk, asked = Walk(self._root), 0
+        for folder in folders:
+            file = next((folder / name for name in INSTRUCTIONS if os.path.lexists(folder / name)), None)
+            below = folder.relative_to(self._root)
+            if file is None or not _SKIPPED.isdisjoint(below.parts):
+                continue
+            asked += 1
+            if asked > _MOST_FILES:  # each may cost a look at long lists of what is ignored
+                return
+            if not walk.ignores(f"{below.as_posix()}/"):
+                yield folder, file
 
     def _words(self, file: Path, title: str, below: str) -> str:
         located = self._locate(str(file))

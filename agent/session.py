@@ -214,8 +214,8 @@ class Session:
             self.tell(changed)
         touched, self._execute.touched = self._execute.touched, set()
         if self._instructions is not None and touched:
-            told, hide = self._history.instructed, self._setting.mask.text
-            for event in list(self._instructions.fresh(touched, told, self._due(), hide)):
+            fresh = self._instructions.fresh(touched, self._history.instructed, self._due(), self._setting.mask.text)
+            for event in await asyncio.to_thread(list, fresh):
                 self.tell(event)
         if self._setting.diagnostics is not None:
             await self._tell_problems(self._setting.diagnostics)
