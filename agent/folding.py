@@ -1,9 +1,10 @@
-"""Owns folding what a test run printed: failures first and whole, passes counted, and a word where only a part ran."""
+"""Owns folding what a test run or a linter printed: failures first and whole, passes counted, a word where only a part ran."""
 
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain, pairwise, zip_longest
 
 _LONG_LINES = 60  # what is shorter is told as it was printed
 _LONG = 4000  # characters
@@ -24,6 +25,9 @@ _ENDS = re.compile(  # a line that only the end of a test run has
     r"|\s+\d+ (?:passing|failing)(?: \([\d.]+m?s\))?"
     r"|(?:ok|FAIL)\s+\S+\s+(?:[\d.]+s|\(cached\)).*"
     r"|test result: (?:ok|FAILED)\. .*"
+    r"|Found \d+ errors?(?:\.| in .*| \(.*)"
+    r"|Success: no issues found.*|All checks passed!"
+    r"|✖ \d+ problems? \(.*\)"
 )
 
 
@@ -54,20 +58,20 @@ class _Lines:
             self.failure[at] = self.failure[at] or len(self.titles)
 
 
-def is_test_run(text: str) -> bool:
-    """Whether a text is, or holds, what a test run printed to its end."""
+def is_check(text: str) -> bool:
+    """Whether a text is, or holds, what a test run or a linter printed to its end."""
     return any(len(line) <= _WIDEST and _ENDS.fullmatch(line.rstrip()) for line in text.splitlines())
 
 
 def folded(text: str, *, most: int | None = None, always: bool = False) -> str:
-    """Return what a model is told of a test run; empty where it is none, or, but for `always`, short.
+    """Return what a model is told of a test run or a linter; empty where it is neither, or, but for `always`, short.
 
     `most` is how many failures are told whole; the rest is counted and named.
     """
     texts = text.splitlines()
     if not always and len(texts) <= _LONG_LINES and len(text) <= _LONG:
         return ""
-    if not is_test_run(text):
+    if not is_check(text):
         return ""
     if len(texts) > _MOST_READ:
         gap = f"[… {len(texts) - _MOST_READ} lines left out …]"
@@ -148,7 +152,10 @@ def _told(lines: _Lines, most: int | None) -> str:
     if lines.passes:
         told.append(f"[{lines.passes} lines that tell of passes are left out]")
     remains = re.sub(r"\n{3,}", "\n\n", "\n".join(rest)).strip("\n")
-    return "\n\n".join([*told, *([_excerpt(remains, _MOST_REST)] if remains else [])])
+    parts = [*told, *([_excerpt(remains, _MOST_REST)] if remains else [])]
+    # A problem that is one line stands right below the one before it.
+    apart = ("\n" if "\n" not in before + after else "\n\n" for before, after in pairwise(parts))
+    return "".join(chain.from_iterable(zip_longest(parts, apart, fillvalue="")))
 
 
 def _excerpt(text: str, most: int) -> str:
@@ -305,4 +312,20 @@ def _go(lines: _Lines) -> None:
 _GO_EVENT = re.compile(r"=== (RUN|PAUSE|CONT|NAME) +(\S+)")
 _GO_ENDED = re.compile(r" *--- (PASS|FAIL|SKIP): (\S+) \([\d.]+s\)")
 _GO_OK = re.compile(r"(?:ok|\?) +\t?\S+\t.*|PASS")
-_READERS: tuple[Callable[[_Lines], None], ...] = (_pytest, _unittest, _tap, _jest, _cargo, _go, _marks)
+
+
+def _listed(lines: _Lines) -> None:
+    """Linters and checkers of types: a line for each problem, or, of ruff, a paragraph."""
+    if not any(_SUMMED.match(text) for _, text in lines.free()):
+        return
+    if any(text.startswith(" --> ") for _, text in lines.free()):
+        _ruff(lines)
+    for at, text in lines.free():
+        if found := _PROBLEM.match(text):
+            lines.failed(found[1], at, at + 1)
+
+
+_ruff = partial(_between, re.compile(r"([A-Z]{1,5}\d{3,4} .+)"), re.compile(r"Found \d+ error"))
+_SUMMED = re.compile(r"Found \d+ error|✖ \d+ problem")
+_PROBLEM = re.compile(r"([^\s:(]+(?::\d+(?::\d+)?|\(\d+,\d+\))): ")
+_READERS: tuple[Callable[[_Lines], None], ...] = (_pytest, _unittest, _tap, _jest, _cargo, _go, _marks, _listed)

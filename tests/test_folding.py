@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from agent.command.checking import checking, narrowed
-from agent.folding import folded, is_test_run, partly, passed
+from agent.folding import folded, is_check, partly, passed
 from agent.tool import Context
 from agent.workspace.local import LocalWorkspace
 from tools.shell import Shell, ShellArguments
@@ -62,6 +62,20 @@ def test_what_passed_is_counted_and_nothing_else_is_lost() -> None:
         assert line in kept or re.search(r"::\S+ (PASSED|SKIPPED)", line), line
 
 
+@pytest.mark.parametrize(
+    ("name", "first", "last"),
+    [("mypy", "a.py:7: error: Incompatible", "Found 61 errors in 1 file"), ("ruff", "I001 [*] Import block", "Found 4")],
+)
+def test_of_a_long_list_of_problems_the_first_are_told_and_the_others_counted(name: str, first: str, last: str) -> None:
+    told = folded(printed(name), most=1, always=True)
+    assert told.startswith(first)
+    assert "more failures are not told here: " in told
+    assert last in told
+    whole = folded(printed(name), always=True)
+    assert [line for line in whole.split("\n") if line.strip()] == [line for line in printed(name).split("\n") if line.strip()]
+    assert passed(printed(name)) is False
+
+
 def test_the_first_failure_is_told_whole_and_the_others_are_named() -> None:
     told = folded(printed("pytest-v"), most=1)
     assert 'raise RuntimeError("fixture")' in told
@@ -72,7 +86,7 @@ def test_the_first_failure_is_told_whole_and_the_others_are_named() -> None:
 def test_what_is_short_or_no_test_run_is_told_as_it_is() -> None:
     assert folded(printed("pytest-k")) == ""
     assert folded("a line that was printed\n" * 500) == ""
-    assert not is_test_run("3 passed the door in 5 rows\nok\nFAIL\n")
+    assert not is_check("3 passed the door in 5 rows\nok\nFAIL\n")
 
 
 @pytest.mark.parametrize(
@@ -118,6 +132,7 @@ def test_a_command_that_asks_for_a_part_is_known(command: str, words: str) -> No
         ("FAIL\texample.com/a [build failed]\nok  \texample.com/b\t0.1s\n", False),
         ("test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.01s\n", True),
         ("# tests 3\n# pass 3\n# fail 0\n", True),
+        ("Success: no issues found in 3 source files\n", True),
         ("hello\n", None),
     ],
 )
@@ -140,7 +155,7 @@ async def test_a_long_run_reaches_the_model_folded_the_person_whole_and_the_file
     await workspace.close()
     assert result.text.startswith("_______________________________ test_first_fails")
     assert "[only a part of the suite ran: it stopped after 1 failures]\n[exit 1" in result.text
-    found = re.search(r"\[this is what matters of a test run, and (\S+) holds all of it\]", result.text)
+    found = re.search(r"\[this is what matters of it, and (\S+) holds all of it\]", result.text)
     assert found
     assert Path(found[1]).read_text() == printed("pytest-x")
     assert getattr(result.blocks[0], "output", "") == printed("pytest-x")

@@ -87,7 +87,7 @@ def _ran(arguments: ShellArguments, ended: Ended) -> Result:
     lines = [ended.folded or ended.output.removesuffix("\n") or "(no output)"]
     if ended.folded:
         where = f", and {ended.spill} holds all of it" if ended.spill is not None else ""
-        lines.append(f"[this is what matters of a test run{where}]")
+        lines.append(f"[this is what matters of it{where}]")
     elif ended.omitted:
         where = f"; read {ended.spill} for all of it" if ended.spill is not None else ""
         lines.append(f"[{ended.omitted} bytes of output left out{where}]")

@@ -290,7 +290,7 @@ def _folded(command: str, output: Output) -> tuple[str, str]:
     from agent.command.checking import narrowed
 
     printed = output.whole()
-    if not folding.is_test_run(printed):
+    if not folding.is_check(printed):
         return "", ""
     if folded := folding.folded(printed):
         output.keep()
