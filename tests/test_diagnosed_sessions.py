@@ -3,14 +3,19 @@
 import asyncio
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+from agent.blocks import DiffBlock, TextBlock
 from agent.diagnostics.diagnostics import Diagnostics
 from agent.diagnostics.finding import Finding
 from agent.workspace.local import LocalWorkspace
 from tests.fakes import ScriptedServer, answer
 from tests.runs import Person
 from tests.test_session import Bench
+from tui.look import Look, look
+from tui.story import Called
+from tui.words import catalogue
 
 SERVER = Path(__file__).with_name("languageserver.py")
 
@@ -20,7 +25,7 @@ async def test_the_model_is_told_of_new_problems_with_its_change_or_as_soon_as_t
 ) -> None:
     program = tmp_path / "bin" / "ty"
     program.parent.mkdir()
-    program.write_text(f"#!/bin/sh\nexec {sys.executable} -I {SERVER}\n")
+    program.write_text(f"#!/bin/sh\nexec {sys.executable} -I -S {SERVER}\n")
     program.chmod(0o755)
     person.environment["PATH"] = f"{program.parent}:{person.environment['PATH']}"
     (person.root / "a.py").write_text("x = 1\n")
@@ -50,7 +55,7 @@ async def test_the_model_is_told_of_new_problems_with_its_change_or_as_soon_as_t
 async def test_a_turn_that_is_stopped_while_it_waits_for_problems_tells_its_change_as_made(tmp_path: Path) -> None:
     program = tmp_path / "bin" / "ty"
     program.parent.mkdir()
-    program.write_text(f"#!/bin/sh\nexec {sys.executable} -I {SERVER} hang\n")
+    program.write_text(f"#!/bin/sh\nexec {sys.executable} -I -S {SERVER} hang\n")
     program.chmod(0o755)
     async with ScriptedServer() as server:
         bench = Bench(tmp_path, server)
@@ -71,3 +76,10 @@ async def test_a_turn_that_is_stopped_while_it_waits_for_problems_tells_its_chan
         await bench.session.close()
         assert diagnostics.standing() == [("ty", "not started")]
         await workspace.close()
+
+
+def test_the_screen_shows_the_problems_of_a_change_below_it_without_its_being_opened() -> None:
+    blocks = (DiffBlock("a.py", "@@ -1 +1 @@\n-x\n+y", 1, 1), TextBlock("b.py:3: error: x is gone (ty)"))
+    changed = Called("e", "c", "edit", "a.py", "over", "done", blocks=blocks, effect="write")
+    assert "x is gone" in look(changed, Look(catalogue("en"), 80, opened=False)).plain
+    assert "x is gone" not in look(replace(changed, effect="read"), Look(catalogue("en"), 80, opened=False)).plain

@@ -38,7 +38,7 @@ class Bench:
 
     def install(self, name: str, *how: str) -> None:
         """Have a program on the PATH that is the scripted server."""
-        self.script(name, f"exec {sys.executable} -I {SERVER} {' '.join(how)}")
+        self.script(name, f"exec {sys.executable} -I -S {SERVER} {' '.join(how)}")
 
     def script(self, name: str, line: str) -> None:
         """Have a program on the PATH that is a line of the shell."""

@@ -6,7 +6,7 @@ from typing import assert_never
 from rich.cells import cell_len, set_cell_size
 from textual.content import Content
 
-from agent.blocks import Block, DiffBlock, Image, PlanBlock
+from agent.blocks import Block, DiffBlock, Image, PlanBlock, TextBlock
 from agent.events import Compacted, Informed, ModelSwitched, RequestRetried, Uncompacted
 from agent.safe import safe_line, safe_text
 from tui.draw import draw
@@ -179,6 +179,8 @@ def _is_short(block: Block, entry: Called) -> bool:
     match block:
         case DiffBlock():
             return not entry.undone and block.diff.count("\n") <= _SHORT
+        case TextBlock():  # of a change: the problems that it brought
+            return entry.effect == "write" and not entry.undone and block.text.count("\n") <= _SHORT
         case _:
             return False
 
