@@ -68,6 +68,14 @@ async def test_it_waits_with_what_nobody_reads_and_is_told_no_more_than_it_takes
     await deaf.end()
 
 
+async def test_one_that_complains_without_end_is_ended(shell: Shell, tmp_path: Path) -> None:
+    loud = await started(shell, tmp_path, "exec yes >&2")
+    await asyncio.wait_for(asyncio.shield(loud.running.exited), 20)
+    await loud.end()
+    assert loud.last_words == "y"
+    assert gone(loud.running.pid)
+
+
 async def test_one_that_ends_by_itself_is_noticed(shell: Shell, tmp_path: Path) -> None:
     short = await started(shell, tmp_path, "echo gone >&2; exit 3")
     assert await short.said.read() == b""

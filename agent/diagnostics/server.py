@@ -52,6 +52,8 @@ class Server:
 
     async def warm(self) -> None:
         """Be ready to be asked."""
+        if self.fault:
+            return
         try:
             await self._ready()
         except Exception as error:  # noqa: BLE001 - whatever the library makes of a server is no fault of the turn's

@@ -9,14 +9,39 @@ from agent.workspace.running import Running
 _MOST_HELD = 64 << 10  # bytes that it has said and nobody has read; beyond twice that it waits
 _MOST_WAITING = 32 << 20  # bytes that it was told and has not taken
 _LAST_WORDS = 2000  # bytes of what it complained about last
+_MOST_COMPLAINTS = 64 << 20  # bytes, for as long as it runs
+
+
+class Complaints:
+    """What a program complains of, the last of it. `too_much` is called once it is more than anybody should take."""
+
+    def __init__(self) -> None:
+        self.too_much: Callable[[], object] | None = None
+        self._last = bytearray()
+        self._count = 0
+
+    def take(self, chunk: bytes) -> None:
+        """Hear more."""
+        self._last += chunk
+        del self._last[:-_LAST_WORDS]
+        self._count += len(chunk)
+        if self._count > _MOST_COMPLAINTS and self.too_much is not None:
+            self.too_much()
+
+    @property
+    def last(self) -> str:
+        """The last line."""
+        lines = bytes(self._last).decode("utf-8", "replace").split("\n")
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
 class Companion:
     """One such program. It is started by the shell of a workspace, and ended with it."""
 
-    def __init__(self, running: Running, complaints: bytearray, forget: Callable[["Companion"], None]) -> None:
+    def __init__(self, running: Running, complaints: Complaints, forget: Callable[["Companion"], None]) -> None:
         self.running = running
         self._complaints = complaints
+        complaints.too_much = self._begin_to_end
         self._forget = forget
         self.said = asyncio.StreamReader(_MOST_HELD)
         self._hearing: asyncio.ReadTransport | None = None
@@ -38,8 +63,7 @@ class Companion:
     @property
     def last_words(self) -> str:
         """The last line that it complained with."""
-        lines = bytes(self._complaints).decode("utf-8", "replace").split("\n")
-        return next((line.strip() for line in reversed(lines) if line.strip()), "")
+        return self._complaints.last
 
     def tell(self, raw: bytes) -> None:
         """Tell it something. Raises BrokenPipeError where it listens no longer."""
@@ -55,9 +79,12 @@ class Companion:
 
     async def end(self) -> None:
         """End it with all that it started."""
+        await asyncio.shield(self._begin_to_end())
+
+    def _begin_to_end(self) -> asyncio.Task[None]:
         if self._ending is None:
             self._ending = asyncio.create_task(self._end())
-        await asyncio.shield(self._ending)
+        return self._ending
 
     async def _end(self) -> None:
         if self._telling is not None and not self._telling.is_closing():
@@ -68,13 +95,3 @@ class Companion:
             await self.running.end()
         finally:
             self._forget(self)
-
-
-def complain(complaints: bytearray) -> Callable[[bytes], None]:
-    """Return what takes the complaints of a program and keeps the last of them."""
-
-    def take(chunk: bytes) -> None:
-        complaints.extend(chunk)
-        del complaints[:-_LAST_WORDS]
-
-    return take

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from agent.errors import ToolFailure
 from agent.workspace import kin
-from agent.workspace.companion import Companion, complain
+from agent.workspace.companion import Companion, Complaints
 from agent.workspace.contract import UNCONFINED, WORKING, Background, Confinement, Ended
 from agent.workspace.environment import for_commands, seal
 from agent.workspace.guard import Guard
@@ -135,11 +135,11 @@ class Shell:
     async def accompany(self, argv: Sequence[str], folder: Path, confined: Confinement) -> Companion:
         """Start a program that is spoken with through its pipes. Raises ToolFailure where it cannot be started."""
         confined = confined if self._sandbox is not None else UNCONFINED
-        bash, complaints = str(self._found_bash()), bytearray()
+        bash, complaints = str(self._found_bash()), Complaints()
         theirs, ours = os.pipe(), os.pipe()
         words = [bash, "--noprofile", "--norc", "-c", _GO_THERE, str(folder), *argv]
         try:
-            running, _ = self._begin(argv[0], words, complain(complaints), confined, None, (theirs[0], ours[1]))
+            running, _ = self._begin(argv[0], words, complaints.take, confined, None, (theirs[0], ours[1]))
         except BaseException:
             os.close(theirs[1])
             os.close(ours[0])
