@@ -27,7 +27,6 @@ _FILES = (
         "data.json",
         ".env",
         ".env.example",
-        "id_rsa",
     ),
     *("run.sh", "src/a.py", "src/b.py", "src/deep/c.txt", "tests/test_a.py", "dash/-rf", ".github/workflows/ci.yml"),
     *("build/x.o", "node_modules/m/i.js", ".git/config", ".git/HEAD"),

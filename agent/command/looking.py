@@ -75,6 +75,12 @@ def read_secret(part: Part, located: Located) -> Weighed:
     return Weighed(part, Deed.SECRET, f"it reads {located.shown}, which {holds}", strays=True, lost=READ.format(located.shown))
 
 
+def comes_by_secret(part: Part, located: Located) -> Weighed:
+    """Return the part as one that searches where a secret lies."""
+    why = f"it searches where {located.shown} lies too, which is called as secrets are"
+    return Weighed(part, Deed.SECRET, why, strays=True, lost=READ.format(located.shown))
+
+
 def _is_setting(words: tuple[Word, ...]) -> bool:
     texts = [word.text for word in words if word.literal]
     if not texts or len(texts) != len(words):

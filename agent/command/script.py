@@ -86,7 +86,9 @@ def _read(text: str, depth: int) -> Script:
     if len(raw) > _PARSED:
         return Script(text, tuple(_loose(written)), fault)
     found, flat = _parsed(raw, written)
-    parts = _placed(flat, found)
+    simples = Reading(written).flat()
+    same = flat == written and not found.inside and not found.bodies
+    parts = _placed(flat, found, {one.start: one for one in simples or ()} if same else {})
     unsure = found.fault
     for begin, end, quoted in found.ticks:
         got = _read(decoded(_unticked(flat[begin:end], quoted)), depth + 1)
@@ -94,7 +96,6 @@ def _read(text: str, depth: int) -> Script:
         parts += ((begin, replace(part, wrapped=True)) for part in got.parts)
     parts.sort(key=lambda pair: pair[0])
     every = [part for _, part in parts]
-    simples = Reading(written).flat()
     plain = bool(simples) and [_part(written, one, wrapped=False) for one in simples or ()] == every
     if simples is not None and not plain:
         unsure = unsure or TWOFOLD
@@ -105,8 +106,11 @@ def _read(text: str, depth: int) -> Script:
     return Script(text, tuple(every), fault, plain and not fault)
 
 
-def _placed(flat: str, found: _Found) -> list[tuple[int, Part]]:
-    """Return the parts that the tree shows and where they stand, and note what it does not show."""
+def _placed(flat: str, found: _Found, known: dict[int, Simple]) -> list[tuple[int, Part]]:
+    """Return the parts that the tree shows and where they stand, and note what it does not show.
+
+    `known` are commands that were read already, by where they start: as nothing but the text says what is read from there.
+    """
     reading = Reading(flat, found.inside, found.bodies)
     parts: list[tuple[int, Part]] = []
     spans: list[tuple[int, int]] = []
@@ -121,7 +125,7 @@ def _placed(flat: str, found: _Found) -> list[tuple[int, Part]]:
             elif kind == "((":
                 one = _arithmetic(reading, start, end)
             else:
-                one = reading.simple(start)
+                one = known.get(start) or reading.simple(start)
         except Unclear:
             found.fault = found.fault or TWOFOLD
             unread = decoded(flat[start : end if kind else flat.find("\n", start)])

@@ -7,9 +7,10 @@ from dataclasses import replace
 from agent.command.deed import Command, Deed, Locate, Weighed
 from agent.command.flags import names
 from agent.command.git import git
-from agent.command.looking import is_secret, looks, read_secret
+from agent.command.looking import comes_by_secret, is_secret, looks, read_secret
 from agent.command.parts import Part, Script
 from agent.command.reach import left, program, reached
+from agent.command.roaming import passed
 from agent.command.script import read
 from agent.command.standing import UNSURE, Standing
 from agent.command.steering import steered
@@ -92,7 +93,8 @@ def _weighed(part: Part, standing: Standing, unkept: Callable[[Located], bool], 
         return _worst((*found, *written(part, name, standing, unkept), *_inputs(part, standing)))
     seen = looks(part, standing)
     if seen is not None:
-        return [seen]
+        roamed = passed(name, part.words[1:], standing) if seen.deed is Deed.LOOKS else None
+        return [comes_by_secret(part, roamed) if roamed else seen]
     name, meant = program(part)
     found = [
         *left(meant, name),
@@ -161,3 +163,5 @@ def _secrets(part: Part, name: str, standing: Standing) -> Iterator[Weighed]:
             if is_secret(located):
                 yield read_secret(part, located)
                 return
+    if roamed := passed(name, part.words[1:], standing):
+        yield comes_by_secret(part, roamed)
