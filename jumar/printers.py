@@ -139,8 +139,9 @@ class TextPrinter:
 
     def _tell(self, event: Event) -> None:
         match event:
-            case TurnStarted() if self._answer:
+            case TurnStarted() | Informed(kind="check" | "ending") if self._answer:  # it was not the last
                 self.say(("plain", safe_text(self._answer)))
+                self._answer = ""
             case ModelAnswered():
                 self._answer = "" if event.answer.calls or self._each else event.answer.text.strip()
                 self._doing = ""

@@ -60,6 +60,14 @@ async def test_a_check_that_nobody_allows_or_that_is_of_other_files_does_not_run
     assert not (person.root / "ran").exists()
 
 
+async def test_what_a_model_said_before_it_had_to_go_on_is_printed(person: Person, server: ScriptedServer) -> None:
+    person.configure("[checks.own]\ncommand = \"grep -q 'a + b' calc.py\"\n")
+    server.script += [answer("", calls=[BREAK]), answer("done so far"), answer("", calls=[MEND]), answer("mended")]
+    run = await person.trusted("-p", "x", "--mode", "yolo")
+    assert (run.code, run.out) == (0, "mended\n")
+    assert "done so far\n» the check own fails, and the model is told\n" in run.err
+
+
 async def test_what_is_left_unchecked_and_lying_about_is_told_once(person: Person, server: ScriptedServer) -> None:
     person.reminded = True
     person.configure("")
