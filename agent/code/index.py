@@ -29,6 +29,8 @@ from agent.workspace.walk import Walk
 _PATIENCE = 0.5  # seconds that an answer waits for changes to be looked at
 _HASTE = 0.5  # seconds that a map may take: the first request waits for it
 _LATE = "the index of names is still being made right: what changed since the last turn may be missing"
+_MANY = f"more than {MOST_FILES} files have the name; as many were looked into: narrow it with path"
+_MOST_HELD = 1000  # files with a name out of which those are chosen that are looked into
 _MOST_NOTED = 2000
 _MOST_REFUSED = 20  # that are searched for one answer, each by a program
 _LEAST = 3  # letters of a name that is looked for by its likes
@@ -226,16 +228,17 @@ class Index:
         with Store.reading(self.path) as store:
             if below and not store.holds_below(below):
                 return None
-            holdings = [
-                one for name in names for one in store.holding(name) if (lines or one.defined) and _within(one.path, below)
-            ]
+            every = [one for name in names for one in store.holding(name, -1 if below else _MOST_HELD)]
+            holdings = [one for one in every if (lines or one.defined) and _within(one.path, below)]
+            if len(holdings) == _MOST_HELD:
+                notes = (_MANY,)  # whatever may be shown of these, there are others
             if len(holdings) > MOST_FILES:
                 holdings.sort(key=lambda one: (not one.defined, rank(one.path), one.path))
             for one in holdings:
                 if one.path in seen or not (located := self._shown(workspace, asked, one.path)):
                     continue
                 if len(seen) == MOST_FILES:
-                    notes = (f"more than {MOST_FILES} files have the name; as many were looked into: narrow it with path",)
+                    notes = (_MANY,)
                     break
                 seen.add(one.path)
                 self._sort(workspace, store, one, located, names[0] if lines else "", sorted_)

@@ -150,12 +150,13 @@ class Store:
         """Return the files that could not be parsed."""
         return [path for (path,) in self.connection.execute("SELECT path FROM files WHERE refused")]
 
-    def holding(self, name: str) -> list[Holding]:
-        """Return the files that define or use a name."""
+    def holding(self, name: str, most: int = -1) -> list[Holding]:
+        """Return the files that define or use a name; where only so many are wanted, those first that define it."""
         rows = self.connection.execute(
-            "SELECT files.id, path, size, time, inode, defined, lines FROM names JOIN places ON places.name = names.id "
-            "JOIN files ON files.id = places.file WHERE names.name = ?",
-            (name,),
+            "SELECT files.id, path, size, time, inode, defined, lines FROM (SELECT file, defined, lines FROM places "
+            "WHERE name = (SELECT id FROM names WHERE name = ?) ORDER BY min(defined, 1) DESC LIMIT ?) AS found "
+            "JOIN files ON files.id = found.file",
+            (name, most),
         )
         return [Holding(file, path, Mark(*mark), bool(defined), lines) for file, path, *mark, defined, lines in rows]
 
