@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from agent.events import Event, Informed, ModelAnswered, ToolFinished, TurnFinished, TurnStarted
+from agent.messages import Answer, Usage
+from jumar.recording import recording_of
 from tests.fakes import ScriptedServer, answer
 from tests.runs import Ended, Person
 
@@ -97,3 +100,22 @@ async def test_a_session_that_did_not_end_well_cannot_be_recorded(person: Person
     run = await person.run("record", log.stem)
     assert run.code == 2
     assert run.err.count("\n") == 1
+
+
+def test_a_turn_that_had_to_go_on_is_played_to_its_last_words_and_without_checks() -> None:
+    def said(text: str) -> ModelAnswered:
+        return ModelAnswered(step=1, answer=Answer(text), usage=Usage(), model="m", seconds=0)
+
+    events: list[Event] = [
+        TurnStarted(turn=1, prompt="one"),
+        said("done"),
+        ToolFinished(call_id="check-1-1", tool="shell", status="done", reply="", exit_code=1),
+        Informed(kind="check", title="", told="mend it", step=2),
+        said("mended"),
+        TurnFinished(turn=1, status="done", text="mended"),
+        TurnStarted(turn=2, prompt="two"),
+        said("again"),
+        TurnFinished(turn=2, status="done", text="again"),
+    ]
+    recording = recording_of(events, "t")
+    assert [(step.text, step.replies) for step in recording.steps] == [("mended", ()), ("again", ())]
