@@ -1,6 +1,7 @@
 """The screen tells what happens, and what the person does reaches the session."""
 
 from textual import events
+from textual.widgets import TextArea
 
 from tests.fakes import ScriptedServer, answer
 from tests.runs import Person
@@ -107,3 +108,24 @@ async def test_what_is_typed_and_pasted_at_once_before_a_call_is_changed_is_in_i
         await screen.pilot.press("ctrl+s")
         await screen.see("Done.")
     assert (person.root / "a.txt").read_text() == "zero\nhalf\nand one\n"
+
+
+async def test_several_edits_are_changed_as_text_before_they_are_made(person: Person, server: ScriptedServer) -> None:
+    edits = [{"old": "def add", "new": "def plus"}, {"old": "a - b", "new": "a + b"}]
+    server.script += [answer("", calls=[("edit", {"path": "calc.py", "edits": edits})]), answer("Done.")]
+    async with screen_of(person, mode="ask") as screen:
+        await screen.say("mend it")
+        await asked(screen)
+        await screen.pilot.press("e")
+        await screen.see("── edits.1.new", "def plus", "── edits.2.old")
+        area = screen.app.query_one("#asking-text", TextArea)
+        kept = area.text
+        area.text = kept.replace("edits.2.new", "edits.2.old")
+        await screen.pilot.press("ctrl+s")
+        await screen.see("edits.2.old cannot be read")
+        area.text = kept.replace("def plus", "def sum")
+        await screen.pilot.press("ctrl+s")
+        await screen.see("Done.")
+    changed = (person.root / "calc.py").read_text()
+    assert "def sum" in changed
+    assert "a + b" in changed

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from agent.ledger.watch import Watch
 from jumar.options import RunOptions
 from jumar.screen import FrontDesk
 from tests.fakes import Response, ScriptedServer, answer, event
@@ -198,6 +199,7 @@ async def test_a_plan_that_waits(person: Person, server: ScriptedServer) -> None
         await looks(screen, "plan", "▸◐ Mend add", "Plan 1/3")
 
 
+@pytest.mark.skipif(Watch(Path("/tmp")).why_not != "", reason="no watch tells here of what the person changes")
 async def test_taking_back_and_committing(person: Person, server: ScriptedServer) -> None:
     calls: list[tuple[str, Any]] = [
         PLAN,
@@ -210,6 +212,7 @@ async def test_taking_back_and_committing(person: Person, server: ScriptedServer
         await screen.say("mend it")
         await screen.see("All done.")
         (person.root / "calc.py").write_text("def add(a, b):\n    return a + b  # mine\n")
+        await screen.see("✎ you, or another program")
         await screen.pilot.press("f6", "1", "u")
         await looks(screen, "conflict", "✗ calc.py", "# mine")
         await back(screen)

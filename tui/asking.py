@@ -17,6 +17,7 @@ from agent.events import ApprovalAsked, RuleScope
 from agent.safe import safe_line, safe_text
 from tui.draw import draw
 from tui.fields import Area, Line
+from tui.forms import Form, Unreadable
 from tui.hunks import chosen_hunks, hunks_of
 from tui.story import Called, Story
 from tui.words import Words
@@ -66,6 +67,7 @@ class Asking(Vertical, can_focus=True):
         self._kept: set[int] = set()  # hunks
         self._hunk = 0
         self._scope: RuleScope = "session"
+        self._form: Form | None = None  # where all arguments are changed, not one text
         self.display = False
 
     def compose(self) -> ComposeResult:
@@ -378,7 +380,11 @@ class Asking(Vertical, can_focus=True):
         arguments = json.loads(asked.arguments)
         text = arguments.get(asked.editable) if asked.editable else None
         area = self.query_one("#asking-text", TextArea)
-        area.text = text if isinstance(text, str) and text else json.dumps(arguments, ensure_ascii=False, indent=1)
+        if isinstance(text, str) and text:
+            self._form, area.text = None, text
+        else:
+            self._form = Form(arguments)
+            area.text = self._form.text
         self._begin("editing")
         self._paint()
 
@@ -387,9 +393,12 @@ class Asking(Vertical, can_focus=True):
         if asked is None:
             return
         text = self.query_one("#asking-text", TextArea).text
-        arguments = json.loads(asked.arguments)
-        if isinstance(arguments.get(asked.editable), str) and arguments[asked.editable]:
-            text = json.dumps({**arguments, asked.editable: text}, ensure_ascii=False)
+        try:
+            changed = {**json.loads(asked.arguments), asked.editable: text} if self._form is None else self._form.read(text)
+        except Unreadable as fault:
+            self.app.notify(self._words("asking.unreadable", name=safe_line(str(fault))), severity="warning", markup=False)
+            return
+        text = json.dumps(changed, ensure_ascii=False)
         self._answer(allowed=True, arguments=text)
 
     def on_input_changed(self, changed: Input.Changed) -> None:
