@@ -170,7 +170,8 @@ class History:
         preface = "\n\n".join(one.preface for one in said if one.preface)
         text = recap(preface, words, event.note, event.record, event.words)
         head: list[Message] = [Prompt(text)] if text else []
-        kept = thinned(self.whole[start : beginning.end], frozenset(event.dropped), self._stale(start), pictures=event.pictures)
+        instead = self._stale(start) if event.dropped else {}
+        kept = thinned(self.whole[start : beginning.end], frozenset(event.dropped), instead, pictures=event.pictures)
         return [*head, *kept, *self.whole[beginning.end :]]
 
     def _words(self, said: Said) -> str:

@@ -158,10 +158,9 @@ class Sightings:
         for sightings in self._files.values():
             told = [one for one in sightings if tells(one)]
             for one in told:
-                later = next((other for other in told if not other.outdated and other.covers(one)), None)
                 if one.outdated:
                     why = "the file has changed since"
-                elif later is not None:
+                elif (later := next((other for other in told if not other.outdated and other.covers(one)), None)) is not None:
                     why = f"read again at step {later.step}"
                 else:
                     continue

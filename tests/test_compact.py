@@ -62,6 +62,7 @@ from tests.fakes import Response, ScriptedServer, answer, anthropic, failure, re
 CAPTURES = Path(__file__).parent / "captures"
 HANDOFF = "Write a handoff note"
 WINDOW = 32_768
+TOOLS = {"edit", "find", "outline", "plan", "read", "search", "shell", "symbols", "write"}  # more would fill a small window
 
 
 def note(goal: str = "mend it", decisions: str = "none", **more: str) -> str:
@@ -111,7 +112,7 @@ class Bench:
         setting = Setting(
             models=models,
             workspace=LocalWorkspace(self.root, self.root, spill=self.folder / "sessions", environment=os.environ),
-            tools=find_tools(),
+            tools={name: tool for name, tool in find_tools().items() if name in TOOLS},
             system="system",
             preface="# Environment\nThe rules of AGENTS.md: never push.",
             version="0",
