@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agent import config
+from agent.command.losses import losses
 from agent.command.weigh import Command, weigh
 from agent.errors import UsageError
 from agent.policy import Ground, Mode, Verdict, default_mode, judge
@@ -138,6 +139,7 @@ def _explain(bench: Bench, text: str, *, as_json: bool) -> int:
             "rule": verdict.rule,
             "confined": str(verdict.confined),
             "suggested": verdict.suggested,
+            "irreversible": losses(command),
             "parts": parts,
         }
         print(safe_json(json.dumps(whole, ensure_ascii=False)))
@@ -150,6 +152,8 @@ def _explain(bench: Bench, text: str, *, as_json: bool) -> int:
     print(f"{painted((_STYLES[verdict.decision], verdict.decision), coloured)} in {bench.mode} mode: {safe_line(verdict.reason)}")
     if verdict.decision is not Decision.DENY:
         print(f"it would run with: {verdict.confined}")
+    if lost := losses(command):
+        print(f"could not be undone: {'; '.join(map(safe_line, lost))}")
     if verdict.suggested:
         print(f"rules that would allow it: {'; '.join(safe_line(rule) for rule in verdict.suggested)}")
     return 0

@@ -109,6 +109,8 @@ async def test_rules_are_listed_explained_tested_and_forgotten(person: Person) -
     told = json.loads(explained.out)
     assert told["decision"] == "ask"
     assert {part["source"]: part["rule"] for part in told["parts"]}["pytest -x"] == "shell(pytest *)"
+    pushed = await person.run("rules", "explain", "git push --force && npm publish")
+    assert "could not be undone: commits at the other repository that it pushes over; what it publishes" in pushed.out
     (person.root / "expected").write_text("# what we expect\nallow: pytest -x\nask: curl example.org\ndeny: pytest\n")
     tested = await person.run("rules", "test", "expected", "--mode", "ask")
     assert (tested.code, tested.out.splitlines()[-1]) == (1, "2 of 3 as expected")
