@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,9 @@ def beside(uri: str) -> None:
 def publish(uri: str, version: int) -> None:
     if "hang" in HOW and "BAD" in TEXTS[uri]:
         time.sleep(60)
+    if "plant" in HOW:
+        with suppress(OSError):
+            Path("planted").touch()
     while "LATE" in TEXTS[uri] and not Path("go").exists():
         time.sleep(0.005)
     if "crash" in HOW and "BAD" in TEXTS[uri]:

@@ -176,6 +176,20 @@ async def test_the_server_of_a_file_that_is_read_is_ready_before_it_is_changed(b
     assert diagnostics.standing() == [("ty", "running")]
 
 
+async def test_a_server_of_the_project_s_own_changes_nothing(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, "auto")
+    if bench.workspace.sandbox == "none":
+        await bench.close()
+        pytest.skip(f"no sandbox holds here: {'; '.join(bench.workspace.holding.reasons)}")
+    bench.bin = bench.root / ".venv" / "bin"
+    bench.bin.mkdir(parents=True)
+    bench.install("ty", "plant")
+    verdict = await bench.changed(bench.diagnostics(), "a.py", "BAD\n")
+    assert verdict.problems == ("a.py:1: error: it is bad [bad] (ty)",)
+    assert sorted(path.name for path in bench.root.iterdir()) == [".venv", "a.py"]
+    await bench.close()
+
+
 @pytest.mark.parametrize("sandbox", ["off", "auto"])
 async def test_ruff_says_by_its_server_what_is_new_in_a_project_that_uses_it(tmp_path: Path, sandbox: str) -> None:
     bench = Bench(tmp_path, sandbox)
