@@ -81,6 +81,19 @@ async def test_the_files_that_others_use_most_come_first_and_tests_and_texts_do_
     assert "5 of 7 files." in mapped(found)
 
 
+async def test_what_others_wrote_and_another_language_defines_is_not_what_a_project_leans_on(
+    place: LocalWorkspace, index: Index
+) -> None:
+    fill(place.root, {f"app/use{n}.py": "alike_named()\nborrowed_one()\n" for n in range(9)})
+    fill(place.root, {"web/a.js": "function alike_named() {}\n", "vendor/lib.py": "def borrowed_one(): ...\n"})
+    await built(index)
+    assert [one.path for one in (await drawn(index, place)).files][:2] == ["lib/ledger.py", "lib/paying.py"]
+    with Store.reading(index.path) as store:
+        ranks = {path: best(store, 99)[file] for file, path in store.paths()}
+    assert ranks["web/a.js"] == ranks["vendor/lib.py"] == ranks["app/use1.py"] < ranks["lib/paying.py"]
+    assert (await drawn(index, place, "borrowed_one")).files[0].path == "vendor/lib.py"
+
+
 @pytest.mark.parametrize("prompt", ["why is far_away slow?", "look at app/far.py", "mend Far!"])
 async def test_what_the_prompt_is_about_comes_first(place: LocalWorkspace, index: Index, prompt: str) -> None:
     await built(index)

@@ -69,6 +69,11 @@ def test_definitions_and_uses_of_every_language_are_found_with_faults_around_the
     assert without.definitions or without.uses
 
 
+def test_a_remark_below_a_head_is_no_part_of_it() -> None:
+    [one] = parsed("a.py", b"class A:\n    # It is: {this}.\n    pass\n").definitions
+    assert (one.signature, one.last) == ("class A:", 3)
+
+
 def test_what_is_no_utf_8_is_read_all_the_same() -> None:
     found = parsed("a.py", "def größe():\n    return grösse\n".encode("latin-1"))
     assert [one.kind for one in found.definitions] == ["function"]

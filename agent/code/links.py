@@ -9,7 +9,7 @@ from itertools import groupby
 from operator import itemgetter
 
 from agent.code.grammars import WORDS, language
-from agent.code.names import is_test
+from agent.code.names import is_aside
 from agent.code.store import Store
 
 _MOST_DEFINING = 5  # files that define a name: one that more define says little of which is meant
@@ -19,25 +19,29 @@ _FOLLOWED = 0.85  # of what a file has goes on to what it uses
 _STALE = 0.02  # of the files may have changed before all are ranked anew
 _FINEST = 1e-4  # of what is spread from some files: less of it is not followed any further
 _MOST_STEPS = 4_000
+_FAMILIES = {"typescript": "javascript", "tsx": "javascript", "cpp": "c", "kotlin": "java"}  # that use each other's names
 _FORGET = """
-DROP TABLE IF EXISTS temp.silent; DROP TABLE IF EXISTS temp.firm; DROP TABLE IF EXISTS temp.weights;
-CREATE TEMP TABLE silent(file INTEGER PRIMARY KEY); CREATE TEMP TABLE weights(name INTEGER PRIMARY KEY, weight REAL);
+DROP TABLE IF EXISTS temp.spoken; DROP TABLE IF EXISTS temp.weights;
+CREATE TEMP TABLE spoken(file INTEGER PRIMARY KEY, family TEXT);
+CREATE TEMP TABLE weights(name INTEGER, family TEXT, weight REAL, PRIMARY KEY(name, family)) WITHOUT ROWID;
 """
-# A name is the surer to mean its definition the longer it is; what stands in a class is called on anything.
+# A name of several words is the surer to mean its definition the longer it is; what stands in a class is called on anything.
 _WEIGHED = """
-INSERT INTO weights SELECT firm.name, (CASE WHEN surest = 2 THEN 1.0 ELSE 0.05 END) / many
+INSERT INTO weights SELECT firm.name, family, (CASE WHEN surest = 2 THEN 1.0 ELSE 0.05 END) / many
     * (CASE WHEN substr(names.name, 1, 1) = '_' THEN 0.1 ELSE 1.0 END)
     * (CASE WHEN length(names.name) < 5 THEN 0.2 WHEN length(names.name) < 8 THEN 0.6 ELSE 1.0 END)
-    FROM (SELECT name, max(defined) AS surest, count(*) AS many FROM places
-        WHERE defined AND file NOT IN (SELECT file FROM silent) GROUP BY name HAVING count(*) <= ?) AS firm
+    * (CASE WHEN names.name GLOB '?*_?*' OR names.name GLOB '*[a-z]*[A-Z]*' OR names.name GLOB '[A-Z]*' THEN 1.0 ELSE 0.1 END)
+    FROM (SELECT name, family, max(defined) AS surest, count(*) AS many FROM places JOIN spoken ON spoken.file = places.file
+        WHERE defined GROUP BY name, family HAVING count(*) <= ?) AS firm
     JOIN names ON names.id = firm.name WHERE length(names.name) > 2
 """
 _LED = """
 SELECT users.file, definers.file, sum(weights.weight) FROM weights
     JOIN places AS definers ON definers.name = weights.name AND definers.defined
+    JOIN spoken AS theirs ON theirs.file = definers.file AND theirs.family = weights.family
     JOIN places AS users ON users.name = weights.name AND users.lines != ''
-    WHERE users.file != definers.file AND definers.file NOT IN (SELECT file FROM silent)
-    AND users.file NOT IN (SELECT file FROM silent)
+    JOIN spoken AS ours ON ours.file = users.file AND ours.family = weights.family
+    WHERE users.file != definers.file
     GROUP BY users.file, definers.file ORDER BY users.file
 """
 
@@ -105,20 +109,20 @@ class _Links:
 
 def _links(connection: sqlite3.Connection) -> _Links:
     connection.executescript(_FORGET)
-    files, tests = array("q"), set()
+    files, aside = array("q"), set()
     for file, path in connection.execute("SELECT id, path FROM files ORDER BY id"):
         files.append(file)
-        if is_test(path):
-            tests.add(file)
-        if language(path) in WORDS:
-            connection.execute("INSERT INTO silent VALUES(?)", (file,))
+        if is_aside(path):
+            aside.add(file)
+        if (spoken := language(path)) not in WORDS:
+            connection.execute("INSERT INTO spoken VALUES(?, ?)", (file, _FAMILIES.get(spoken, spoken)))
     connection.execute(_WEIGHED, (_MOST_DEFINING,))
     links = _Links(files)
     users = groupby(connection.execute(_LED), key=itemgetter(0))
     user, led = next(users, (0, iter(())))
     for file in files:
         if user == file:
-            row = [(weight, other) for _, other, weight in led if other not in tests or file in tests]
+            row = [(weight, other) for _, other, weight in led if other not in aside or file in aside]
             strongest = sorted(row, reverse=True)[:_MOST_LINKS]
             total = sum(weight for weight, _ in strongest)
             links.uses.extend(bisect_left(files, other) for _, other in strongest)

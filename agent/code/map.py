@@ -10,7 +10,7 @@ from pathlib import Path
 
 from agent.code.grammars import WORDS, language
 from agent.code.links import best, spread
-from agent.code.names import is_test, parts
+from agent.code.names import is_aside, parts
 from agent.code.shape import SMALL, Definition
 from agent.code.store import Progress, Store, mark_of
 from agent.safe import safe_line
@@ -101,7 +101,7 @@ def _named(store: Store, prompt: str) -> dict[int, float]:
             if 0 < len(holdings) <= _MOST_MEANT:
                 weight = (1.0 if _NAMED.search(name) or name[:1].isupper() else 0.2) / len(holdings)
                 for file, path in holdings:
-                    found[file] = found.get(file, 0.0) + weight * (0.3 if is_test(path) else 1.0)
+                    found[file] = found.get(file, 0.0) + weight * (0.3 if is_aside(path) else 1.0)
     stems: dict[str, list[int]] = {word.lower().rstrip("s"): [] for word in words if len(word) > 2 and word.isalnum()}
     paths: dict[str, list[int]] = {word.lstrip("./"): [] for word in words if "/" in word or "." in word}
     ends = tuple(paths)
@@ -126,7 +126,7 @@ def _choice(store: Store, root: Path, worth: Mapping[int, float], named: Mapping
     rows: list[_Row] = []
     for file in sorted(worth, key=lambda file: (-worth[file], file)):
         known = store.file(file)
-        if known is None or (file not in named and (is_test(known[0]) or language(known[0]) in WORDS)):
+        if known is None or (file not in named and (is_aside(known[0]) or language(known[0]) in WORDS)):
             continue
         path, mark = known
         told = shown(path)
@@ -187,7 +187,7 @@ def _scored(store: Store, definitions: Sequence[Definition], asked: set[str]) ->
     most = 1 + max((users.get(name, 0) for _, name in some), default=0)
     for at, name in some:
         weight = sqrt((1 + users.get(name, 0)) / most) * (1.0 if definitions[at].depth == 0 else 0.4)
-        yield weight * (5.0 if name in asked else 1.0), at
+        yield weight * (5.0 if name in asked else 1.0 if _NAMED.search(name) or name[0].isupper() else 0.5), at
 
 
 def _above(definitions: Sequence[Definition], at: int) -> Iterator[int]:

@@ -9,6 +9,10 @@ from agent.code.shape import Definition
 _BETWEEN = re.compile(r"::|->|[.#/\\]")
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_a-zA-Z]+")
 _TEST = re.compile(r"(?:^|/)(?:tests?|spec)s?/|(?:^|/)test_|_test\.|\.(?:test|spec)\.")
+_ASIDE = re.compile(
+    r"(?:^|/)(?:_?vendor(?:ed|s)?|third[_-]?party|node_modules|bower_components|site-packages|dist|examples?|migrations)/"
+    r"|\.min\.|[._-]pb2?\.|_pb2_grpc\.|[._-]generated\."
+)
 _LIKE = 0.75
 
 
@@ -64,6 +68,11 @@ def near(name: str, others: Iterable[str], most: int = 10) -> list[str]:
             continue
         scored.append((score, other))
     return [other for _, other in sorted(scored, key=lambda pair: (-pair[0], pair[1]))[:most]]
+
+
+def is_aside(path: str) -> bool:
+    """Whether a file is called as those are that a project does not consist of: tests, what others wrote, what programs made."""
+    return bool(_TEST.search(path) or _ASIDE.search(path))
 
 
 def is_test(path: str) -> bool:

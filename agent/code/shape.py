@@ -27,6 +27,7 @@ _TYPES = frozenset(
 )  # a function in one is a method
 SMALL = frozenset(("field", "variant", "variable", "constant", "property", "key", "declaration"))  # of little body
 _BEFORE = re.compile(rb"[\w\s@'\"=.$-]{0,80}")  # what stands before a definition and belongs to it
+_REMARK = re.compile(rb":[ \t]*\n\s*#")
 _SPANS = re.compile(rb"`([^`\n]+)`")
 _PARTS = re.compile(rb"[^\s\"'`,;(){}\[\]<>]+")
 
@@ -141,6 +142,8 @@ def _signature(node: "Node", kind: str, raw: bytes) -> str:
         body = next((child for child in node.named_children[:12] if child.type.endswith(_BODY)), None)
     if body is not None and body.start_byte > node.start_byte:
         end = body.start_byte
+        if remark := _REMARK.search(raw, node.start_byte, end):
+            end = remark.start() + 1  # it stands between the head and the body, and belongs to neither
     else:
         line = raw.find(b"\n", node.start_byte, end)
         end = end if line < 0 else line

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from agent.code.names import parts, words
 from agent.code.shape import SMALL, Definition, Shape
 
-_LAYOUT = 3
+_LAYOUT = 4
 _PATIENCE = 5.0  # seconds that another writer may take
 _REMEMBERED = 60_000  # names whose numbers a writer keeps in mind
 _MOST_ALIKE = 400
