@@ -17,7 +17,7 @@ from textual.driver import Driver
 from agent.blocks import PlanBlock
 from agent.checklist import carried_out, listed
 from agent.errors import JumarError
-from agent.events import Event, ModelAnswered, TextStreamed, Warned
+from agent.events import Event, ModelAnswered, ReasoningStreamed, TextStreamed, Warned
 from agent.policy import ORDER
 from agent.safe import safe_line, safe_text
 from prompts import words as said
@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from agent.session import Session
 
 _FRAME = 1 / 25  # seconds between two paintings of what streams
+_STREAMS = {TextStreamed, ReasoningStreamed}
 _LOOK = 2.0  # seconds between two looks whether the terminal is still there
 _TWICE = 2.0  # seconds within which Ctrl+C twice quits
 
@@ -90,9 +91,11 @@ class JumarApp(App[int]):
         self._choice = choice
         self._summons = Summons(self.words, desk.root.name, desk.environment, self._write)
         self._session: Session | None = None
+        self._transcript: Transcript | None = None
         self._heard: list[Event] = []
         self._awake = False  # whether a frame will be painted
         self._framed = 0.0  # the moment of the last
+        self._streams: set[type[Event]] = set()  # the kinds of what was heard for it
         self._queue = Queue()
         for text in desk.prompts:
             self._queue.add(Written(text, typed=safe_text(text)))
@@ -111,7 +114,8 @@ class JumarApp(App[int]):
         """Lay it out."""
         with Horizontal(id="body"):
             with Vertical(id="main"):
-                yield Transcript(self.words)
+                self._transcript = Transcript(self.words)
+                yield self._transcript
                 yield Asking(self.words)
                 yield GoAhead(self.words)
                 yield Composer(self.words, self.desk, self._queue, offers(self.words))
@@ -235,17 +239,19 @@ class JumarApp(App[int]):
         self._paint()
 
     def _paint(self) -> None:
-        if not self._heard or self._session is None or not self.query(Transcript):
+        transcript = self._transcript
+        if not self._heard or self._session is None or transcript is None or not transcript.is_attached:
             return  # the last: the screen is being taken down
         heard, self._heard = self._heard, []
-        transcript = self.query_one(Transcript)
         timeline = self.query_one(Timeline)
         for event in heard:
             news = self.story.apply(event)
             transcript.follow(self.story, news)
             timeline.follow(news, event)
-        self._summons.follow(self.story, focused=self.app_focus)
-        self._follow()
+        before, self._streams = self._streams, {type(event) for event in heard}
+        if self._streams != before or not self._streams <= _STREAMS:  # else nothing but the conversation has changed
+            self._summons.follow(self.story, focused=self.app_focus)
+            self._follow()
 
     def _follow(self) -> None:
         self.query_one(Asking).follow(self.story)

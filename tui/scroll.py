@@ -16,6 +16,7 @@ class Scroll(ScrollView):
 
     def __init__(self, id: str) -> None:  # noqa: A002 - as every widget calls it
         super().__init__(id=id)
+        self.auto_links = False  # there are none, and each line would be looked through for them
         self._painted: dict[int, Strip] = {}  # by where they stand among all lines
         self._bar = (0, 0, 0)  # how the scroll bar was painted
 
@@ -27,9 +28,11 @@ class Scroll(ScrollView):
             seen = range(top, top + self.size.height)
             self._painted = {line: strip for line, strip in self._painted.items() if line in seen}
         self._styles_cache.clear()  # it knows lines by where they are on the screen
-        for line in wanted:
-            if line not in self._painted:
-                [self._painted[line]] = super().render_lines(Region(0, line - top, self.region.width, 1))
+        missing = [line for line in wanted if line not in self._painted]
+        if missing:  # mostly the last ones: what is painted anew between is little
+            first, count = missing[0], missing[-1] + 1 - missing[0]
+            drawn = super().render_lines(Region(0, first - top, self.region.width, count))
+            self._painted.update(zip(range(first, first + count), drawn, strict=True))
         strips = [self._painted[line] for line in wanted]
         return strips if crop.width == self.region.width else [strip.crop(crop.x, crop.right) for strip in strips]
 

@@ -3,7 +3,7 @@
 from bisect import bisect_right
 from dataclasses import dataclass
 from itertools import accumulate
-from time import monotonic
+from time import monotonic, thread_time
 
 from rich.style import Style as RichStyle
 from textual import events
@@ -24,7 +24,8 @@ from tui.scroll import Scroll
 from tui.story import Answered, Called, Entry, News, Noted, Said, Story
 from tui.words import Words
 
-_REST = 3  # times what laying out took, that what grows rests then
+_GROWS = 1 / 15  # seconds between two looks of what grows
+_REST = 40  # times what laying out took, that what grows rests then
 
 
 @dataclass(slots=True)
@@ -114,7 +115,7 @@ class Transcript(Scroll, can_focus=True):
             self.call_later(self._settle_news)
 
     def _settle_news(self) -> None:
-        """Show what was taken in. What grows is laid out a quarter of the time at most, however long it is."""
+        """Show what was taken in. What grows is laid out so seldom that it takes little of the processor, however long it is."""
         now = monotonic()
         if self._growing and now < self._rest:
             self.set_timer(self._rest - now, self._settle_news)
@@ -124,12 +125,12 @@ class Transcript(Scroll, can_focus=True):
             return
         first, self._first = min(self._first, len(self._laid)), None
         growing, self._growing = self._growing, {}
+        before = thread_time()
         same = {key: self._grow_on(laid) for key, laid in growing.items()}
         key = self._laid[first].entry.key if first < len(self._laid) else ""
         self._settle(first, same.get(key, 0))
         if growing:
-            after = monotonic()
-            self._rest = after + _REST * (after - now)
+            self._rest = now + max(_GROWS, _REST * (thread_time() - before))
 
     def restart(self, story: Story) -> None:
         """Show another story from its beginning; its end is seen first."""
