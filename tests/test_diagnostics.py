@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from agent.diagnostics.diagnostics import Diagnostics, Verdict
 from agent.diagnostics.finding import Finding, Usable
 from agent.diagnostics.linter import read
 from agent.diagnostics.problem import Told, fresh, keys, lines, problem
-from agent.diagnostics.programs import programs
+from agent.diagnostics.programs import ServerProgram, filled, programs
 from agent.workspace.local import LocalWorkspace
 from jumar import servers
 
@@ -332,6 +333,22 @@ def test_what_is_told_is_short_and_cannot_hide_anything() -> None:
     assert told[-1] == "and 22 more"
     assert max(map(len, told)) < 400
     assert "\x1b" not in "".join(told)
+
+
+def test_the_interpreter_of_a_project_is_told_to_who_asks_for_it(bench: Bench) -> None:
+    bench.script("pyright-langserver", "exit 1")
+    file = bench.root / "app" / "a.py"
+
+    def settings() -> dict[str, Any]:
+        [usable] = bench.finding(sandboxed=True).servers_for("python", file)
+        assert isinstance(usable.program, ServerProgram)
+        return filled(usable.program.settings, usable.python)
+
+    assert settings() == {"python": {"analysis": {"diagnosticMode": "openFilesOnly"}}}
+    bench.bin = bench.root / ".venv" / "bin"
+    bench.bin.mkdir(parents=True)
+    bench.script("python", "exit 1")
+    assert settings()["python"]["pythonPath"] == str(bench.bin / "python")
 
 
 def test_what_is_usable_names_the_file_that_is_started(bench: Bench) -> None:

@@ -18,11 +18,12 @@ _OF_THEIR_OWN = "it lies in the work tree or runs what lies there, and no sandbo
 
 @dataclass(frozen=True, slots=True)
 class Usable:
-    """A program that can be asked: the file that is started, and the folder that it works from."""
+    """A program that can be asked: the file that is started, the folder that it works from, and the project's interpreter."""
 
     program: Program
     executable: str
     folder: Path
+    python: str = ""
 
     @property
     def argv(self) -> tuple[str, ...]:
@@ -82,17 +83,24 @@ class Finding:
             return "it is not installed"
         if (inside or program.runs) and not self._sandboxed:
             return _OF_THEIR_OWN
-        return Usable(program, executable, folder or self._root)
+        python = self._own("python", file) if "python" in program.languages else ""
+        return Usable(program, executable, folder or self._root, python)
 
     def _executable(self, name: str, file: Path) -> tuple[str, bool]:
         """Return where a program is, the project's own first, and whether it lies in the work tree."""
-        own = [str(folder / place) for folder in self._above(file) for place in _INSIDE] if self._sandboxed else []
-        for place in (*own, *self._path):
+        if own := self._own(name, file):
+            return own, True
+        for place in self._path:
             found = Path(place) / name
-            if found.is_file() and os.access(found, os.X_OK):
+            if _runs(found):
                 real = Path(os.path.realpath(found))
                 return str(found), found.is_relative_to(self._root) or real.is_relative_to(self._root)
         return "", False
+
+    def _own(self, name: str, file: Path) -> str:
+        """Return where the project has a program, which runs only where a sandbox holds; "" where it has none."""
+        places = (folder / place / name for folder in self._above(file) for place in _INSIDE) if self._sandboxed else ()
+        return next((str(found) for found in places if _runs(found)), "")
 
     def _above(self, file: Path) -> list[Path]:
         """Return the folders from that of a file up to the work tree's."""
@@ -103,6 +111,10 @@ class Finding:
 
     def _has(self, marks: Collection[str], file: Path) -> bool:
         return self._nearest(marks, file) is not None
+
+
+def _runs(file: Path) -> bool:
+    return file.is_file() and os.access(file, os.X_OK)
 
 
 def _marks(folder: Path, mark: str) -> bool:

@@ -50,6 +50,17 @@ def programs() -> tuple[tuple[ServerProgram, ...], tuple[LinterProgram, ...]]:
     return tuple(servers), tuple(linters)
 
 
+def filled(settings: Mapping[str, Any], python: str) -> dict[str, Any]:
+    """Return settings with the interpreter of a project where they name it, and without that where there is none."""
+    told: dict[str, Any] = {}
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            told[name] = filled(value, python)
+        elif value != "{python}" or python:
+            told[name] = python if value == "{python}" else value
+    return told
+
+
 _SHARED = frozenset(("name", "command", "languages", "config", "runs", "needs", "roots"))
 
 

@@ -7,7 +7,7 @@ from agent.diagnostics.contract import Starting, Subject
 from agent.diagnostics.conversation import Conversation
 from agent.diagnostics.finding import Usable
 from agent.diagnostics.problem import Problem
-from agent.diagnostics.programs import ServerProgram
+from agent.diagnostics.programs import ServerProgram, filled
 from agent.workspace.contract import READ_ONLY
 
 _MOST_FAILURES = 3  # it is started again after each but the last
@@ -91,7 +91,7 @@ class Server:
         if self._conversation is None:
             usable, program = self._usable, self._program
             companion = await self._starting.accompany(usable.argv, usable.folder, READ_ONLY)
-            self._conversation = Conversation(companion, usable.folder, program.settings)
+            self._conversation = Conversation(companion, usable.folder, filled(program.settings, usable.python))
             await self._conversation.begin(program.options)
             self._begun = True
         return self._conversation
