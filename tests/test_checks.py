@@ -161,6 +161,14 @@ def test_what_was_changed_is_verified_where_a_check_passed_since(events: list[Ev
     assert proof.verified is verified
 
 
+def test_what_a_check_of_the_persons_writes_takes_no_other_check_back() -> None:
+    proof = Proof()
+    wrote = ToolFinished(call_id="check-1-1", tool="shell", status="done", reply="", subject="pytest --cov", exit_code=0)
+    for event in [*edited("~a.py"), *ran("ruff check", 1), recorded("check-1-1", "+cover.xml"), wrote]:
+        proof.apply(event)
+    assert proof.outcomes == {"ruff check": False, "pytest --cov": True}
+
+
 def test_what_commands_left_is_known_and_what_was_edited_since_is_none_of_it() -> None:
     proof = Proof()
     for event in [
