@@ -2,10 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from agent.ledger.ledger import Listed
 from agent.safe import mended
 from tui.story import Called, Entry, Said
+
+if TYPE_CHECKING:
+    from agent.ledger.ledger import Listed
 
 _ACTING = frozenset({"write", "exec", "net"})
 _TAKERS = frozenset({"undo", "rewind", "revert", "rescue"})
@@ -16,7 +19,7 @@ class Act:
     """One line of the timeline: a call, an action of the ledger, or both."""
 
     called: Called | None
-    listed: Listed | None
+    listed: "Listed | None"
     turn: int = 0
     item: str = ""
     redone: bool = False  # as the ledger tells; it was undone, and brought back
@@ -151,7 +154,7 @@ class Acts:
             self._actions.setdefault(called.action, act)
         act.item = act.item or called.item
 
-    def record(self, listed: Sequence[Listed], *, whole: bool = False) -> None:
+    def record(self, listed: "Sequence[Listed]", *, whole: bool = False) -> None:
         """Take in actions of the ledger; `whole`: these are all that there are, and what is undone is known."""
         turned = {number for one in listed if one.action.kind in _TAKERS for number in one.action.undoes} if whole else set()
         first = next((int(act.number) for act in self._acts if act.number), 0)
@@ -171,7 +174,7 @@ class Acts:
         self._insert(fresh)
         self.seal = listed[-1].seal if listed else self.seal
 
-    def _is_foreign(self, one: Listed) -> bool:
+    def _is_foreign(self, one: "Listed") -> bool:
         return one.action.kind == "outside" or one.action.session != self.session
 
     def under(self, head: Head) -> list[Act]:

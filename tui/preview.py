@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from textual.app import ComposeResult
 from textual.binding import Binding
@@ -14,18 +14,20 @@ from textual.widgets import Static
 
 from agent.blocks import DiffBlock
 from agent.errors import JumarError
-from agent.ledger.merge import Preference
-from agent.ledger.partly import Part
-from agent.ledger.undo import Plan, Step
 from agent.safe import mended, safe_line, safe_text
-from agent.session import Session
 from tui.acts import Act
 from tui.diffs import difference
 from tui.draw import draw
 from tui.hunks import Picked, hunk_lines
 from tui.words import Words
 
-Work = Callable[[], Awaitable[Plan]]
+if TYPE_CHECKING:
+    from agent.ledger.merge import Preference
+    from agent.ledger.partly import Part
+    from agent.ledger.undo import Plan, Step
+    from agent.session import Session
+
+Work = Callable[[], Awaitable["Plan"]]
 _MOST_LINES = 3000  # of a preview; the rest is named by its number
 
 
@@ -60,7 +62,7 @@ class Preview(ModalScreen[Work | None]):
         Binding("pagedown", "page(1)", show=False),
     ]
 
-    def __init__(self, words: Words, session: Session, undoing: Undoing) -> None:
+    def __init__(self, words: Words, session: "Session", undoing: Undoing) -> None:
         super().__init__(classes="over")
         self._words = words
         self._session = session
@@ -112,7 +114,7 @@ class Preview(ModalScreen[Work | None]):
             self._fault = str(error)
         await self._paint()
 
-    def _parts(self) -> list[Part]:
+    def _parts(self) -> "list[Part]":
         """Return what is chosen, where that is less than whole files."""
         if all(one.whole is not None for one in self._picked):
             return []
@@ -234,7 +236,7 @@ class Preview(ModalScreen[Work | None]):
             self._picked[number].turn(hunk)
             self._again(self._look())
 
-    def action_prefer(self, wanted: Preference) -> None:
+    def action_prefer(self, wanted: "Preference") -> None:
         """Say what shall stand where both changed the same lines."""
         if self._plan is not None and (self._plan.conflicts or self._preference):
             self._preference = "" if self._preference == wanted else wanted
@@ -295,7 +297,7 @@ class Shown(ModalScreen[bool]):
         Binding("pagedown,space", "page(1)", show=False),
     ]
 
-    def __init__(self, words: Words, session: Session, act: Act, split: str = "auto", before: tuple[str, ...] = ()) -> None:
+    def __init__(self, words: Words, session: "Session", act: Act, split: str = "auto", before: tuple[str, ...] = ()) -> None:
         super().__init__(classes="over")
         self._words = words
         self._session = session
@@ -383,7 +385,7 @@ class Shown(ModalScreen[bool]):
         self.dismiss(False)  # noqa: FBT003 - the answer
 
 
-def _joined(parts: Sequence[Part]) -> list[Part]:
+def _joined(parts: "Sequence[Part]") -> "list[Part]":
     """Return changes, one after the other, as one a file."""
     found: dict[str, Part] = {}
     for part in parts:
@@ -391,14 +393,16 @@ def _joined(parts: Sequence[Part]) -> list[Part]:
     return list(found.values())
 
 
-def _step(step: Step, width: int, words: Words) -> list[Content]:
+def _step(step: "Step", width: int, words: Words) -> list[Content]:
     """Return a file of a plan: what is there now, and what will be."""
+    from agent.ledger.partly import Part  # not before the first frame is seen: the ledger comes with it
+
     block = Part(step.path, step.now, step.then).block
     head, *rest = difference(block, width).split("\n", allow_blank=True)
     return [Content.assemble(head, (f"  · {_becoming(step, words)}", "$text-muted")), *rest]
 
 
-def _becoming(step: Step, words: Words) -> str:
+def _becoming(step: "Step", words: Words) -> str:
     if step.then is None:
         return words("preview.removed")
     if step.now is None:
