@@ -60,14 +60,6 @@ async def test_a_check_that_nobody_allows_or_that_is_of_other_files_does_not_run
     assert not (person.root / "ran").exists()
 
 
-async def test_what_a_model_said_before_it_had_to_go_on_is_printed(person: Person, server: ScriptedServer) -> None:
-    person.configure("[checks.own]\ncommand = \"grep -q 'a + b' calc.py\"\n")
-    server.script += [answer("", calls=[BREAK]), answer("done so far"), answer("", calls=[MEND]), answer("mended")]
-    run = await person.trusted("-p", "x", "--mode", "yolo")
-    assert (run.code, run.out) == (0, "mended\n")
-    assert "done so far\n» the check own fails, and the model is told\n" in run.err
-
-
 async def test_what_is_left_unchecked_and_lying_about_is_told_once(person: Person, server: ScriptedServer) -> None:
     person.reminded = True
     person.configure("")
@@ -84,14 +76,16 @@ async def test_what_is_left_unchecked_and_lying_about_is_told_once(person: Perso
     assert informed["title"] == "the model is told of what is not checked and files that commands left"
 
 
-async def test_nobody_is_reminded_where_it_was_checked(person: Person, server: ScriptedServer) -> None:
+async def test_what_was_said_before_it_went_on_is_printed_and_nobody_is_reminded_of_what_was_checked(
+    person: Person, server: ScriptedServer
+) -> None:
     person.reminded = True
-    person.configure("")
+    person.configure("[checks.own]\ncommand = \"grep -q 'a + b' calc.py\"\n")
     (person.root / "pyproject.toml").write_text(PYTEST)
-    checked = ("shell", {"command": "python3 -B test_calc.py"})
-    server.script += [answer("", calls=[BREAK, MEND, checked]), answer("done")]
+    server.script += [answer("", calls=[BREAK]), answer("done so far"), answer("", calls=[MEND]), answer("mended")]
     run = await person.trusted("-p", "x", "--mode", "yolo")
-    assert run.code == 0
+    assert (run.code, run.out) == (0, "mended\n")
+    assert "done so far\n» the check own fails, and the model is told\n" in run.err
     assert "· verified · session" in run.err
 
 

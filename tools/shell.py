@@ -26,7 +26,8 @@ class Shell(Tool[ShellArguments]):
     """Run a bash command in the workspace. Each runs in a fresh shell: cd and variables do not last.
     stdin is closed: nothing can be typed in, so pass flags such as -y. What a command leaves running is ended with it;
     use background=true for servers and watchers, then action read, list or kill. Of long output the start and the end
-    are returned, and the file that has all of it. To look for and read files, search, find and read are better."""
+    are returned, of a long test run its failures, and the file that has all of it. To look for and read files, search,
+    find and read are better."""
 
     arguments = ShellArguments
     effect: ClassVar[Effect] = Effect.EXEC
