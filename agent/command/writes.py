@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 
 from agent.command.deed import CHANGED, HELD, Deed, Weighed
 from agent.command.flags import names
@@ -10,6 +11,7 @@ from agent.command.looking import is_idle
 from agent.command.parts import Part, Word
 from agent.command.standing import Standing, is_device, is_scratch
 from agent.workspace.contract import Located, Place
+from agent.workspace.paths import is_protected
 
 Unkept = Callable[[Located], bool]
 
@@ -17,6 +19,7 @@ _TAKES = names("rm unlink shred truncate gzip gunzip bzip2 bunzip2 xz unxz zstd 
 _CHANGES = names(
     "rmdir touch mkdir chmod chown chgrp chattr setfacl mkfifo mknod mktemp virtualenv venv setfattr xattr fallocate"
 )
+_MADE_ANEW = names("__pycache__ *.pyc *.pyo .pytest_cache .mypy_cache .ruff_cache .DS_Store")
 _FILLS = names("cp ln install rsync scp")
 _SECOND = names("uniq xxd split")
 _TO = re.compile(
@@ -58,8 +61,12 @@ def written(part: Part, name: str, standing: Standing, unkept: Unkept) -> Iterat
     for word in into:
         yield from _one(part, word, standing, unkept, takes=name in {"sort", "curl", "wget"})
     folders = name == "install" and any(re.fullmatch(r"-[a-zA-Z]*d[a-zA-Z]*|--directory", word.text) for word in words)
+    if name == "rsync" and operands and any(word.text.startswith(("--del", "--remove-source")) for word in words):
+        yield from _one(part, operands[-1], standing, unkept, takes=True)
     if name in _TAKES or name in _CHANGES or folders:
         for word in operands:
+            if name in {"rm", "unlink"} and _is_link(word, standing):
+                continue  # it is taken away itself, and not what it leads to
             yield from _one(part, word, standing, unkept, takes=name in _TAKES)
     elif name in _FILLS and not into and len(operands) > 1:
         yield from _filled(part, operands[:-1], operands[-1], standing, unkept, takes=True)
@@ -90,15 +97,19 @@ def _peculiar(part: Part, name: str, words: tuple[Word, ...], standing: Standing
         case "sed" | "gsed" | "perl" | "ruby":
             for word in _edited(name, words):
                 yield from _one(part, word, standing, unkept, takes=True)
-        case "find" | "gfind":
-            if any(word.text == "-delete" for word in words):
-                for word in words[: next((at for at, one in enumerate(words) if one.text[:1] in {"-", "(", "!"}), 0)]:
-                    yield from _one(part, word, standing, unkept, takes=True, below=True)
+        case "find" | "gfind" | "bfs":
+            starts = words[: next((at for at, one in enumerate(words) if one.text[:1] in {"-", "(", "!"}), len(words))]
+            takes = _sweeps(words)
+            for word in (starts or (Word("."),)) if takes is not None else ():
+                yield from _one(part, word, standing, unkept, takes=takes is True, below=takes is True)
         case "tar" | "bsdtar":
-            yield from (one for word in _archive(words) for one in _one(part, word, standing, unkept, takes=True))
+            gone = operands if any(word.text == "--remove-files" for word in words) else ()
+            yield from (one for word in (*_archive(words), *gone) for one in _one(part, word, standing, unkept, takes=True))
         case "zip" | "7z":
             first = operands[1:2] if name == "7z" else operands[:1]
+            gone = operands[1:] if name == "zip" and any(re.match(r"-[a-zA-Z]*m|--move", word.text) for word in words) else ()
             yield from (one for word in first for one in _one(part, word, standing, unkept, takes=False))
+            yield from (one for word in gone for one in _one(part, word, standing, unkept, takes=True))
         case "git":
             yield from (one for word in _by_git(words) for one in _one(part, word, standing, unkept, takes=False))
         case _:
@@ -125,6 +136,24 @@ def _one(part: Part, word: Word, standing: Standing, unkept: Unkept, *, takes: b
             why = f"it takes away {located.shown}, which the ledger does not keep"
             yield Weighed(part, Deed.RUINS, why, strays=True, lost=HELD.format(located.shown))
             return
+
+
+def _is_link(word: Word, standing: Standing) -> bool:
+    """Whether a word names a link in the workspace."""
+    path, whole = standing.meant(word)
+    folder, name = os.path.split(path)
+    above = standing.leads(folder or ".") if whole and name not in {"", ".", ".."} and not is_protected(name) else ()
+    return bool(above) and all(one.place is Place.INSIDE and os.path.islink(one.real / name) for one in above)  # noqa: PTH114
+
+
+def _sweeps(words: tuple[Word, ...]) -> bool | None:
+    """Whether a search takes away more than what programs make anew; None where it takes away nothing."""
+    texts = [word.text for word in words]
+    runs = {after.rpartition("/")[2] for text, after in pairwise(texts) if text in {"-exec", "-execdir", "-ok", "-okdir"}}
+    if "-delete" not in texts and not runs & _TAKES:
+        return None
+    named = [after for text, after in pairwise(texts) if text in {"-name", "-iname"}]
+    return not named or not all(name in _MADE_ANEW for name in named)
 
 
 def _place(part: Part, located: Located, standing: Standing, exact: bool, takes: bool, unkept: Unkept) -> Weighed | None:
