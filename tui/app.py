@@ -18,7 +18,6 @@ from agent.blocks import PlanBlock
 from agent.checklist import carried_out, listed
 from agent.errors import JumarError
 from agent.events import Event, ModelAnswered, ReasoningStreamed, TextStreamed, Warned
-from agent.policy import ORDER
 from agent.safe import safe_line, safe_text
 from prompts import words as said
 from tui import memory
@@ -520,6 +519,8 @@ class JumarApp(App[int]):
 
     def action_next_mode(self) -> None:
         """Let more or less run without asking."""
+        from agent.policy import ORDER  # loaded with the session, not before the first frame
+
         if self._session is not None:
             at = ORDER.index(self._session.mode) + 1 if self._session.mode in ORDER else 0
             self._session.set_mode(ORDER[at % len(ORDER)])

@@ -8,7 +8,6 @@ from rich.cells import cell_len, set_cell_size
 from textual.content import Content
 from textual.widgets import Static
 
-from agent.policy import Mode
 from agent.safe import safe_line
 from tui.story import Answered, Called, Noted, Said, Story, Thought
 from tui.words import Words
@@ -16,6 +15,7 @@ from tui.words import Words
 _TICK = 1.0  # seconds
 _TURNS = "◐◓◑◒"  # what turns while something runs, one a tick
 _STILL = "▶"
+_YOLO = "yolo"  # the mode that confines nothing and asks nothing
 _BAR = 8  # columns
 _FULL = 80  # percent of the window from which on it is worth a look
 _SUBJECT = 28  # columns of what a call is about
@@ -107,7 +107,7 @@ class StatusLine(Static):
 
     def _left(self, standing: Standing) -> dict[str, Content]:
         words, mode = self._words, standing.story.mode
-        style = "bold $text-error" if mode == Mode.YOLO else "bold $text-accent"
+        style = "bold $text-error" if mode == _YOLO else "bold $text-accent"
         told = {"mode": Content.styled(words("status.in_mode", mode=safe_line(words.mode(mode))) if mode else "", style)}
         if (doing := self._doing) is not None:
             turning = _STILL if self.still else _TURNS[self._ticks % len(_TURNS)]
@@ -139,7 +139,7 @@ def _shorter(standing: Standing, words: Words, doing: Content) -> Iterator[tuple
     """Yield what is said more shortly, or no more, as room gets less."""
     story = standing.story
     nothing = Content("")
-    confined = story.started is not None and story.started.sandbox != "none" and story.mode != Mode.YOLO
+    confined = story.started is not None and story.started.sandbox != "none" and story.mode != _YOLO
     yield "cache", nothing
     yield "tokens", nothing
     if confined:
@@ -165,7 +165,7 @@ def _shorter(standing: Standing, words: Words, doing: Content) -> Iterator[tuple
 def _confined(sandbox: str, mode: str, words: Words) -> Content:
     if not sandbox:
         return Content("")
-    if sandbox == "none" or mode == Mode.YOLO:
+    if sandbox == "none" or mode == _YOLO:
         return Content.styled(words("status.unconfined"), "$text-warning")
     return Content(words("status.confined_by", sandbox=safe_line(sandbox)))
 
