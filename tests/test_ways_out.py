@@ -9,6 +9,7 @@ from tests.runs import Person, gone
 from tests.screens import screen_of
 from tests.sites import site
 from tests.test_packages import calls, confined, told
+from tui.markdown import markdown
 
 __all__ = ["confined"]  # a fixture
 
@@ -51,7 +52,7 @@ async def test_folders_that_turn_into_links_lead_no_edit_of_a_model_outside(conf
     begun = answer("", calls=[("shell", {"command": "until [ -e flipping ]; do sleep 0.02; done"})])
     server.script += [flips, begun, *edits, answer("", calls=[("shell", {"command": "touch enough"})]), answer("Done.")]
     run = await confined.trusted("-p", "x", "--mode", "auto", "--output-format", "json")
-    assert run.result["status"] == "done"
+    assert run.result["status"] in {"done", "denied"}  # a link that is there when it is judged is asked about
     assert {path.name: path.read_text() for path in outside.iterdir()} == {"f.txt": "theirs"}
 
 
@@ -74,6 +75,16 @@ async def test_a_command_with_one_host_reaches_no_other_however_it_is_led_or_spe
         assert str(other.port) not in asked[0]["confined"]
         assert [head.split(" ")[1] for head in allowed.heads] == ["/one", "/two", "/three"]
         assert (other.came, other.heads) == (0, [])
+
+
+def test_pictures_and_links_are_text_that_shows_where_it_leads() -> None:
+    shown = markdown(
+        "![x](http://evil.example/?d=S) <img src='http://evil.example/j'> <http://a.example/b> [doc](http://evil.example/c)"
+    )
+    assert shown.plain == (
+        "[x] (http://evil.example/?d=S) <img src='http://evil.example/j'> http://a.example/b doc (http://evil.example/c)"
+    )
+    assert {str(span.style) for span in shown.spans} == {"$text-muted", "underline"}  # and none that opens or does anything
 
 
 async def test_no_picture_and_no_link_of_an_answer_is_fetched(person: Person, server: ScriptedServer) -> None:

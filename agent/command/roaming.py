@@ -16,7 +16,7 @@ from agent.workspace.secrets import are_of_secret, is_folder_of_secrets
 
 _SEARCHES = names("grep egrep fgrep zgrep rg ag ack")
 _DEEP = re.compile(r"-[a-zA-Z]*[rR]|--(?:dereference-)?recursive|-d=?recurse|--directories=recurse")
-_HIDDEN_TOO = re.compile(r"-[a-zA-Z]*[u.]|--hidden|--unrestricted|--no-ignore")
+_HIDDEN_TOO = re.compile(r"-[a-zA-Z]*(?:u[a-zA-Z]*u|\.)|--hidden")
 _NAMES_ALONE = re.compile(
     r"-[a-zA-Z]*[lcq]|--(?:files|count|quiet|silent|files-with(?:out)?-match(?:es)?|count-matches|type-list|version|help)(?:=|$)"
 )

@@ -78,7 +78,8 @@ def _weighed(part: Part, standing: Standing, unkept: Callable[[Located], bool], 
     if not part.words:
         if name := steered(part):
             return [Weighed(part, Deed.UNREAD, f"it sets {name}, which steers programs")]
-        return _worst(written(part, "", standing, unkept)) or [Weighed(part, Deed.WORKS, "it sets a variable")]
+        found = _worst((*written(part, "", standing, unkept), *_inputs(part, standing)))
+        return found or [Weighed(part, Deed.WORKS, "it sets a variable")]
     if not part.words[0].literal or not part.words[0].text:
         return [Weighed(part, Deed.UNREAD, "which program it starts cannot be told")]
     if name := steered(part):

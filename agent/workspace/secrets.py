@@ -33,6 +33,8 @@ _NAMED = re.compile(
             r"(?:.*\.)?kubeconfig(?:\.ya?ml)?",
             r"(?:.*[._-])?(?:token|passwords?|passwd|passphrase)(?:\.(?:txt|json|ya?ml|ini|cfg|conf|csv))?|\.?vault[._-]?pass.*",
             r"g?shadow-?",
+            # What was typed, keys among it.
+            r"\.[a-z_]+_history|fish_history",
             # All that a plan of machines knows, passwords too.
             r".*\.tfstate",
         )
