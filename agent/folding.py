@@ -9,7 +9,7 @@ from itertools import chain, pairwise, zip_longest
 _LONG_LINES = 60  # what is shorter is told as it was printed
 _LONG = 4000  # characters
 _MOST_FAILURES = 16 << 10  # characters of failures that are told whole; the first always is, as far as it fits here
-_MOST_REST = 6000  # characters of what is neither a failure nor a pass
+_MOST_REST = 8000  # characters of what is neither a failure nor a pass
 _WIDEST = 400  # characters of a line beyond which it belongs to no format: no expression has to look at more
 _MOST_READ = 20_000  # lines
 _MOST_LINES = 60  # of a failing check that is no test run
@@ -79,7 +79,9 @@ def folded(text: str, *, most: int | None = None, always: bool = False) -> str:
     lines = _Lines(texts, [0] * len(texts))
     for read in _READERS:
         read(lines)
-    return _told(lines, most)
+    told = _told(lines, most)
+    known = lines.passes or lines.titles  # else it is another text that only looks like the end of one
+    return told if always or (known and len(told) * 5 < len(text) * 4) else ""
 
 
 def failing(text: str) -> str:

@@ -86,6 +86,7 @@ def test_the_first_failure_is_told_whole_and_the_others_are_named() -> None:
 def test_what_is_short_or_no_test_run_is_told_as_it_is() -> None:
     assert folded(printed("pytest-k")) == ""
     assert folded("a line that was printed\n" * 500) == ""
+    assert folded("a line of a log\n" * 2000 + "3 passed in 0.1s\n" + "and what came then\n" * 200) == ""
     assert not is_check("3 passed the door in 5 rows\nok\nFAIL\n")
 
 
