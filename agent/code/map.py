@@ -26,6 +26,7 @@ _LONGEST = 100  # characters of a definition
 _LONGEST_PATH = 200
 _GENERAL = 0.4  # of a file's worth is what it is to all others
 _MEANT = 0.4  # and this whether the prompt means it; the rest is what it is to those that the prompt means
+_MAIN = frozenset(("__init__", "index", "mod"))  # files that are called by their folder
 _WORD = re.compile(r"[\w./-]*\w")
 _NAMED = re.compile(r"_|[a-z][A-Z]|\d|\.")  # what no word of a language has, but names have
 Shown = Callable[[str], str]  # a path below the root, as it is told; nothing where it may not be
@@ -91,34 +92,48 @@ def _words(prompt: str) -> list[str]:
 
 def _named(store: Store, prompt: str) -> dict[int, float]:
     """Return the files that the words of a prompt mean: by what they define, and by what they are called."""
-    found: dict[int, float] = {}
     words = _words(prompt)
-    for word in words:
-        for name in {word, parts(word)[-1]}:
-            holdings = (
-                [one for one in store.defining(name, _MOST_MEANT + 1) if language(one[1]) not in WORDS] if len(name) > 2 else []
-            )
-            if 0 < len(holdings) <= _MOST_MEANT:
-                weight = (1.0 if _NAMED.search(name) or name[:1].isupper() else 0.2) / len(holdings)
-                for file, path in holdings:
-                    found[file] = found.get(file, 0.0) + weight * (0.3 if is_aside(path) else 1.0)
-    stems: dict[str, list[int]] = {word.lower().rstrip("s"): [] for word in words if len(word) > 2 and word.isalnum()}
+    found: dict[int, float] = {}
+    for name in dict.fromkeys(one for word in words for one in (word, parts(word)[-1]) if len(one) > 2):
+        sure = bool(_NAMED.search(name)) or name[0].isupper()
+        some = [(file, path) for file, path in store.defining(name, _MOST_MEANT + 1) if language(path) not in WORDS]
+        for file, path in some if len(some) <= _MOST_MEANT else ():
+            if sure or not is_aside(path):
+                weight = (1.0 if sure else 0.05) * (0.3 if is_aside(path) else 1.0)
+                found[file] = found.get(file, 0.0) + weight / len(some)
+    for weight, files in _called(store, words):
+        for file in files if len(files) <= _MOST_MEANT else ():
+            found[file] = found.get(file, 0.0) + weight / len(files)
+    return found
+
+
+def _called(store: Store, words: Sequence[str]) -> Iterator[tuple[float, list[int]]]:
+    """Yield the files that words mean by their paths, and how surely: those first in whose folder another word is met."""
+    stems: dict[str, list[tuple[int, bool]]] = {_bare(word): [] for word in words if len(word) > 2 and word.isalnum()}
     paths: dict[str, list[int]] = {word.lstrip("./"): [] for word in words if "/" in word or "." in word}
     ends = tuple(paths)
     for file, path in store.paths():
-        base = path[path.rfind("/") + 1 :]
-        meant = stems.get(base[: base.find(".")].lower().rstrip("s"))
-        if meant is not None:
-            meant.append(file)
+        folder, _, base = path.rpartition("/")
+        stem = _bare(base.partition(".")[0])
+        if stem in _MAIN:
+            folder, _, base = folder.rpartition("/")
+            stem = _bare(base)
+        meant = stems.get(stem)
+        if meant is not None and not is_aside(path):
+            meant.append((file, _bare(folder.rpartition("/")[2]) in stems))
         if ends and path.endswith(ends):
             for end in ends:
                 if path == end or path.endswith(f"/{end}"):
                     paths[end].append(file)
-    for weight, by_name in ((0.5, stems), (3.0, paths)):
-        for files in by_name.values():
-            for file in files if len(files) <= _MOST_MEANT else ():
-                found[file] = found.get(file, 0.0) + weight / len(files)
-    return found
+    for found in stems.values():
+        sure = [file for file, both in found if both]
+        yield (1.0 if sure else 0.5), sure or [file for file, _ in found]
+    for files in paths.values():
+        yield 3.0, files
+
+
+def _bare(word: str) -> str:
+    return word.lower().rstrip("s")
 
 
 def _choice(store: Store, root: Path, worth: Mapping[int, float], named: Mapping[int, float], shown: Shown) -> list[_Row]:
