@@ -92,3 +92,19 @@ async def test_enter_on_a_step_shows_what_was_done_for_it_and_how_it_was_checked
         await screen.until(lambda: [row.tool for row in rows.rows if isinstance(row, Act)] == ["edit", "shell"])
         await screen.pilot.press("escape")
         await screen.until(lambda: len([row for row in rows.rows if isinstance(row, Act)]) == 3)
+
+
+async def test_a_person_begins_a_plan_and_the_model_learns_it(person: Person, server: ScriptedServer) -> None:
+    async with screen_of(person) as screen:
+        await screen.say("/step look at calc.py")
+        await screen.see("Plan 0/1", "○ look at calc.py", "you added to the plan: look at calc.py")
+        await screen.say("/step mend it")
+        await screen.see("Plan 0/2", "○ mend it")
+        await screen.say("/step")
+        await screen.see("/step TEXT")
+        server.script.append(answer("I see."))
+        await screen.say("go on")
+        await screen.see("I see.")
+    told = "".join(str(one["content"]) for one in server.bodies()[-1]["messages"])
+    assert "added a step: “look at calc.py” (it is step 1 now)" in told
+    assert "- [open] look at calc.py\n- [open] mend it" in told

@@ -54,7 +54,7 @@ async def test_a_hunk_that_is_not_marked_is_taken_back_and_comes_again(person: P
         await reviewed(screen)
         assert "mine" not in screen.text  # what the person changed is none of it
         await screen.pilot.press("down", "down", "space")
-        await screen.see("◪ long.txt", "Enter takes back what is not marked: 1 parts of 1 files")
+        await screen.see("◪ long.txt", "Enter takes back what is not marked: 1 part of 1 file")
         await screen.pilot.press("enter")
         await screen.see("R brings it back")
         assert file.read_text() == LINES.replace("line 2\n", "two\n").replace("line 12\n", "mine\n")
@@ -69,7 +69,7 @@ async def test_a_new_file_that_is_not_marked_is_removed(person: Person, server: 
         await reviewed(screen)
         await screen.pilot.press("right", "space", "enter")
         await screen.until(lambda: not (person.root / "src" / "new.txt").exists())
-        await screen.see("1 files")
+        await screen.see("1 file")
         assert (person.root / "long.txt").read_text() == BOTH
 
 
@@ -152,7 +152,7 @@ async def test_a_turns_changes_are_seen_alone_and_an_empty_review_says_so(person
         await screen.pilot.press("f7")
         await screen.see("3 files")
         await screen.pilot.press("tab")
-        await screen.see("changes of turn 2", "1 files", "b.txt")
+        await screen.see("changes of turn 2", "1 file", "b.txt")
         assert all(len(line) <= 60 for line in screen.text.split("\n"))
 
 

@@ -49,7 +49,7 @@ def test_no_words_are_empty_or_left_in_two_lines(language: str) -> None:
 
 def test_chinese_is_chinese() -> None:
     same = {key for key, text in catalogue("zh").texts.items() if not any("一" <= character <= "鿿" for character in text)}
-    assert same <= {"help.back", "preview.keys_back", "language.en", "review.left"}
+    assert same <= {"help.back", "preview.keys_back", "language.en", "review.left", "review.counts"}
 
 
 def test_there_are_at_least_english_and_chinese() -> None:

@@ -18,6 +18,7 @@ from agent.safe import safe_line, safe_text
 from tui.draw import draw
 from tui.fields import Area, Line
 from tui.forms import Form, Unreadable
+from tui.hints import Hints
 from tui.hunks import chosen_hunks, hunks_of
 from tui.story import Called, Story
 from tui.words import Words
@@ -79,7 +80,7 @@ class Asking(Vertical, can_focus=True):
         with Vertical(id="asking-foot"):  # always seen, however much there is to read above it
             yield Line(id="asking-line")
             yield Area("", id="asking-text", soft_wrap=True, show_line_numbers=False, compact=True)
-            yield Static("", id="asking-keys", markup=False)
+            yield Hints(id="asking-keys")
 
     def follow(self, story: Story) -> None:
         """Show the call that waits now, if one does."""
@@ -181,7 +182,8 @@ class Asking(Vertical, can_focus=True):
         if fault:
             lines.append(Content.styled(safe_line(self._words.told(fault)), "$text-error"))
         else:
-            lines.append(Content.styled(self._words("asking.would_allow", count=len(covered)), "$text-muted"))
+            told = self._words.counted("asking.would_allow", len(covered), count=len(covered))
+            lines.append(Content.styled(told, "$text-muted"))
             lines += [Content(f"  {safe_line(subject)}") for subject in covered[:5]]
         self.query_one("#asking-why", Static).update(Content("\n").join(lines))
         self.query_one("#asking-body", VerticalScroll).scroll_end(animate=False)

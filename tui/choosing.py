@@ -18,6 +18,7 @@ from agent.errors import JumarError
 from agent.safe import safe_line
 from tui.asking import DEAF
 from tui.fields import Line
+from tui.hints import Hints
 from tui.words import Words
 
 T = TypeVar("T")
@@ -66,7 +67,7 @@ class Listing(ModalScreen[T | None], Generic[T]):
         with Vertical(id="over"):
             yield Line(id="choosing-line", placeholder=self._words("choosing.find"), compact=True)
             yield OptionList(id="choosing-rows", markup=False, compact=True)
-            yield Static("", id="over-keys", markup=False)
+            yield Hints(id="over-keys")
 
     def on_mount(self) -> None:
         """Show what there is."""
@@ -198,7 +199,7 @@ class Question(ModalScreen[bool]):
         """Lay it out."""
         with Vertical(id="over"):
             yield Static(self._body, id="over-what", markup=False)
-            yield Static(Content.styled(self._keys, "$text-muted"), id="over-keys", markup=False)
+            yield Hints(Content.styled(self._keys, "$text-muted"), id="over-keys")
 
     def on_mount(self) -> None:
         """Listen once it can have been read."""

@@ -233,6 +233,7 @@ COMMANDS = (
     Command("model", Commands.model, "[NAME [EFFORT]]", needs_session=False),
     Command("mode", Commands.mode, "[plan|ask|edits|auto]"),
     Command("plan", Commands.plan, "[PROMPT]"),
+    Command("step", Commands.step, "TEXT"),
     Command("undo", Commands.undo, "[NUMBER…|last]"),
     Command("redo", Commands.redo),
     Command("rewind", Commands.rewind, "NUMBER"),

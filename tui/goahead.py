@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from textual.binding import Binding
 from textual.content import Content
@@ -9,13 +10,16 @@ from textual.message import Message
 from textual.widgets import Static
 
 from agent.blocks import PlanBlock
-from agent.policy import Mode
 from tui.asking import DEAF
 from tui.draw import draw
+from tui.hints import broken
 from tui.story import Story
 from tui.words import Words
 
-_MODES = (Mode.ASK, Mode.EDITS, Mode.AUTO)
+if TYPE_CHECKING:
+    from agent.policy import Mode
+
+_MODES = ("ask", "edits", "auto")
 
 
 class GoAhead(Static, can_focus=True):
@@ -33,7 +37,7 @@ class GoAhead(Static, can_focus=True):
     class Approved(Message):
         """The person wants the plan carried out, in this mode."""
 
-        mode: Mode
+        mode: "Mode"
 
     @dataclass
     class Edited(Message):
@@ -67,12 +71,16 @@ class GoAhead(Static, can_focus=True):
             return
         self._turn, self._since = story.turn, time.monotonic()
         confined = story.started is not None and story.started.sandbox != "none"
-        wanted = story.mode_before or (Mode.AUTO if confined else Mode.ASK)
+        wanted = story.mode_before or ("auto" if confined else "ask")
         self._at = next((at for at, mode in enumerate(_MODES) if mode == wanted), 0)
         self._paint()
         prompt = self.screen.query_one("#prompt")
         if prompt.has_focus and not getattr(prompt, "text", ""):
             self.focus()
+
+    def on_resize(self) -> None:
+        """Fit the new width."""
+        self._paint()
 
     def _paint(self) -> None:
         words = self._words
@@ -89,7 +97,7 @@ class GoAhead(Static, can_focus=True):
                     *([draw(self._plan)] if self._plan is not None else []),
                     Content.assemble(f"{words('goahead.mode')} ", modes),
                     Content.styled(words(f"mode.{_MODES[self._at]}"), "$text-muted"),
-                    Content.styled(words("goahead.keys"), "$text-muted"),
+                    broken(Content.styled(words("goahead.keys"), "$text-muted"), self.content_size.width),
                 ]
             )
         )
@@ -107,7 +115,9 @@ class GoAhead(Static, can_focus=True):
     def action_approve(self) -> None:
         """Have the plan carried out."""
         if not self.is_deaf:
-            self.post_message(self.Approved(_MODES[self._at]))
+            from agent.policy import Mode  # loaded with the session, not before the first frame
+
+            self.post_message(self.Approved(Mode(_MODES[self._at])))
 
     def action_edit(self) -> None:
         """Change the plan first."""

@@ -11,6 +11,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from tui.completion import Offer
+from tui.hints import Hints
 from tui.keys import Place
 from tui.words import Words
 
@@ -43,7 +44,7 @@ class Telling(ModalScreen[None]):
         with Vertical(id="over"):
             with VerticalScroll(id="over-body", can_focus=False):
                 yield Static("", id="over-what", markup=False)
-            yield Static(Content.styled(self._words("help.back"), "$text-muted"), id="over-keys", markup=False)
+            yield Hints(Content.styled(self._words("help.back"), "$text-muted"), id="over-keys")
 
     def on_mount(self) -> None:
         """Name it."""

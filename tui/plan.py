@@ -21,6 +21,7 @@ from textual.widgets import Input, Static
 from agent.checklist import Change, Checklist, Step
 from agent.safe import safe_line
 from tui.draw import PLAN_MARKS
+from tui.hints import broken
 from tui.story import Called, Story
 from tui.words import Words
 
@@ -95,7 +96,8 @@ class PlanPanel(Vertical):
             lines = [self._words("plan.keys_line")]
         else:
             lines = [*(self._about(step) if step is not None else []), self._words("plan.keys")]
-        about.update(Content("\n").join([*map(Content, lines[:-1]), Content.styled(lines[-1], "$text-muted")]))
+        keys = broken(Content.styled(lines[-1], "$text-muted"), self.size.width - 2)
+        about.update(Content("\n").join([*map(Content, lines[:-1]), keys]))
 
     def _about(self, step: Step) -> list[str]:
         words = self._words

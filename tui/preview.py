@@ -18,6 +18,7 @@ from agent.safe import mended, safe_line, safe_text
 from tui.acts import Act
 from tui.diffs import difference
 from tui.draw import draw
+from tui.hints import Hints
 from tui.hunks import Picked, hunk_lines
 from tui.words import Words
 
@@ -81,7 +82,7 @@ class Preview(ModalScreen[Work | None]):
         with Vertical(id="over"):
             with VerticalScroll(id="over-body", can_focus=False):
                 yield Static("", id="over-what", markup=False)
-            yield Static("", id="over-keys", markup=False)
+            yield Hints(id="over-keys")
 
     def on_mount(self) -> None:
         """Find out what would be changed."""
@@ -310,7 +311,7 @@ class Shown(ModalScreen[bool]):
         with Vertical(id="over"):
             with VerticalScroll(id="over-body", can_focus=False):
                 yield Static("", id="over-what", markup=False)
-            yield Static("", id="over-keys", markup=False)
+            yield Hints(id="over-keys")
 
     def on_mount(self) -> None:
         """Show it once its width is known."""

@@ -21,6 +21,7 @@ from agent.safe import mended, safe_line, safe_text
 from prompts import words as said
 from tui.editor import opened
 from tui.fields import Area
+from tui.hints import Hints
 from tui.hunks import Picked, hunk_lines, hunks_of
 from tui.words import Words
 
@@ -89,7 +90,7 @@ class Review(Screen[None]):
             yield Static("", id="review-what", markup=False)
             yield Area("", id="review-message", soft_wrap=True, show_line_numbers=False, compact=True)
         yield Static("", id="review-notes", markup=False)
-        yield Static("", id="review-keys", markup=False)
+        yield Hints(id="review-keys")
 
     def on_mount(self) -> None:
         """Look at what there is."""
@@ -143,7 +144,8 @@ class Review(Screen[None]):
         )
         scope = words("review.turn", number=self._turn) if self._turn else words("review.session")
         added, removed = (sum(getattr(one.block, name) for one in self._picked) for name in ("added", "removed"))
-        counts = words("review.counts", files=len(self._picked), added=added, removed=removed) if self._picked else ""
+        files = words.counted("review.files", len(self._picked), count=len(self._picked))
+        counts = words("review.counts", files=files, added=added, removed=removed) if self._picked else ""
         head.update(Content.assemble((f"{words('review.title')}  ", "bold $primary"), scope, (f"  {counts}", "$text-muted")))
         if not self._picked:
             tree.update("")
@@ -154,7 +156,7 @@ class Review(Screen[None]):
         lines = [Content.styled(note, "$text-warning") for note in self._notes]
         if (left := self._left()) and not self._writes:
             hunks = sum(len(part.hunks) if part.hunks is not None else 1 for part in left)
-            lines.append(Content.styled(words("review.undo", hunks=hunks, files=len(left)), "bold $text-warning"))
+            lines.append(Content.styled(words("review.undo", **_counted(words, hunks, len(left))), "bold $text-warning"))
         notes.display = bool(lines)
         notes.update(Content("\n").join(lines))
         may = words("review.keys_commit") if self._has_repository else words("review.no_repository")
@@ -316,7 +318,7 @@ class Review(Screen[None]):
             return
         self._writes, self._notes = True, []
         parts = sum(len(part.hunks) if part.hunks is not None else max(1, part.count) for part in marked)
-        what = self._words("review.commit", parts=parts, files=len(marked))
+        what = self._words("review.commit", **_counted(self._words, parts, len(marked)))
         self.query_one("#review-what", Static).update(Content.styled(what, "bold"))
         self.query_one("#review-commit").display = True
         area = self.query_one("#review-message", TextArea)
@@ -403,3 +405,11 @@ def _rest(one: Picked) -> "Part | None":
 def _alone(part: "Part") -> DiffBlock:
     """Return the difference that these hunks alone make."""
     return replace(part, after=part.alone(), hunks=None).block
+
+
+def _counted(words: Words, parts: int, files: int) -> dict[str, str]:
+    """Say how many parts there are, and of how many files."""
+    return {
+        "parts": words.counted("review.parts", parts, count=parts),
+        "files": words.counted("review.files", files, count=files),
+    }

@@ -23,6 +23,7 @@ from agent.events import ActionRecorded, ActionsUndone, Event, Informed, TurnFin
 from agent.safe import safe_line
 from tui.acts import Act, Acts, Head
 from tui.fields import Line
+from tui.hints import broken
 from tui.story import Answered, News, Story, Thought
 from tui.words import Words
 
@@ -156,10 +157,10 @@ class Timeline(Vertical):
         row = self.rows.current
         about.display = self.rows.has_focus and self.size.height > 12
         if about.display:
-            width = about.content_size.width or self.size.width
+            width = self.size.width - 2
             lines = self._about(row) if isinstance(row, Act) else []
             keys = self._words("timeline.keys" if isinstance(row, Act) else "timeline.keys_turn")
-            told = [*(Content(_cut(line, width)) for line in lines), Content.styled(keys, "$text-muted")]
+            told = [*(Content(_cut(line, width)) for line in lines), broken(Content.styled(keys, "$text-muted"), width)]
             about.update(Content("\n").join(told))
 
     def _about(self, act: Act) -> list[str]:

@@ -1,12 +1,17 @@
 """Owns the commands on the session: what was done, and how it goes on."""
 
-from agent.policy import ORDER, Mode
+from typing import TYPE_CHECKING
+
+from agent.checklist import Change, carried_out
 from agent.safe import safe_line
 from prompts import words as said
 from tui.choosing import Row
 from tui.hands import Hands
 from tui.preview import Undoing
 from tui.words import Words
+
+if TYPE_CHECKING:
+    from agent.policy import Mode
 
 
 class Verbs(Hands):
@@ -69,6 +74,8 @@ class Verbs(Hands):
 
     def mode(self, argument: str) -> None:
         """Let more or less run without asking."""
+        from agent.policy import ORDER, Mode  # loaded with the session, not before the first frame
+
         session, words = self._session, self._stage.words
         if argument:
             if argument not in [mode.value for mode in Mode]:
@@ -82,9 +89,19 @@ class Verbs(Hands):
 
     def plan(self, argument: str) -> None:
         """Let it look and plan only; what follows is said to it."""
+        from agent.policy import Mode  # loaded with the session, not before the first frame
+
         self._session.set_mode(Mode.PLAN)
         if argument:
             self._stage.send(argument)
+
+    def step(self, argument: str) -> None:
+        """Add a step to the plan, the first one too."""
+        text, plan = argument.strip().partition("\n")[0], self._session.checklist.plan
+        if not text:
+            self._usage("step")
+        elif (longer := carried_out(plan, Change("added", text, len(plan.items)))) is not None:
+            self._session.set_plan(longer)
 
     def compact(self, argument: str) -> None:
         """Shorten what the model is told."""
@@ -107,7 +124,7 @@ class Verbs(Hands):
         self._stage.send(f"{said('init')}\n\n{argument}".rstrip())
 
 
-def _called(mode: Mode, words: Words) -> str:
+def _called(mode: "Mode", words: Words) -> str:
     """Return what a mode is called, with the name that is typed where that is another."""
     called = words.mode(mode)
     return called if called == mode else f"{called} ({mode})"

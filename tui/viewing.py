@@ -13,6 +13,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from agent.blocks import Image
+from tui.hints import Hints
 from tui.pictures import Gallery
 from tui.words import Words
 
@@ -54,7 +55,7 @@ class Viewing(ModalScreen[None]):
         with Vertical(id="over"):
             with Container(id="viewing-body"):
                 yield Static("", id="viewing", markup=False)
-            yield Static("", id="over-keys", markup=False)
+            yield Hints(id="over-keys")
 
     def on_mount(self) -> None:
         """Show the first."""
