@@ -157,6 +157,28 @@ async def test_without_an_index_there_is_none_and_that_is_said(place: LocalWorks
     assert mapped(Map((), Progress(0, 0, complete=True))) == ""
 
 
+async def test_of_a_damaged_index_there_is_none_and_the_turn_goes_on(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    fill(root, {"lib/ledger.py": FILES["lib/ledger.py"]})
+    place = LocalWorkspace(root, root, spill=tmp_path / "spill", environment=os.environ)
+    index = Index(tmp_path / "code", root, nice=0)
+    await built(index)
+    assert (await drawn(index, place, "LedgerBook")).files
+    whole = index.path.read_bytes()
+    for harm in (
+        "UPDATE links SET rank = 'much'",
+        "UPDATE files SET path = x'00'",
+        "UPDATE files SET definitions = '[1]'",
+        """UPDATE files SET definitions = '[[{}, "class", 1, 2, 0, null]]'""",
+    ):
+        with sqlite3.connect(index.path) as connection:
+            connection.execute(harm)
+        connection.close()
+        assert await drawn(index, place, "LedgerBook") == Map(), harm
+        index.path.write_bytes(whole)
+    await index.close()
+
+
 async def test_files_are_ranked_anew_once_enough_of_them_have_changed(place: LocalWorkspace, index: Index) -> None:
     fill(place.root, {f"many/one{n}.py": f"def one_of_many_{n}(): far_away()\n" for n in range(100)})
     await built(index)

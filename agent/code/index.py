@@ -131,8 +131,8 @@ class Index:
         try:
             async with asyncio.timeout(_HASTE):
                 return await asyncio.to_thread(draw, self.path, self._root, wish, shown)
-        except (sqlite3.Error, ValueError, TypeError, TimeoutError):
-            return Map()
+        except (sqlite3.Error, ArithmeticError, AttributeError, LookupError, TypeError, ValueError, TimeoutError):
+            return Map()  # what is damaged may be read, and make no sense
 
     async def find(self, workspace: Workspace, asked: Asked) -> Answer:
         """Answer from the index and from the files that changed since; until it is whole, from the files alone.
