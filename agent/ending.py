@@ -60,7 +60,7 @@ class Ending:
         self._execute = execute
         self._tell = tell
         self._due = due  # the step with which the model learns of what is told now
-        self._proof = Proof(checks.commands)
+        self._proof = Proof(checks.commands, root)
         self._turn = 0
         self._ran = 0  # checks in this turn
         self._rounds = 0

@@ -104,20 +104,20 @@ def partly(text: str) -> str:
     return ""
 
 
-def passed(text: str) -> bool | None:
-    """Say by what a run printed whether it passed; None where it does not tell: its beginning or end may be missing."""
+def passed(text: str, runs: int = 1) -> bool | None:
+    """Say by what so many runs printed whether they passed; None where it does not tell: a beginning or end may be missing."""
     ends = [
         line for line in text.splitlines() if len(line) <= _WIDEST and (_ENDS.fullmatch(line.rstrip()) or _GO_FAILED.match(line))
     ]
     if not ends:
         return None
-    return not (
-        any(_BROKEN.search(line) for line in ends)
-        or re.search(r"^(?:FAILED \(|# fail [1-9]|ℹ fail [1-9]|NO TESTS RAN)", text, re.MULTILINE)
-    )
+    if any(_BROKEN.search(line) for line in ends) or _FAILS.search(text):
+        return False
+    return True if len(ends) >= runs else None
 
 
 _GO_FAILED = re.compile(r"FAIL\b|--- FAIL: ")
+_FAILS = re.compile(r"^(?:FAILED \(|# fail [1-9]|ℹ fail [1-9]|NO TESTS RAN)", re.MULTILINE)
 _BROKEN = re.compile(r"\b[1-9]\d* (?:failed|failing|errors?)\b|FAIL|no tests ran")
 
 _PARTS = (

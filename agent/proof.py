@@ -1,7 +1,7 @@
 """Owns whether what was changed was checked since: a fold over the events."""
 
 from collections.abc import Collection
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from agent.blocks import TerminalBlock
 from agent.events import CHECK, ActionRecorded, ActionsUndone, Event, Informed, ToolFinished, ToolStarted, Verified
@@ -15,10 +15,11 @@ _COMPILED = frozenset({".pyc", ".pyo"})
 
 
 class Proof:
-    """What was changed since it began, and what the checks said of that. `known` are commands that check here."""
+    """What was changed since it began, and what the checks said of that. `known` are commands that check in `root`."""
 
-    def __init__(self, known: Collection[str] = ()) -> None:
+    def __init__(self, known: Collection[str] = (), root: Path | None = None) -> None:
         self._known = known
+        self._root = root
         self._recorded: dict[str, list[str]] = {}  # by the call that runs
         self._commands: set[str] = set()  # calls that run one
         self.changed: dict[str, None] = {}
@@ -52,9 +53,12 @@ class Proof:
             case ActionsUndone():
                 self.outcomes = {}
             case Informed(kind="shell"):
+                wrote = bool(self._recorded.pop(event.call_id, []))
+                if wrote:
+                    self.outcomes = {}
                 for block in event.blocks:
                     if isinstance(block, TerminalBlock) and block.exit_code is not None:
-                        self._judge(block.command, block.exit_code, block.output)
+                        self._judge(block.command, block.exit_code, block.output, wrote=wrote)
             case Verified():
                 self.outcomes[event.command] = event.exit_code == 0
             case _:
@@ -82,17 +86,18 @@ class Proof:
             self.outcomes = {}
         if event.exit_code is not None:
             printed = "\n".join(block.output for block in event.blocks if isinstance(block, TerminalBlock))
-            self._judge(event.subject, event.exit_code, printed)
+            self._judge(event.subject, event.exit_code, printed, wrote=bool(paths))
 
-    def _judge(self, command: str, exit_code: int, printed: str) -> None:
-        """Take in how a command ended, where it is one that checks. What itself it changed is what it has checked."""
+    def _judge(self, command: str, exit_code: int, printed: str, *, wrote: bool) -> None:
+        """Take in how a command ended, where it is one that checks. What it `wrote` itself it has checked, but for what it could
+        have written only once that was over."""
         from agent.command.checking import checking  # for those who run something
         from agent.folding import passed as told
 
-        found = checking(command, self._known, self.changed)
-        if found is None:
+        found = checking(command, self._known, self.changed, self._root)
+        if found is None or (wrote and not found.last):
             return
-        passed = exit_code == 0 if found.decides else told(printed)
+        passed = exit_code == 0 if found.decides else told(printed, found.count)
         if passed is not None:
             self.outcomes[command.strip()] = passed
 

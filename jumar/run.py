@@ -67,7 +67,7 @@ class Run:
 
     def __init__(self, wanted: Wanted, workspace: Workspace, span: Span, checks: Collection[str] = ()) -> None:
         self._wanted = wanted
-        self._proof = Proof(checks)
+        self._proof = Proof(checks, workspace.root)
         self._workspace = workspace
         self._span = span
         self._began = time.monotonic()

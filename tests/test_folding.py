@@ -141,6 +141,12 @@ def test_whether_a_run_passed_is_read_from_its_end(text: str, good: bool | None)
     assert passed(text) is good
 
 
+def test_of_two_runs_both_have_to_tell_that_they_passed() -> None:
+    assert passed("ERROR: file or directory not found: x\nAll checks passed!\n", 2) is None
+    assert passed("2 passed in 0.01s\nAll checks passed!\n", 2) is True
+    assert passed("1 failed in 0.01s\nAll checks passed!\n", 2) is False
+
+
 @pytest.mark.parametrize("line", ["=" * 300_000, "_ " * 150_000, "ok 1 - " * 50_000, "1 passed, " * 30_000, "x\n" * 150_000])
 def test_output_made_to_take_long_does_not(line: str) -> None:
     began = time.process_time()
@@ -183,6 +189,10 @@ async def _nobody(question: str, options: tuple[str, ...]) -> str:
         "node --test",
         "set -o pipefail; pytest | tail -3",
         "python manage.py test",
+        "bash -lc 'cd a && pytest -q'",
+        "bash -euo pipefail -c 'pytest | tail -3'",
+        "cd a || exit 1; trap 'rm -f x' EXIT; pytest",
+        "ruff check . && pytest && echo ok",
     ],
 )
 def test_a_command_that_checks_is_known_and_its_exit_code_taken(command: str) -> None:
@@ -191,7 +201,29 @@ def test_a_command_that_checks_is_known_and_its_exit_code_taken(command: str) ->
     assert found.decides
 
 
-@pytest.mark.parametrize("command", ["pytest | tail -3", "pytest || true", "true || pytest", "pytest; echo done", "pytest &"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "pytest | tail -3",
+        "pytest || true",
+        "true || pytest",
+        "pytest; echo done",
+        "pytest &",
+        "bash -c 'pytest || true'",
+        "timeout 9 sh -c 'pytest | tail -3'",
+        "eval 'pytest; true'",
+        "script -qc pytest log",
+        "pytest -q; ruff check .",
+        "set -o pipefail; set +o pipefail; pytest | tail",
+        "trap 'exit 0' EXIT; pytest",
+        "exit 0; pytest",
+        "alias pytest=true; pytest",
+        "ruff check --exit-zero .",
+        "python3 -m pylint --exit-zero a",
+        "make -i test",
+        f"pytest{' ' * 9000}|| true",
+    ],
+)
 def test_a_check_whose_exit_code_is_hidden_decides_nothing_by_it(command: str) -> None:
     found = checking(command)
     assert found is not None
@@ -209,10 +241,15 @@ def test_a_check_whose_exit_code_is_hidden_decides_nothing_by_it(command: str) -
         "npm install",
         "npm run dev",
         "cat a",
+        "pytest --collect-only=x",
+        "python3 -m pytest --setup-plan",
+        "ruff format .",
+        "make -t test",
+        "cd /nowhere/else && pytest",
     ],
 )
 def test_what_checks_nothing_is_not_taken_for_a_check(command: str) -> None:
-    assert checking(command) is None
+    assert checking(command, root=Path("/home/of/project")) is None
 
 
 def test_running_what_was_changed_is_a_check_and_so_is_what_the_project_names() -> None:

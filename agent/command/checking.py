@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
 from agent.command.flags import names
@@ -18,25 +18,93 @@ _LONGEST = 8 << 10  # of a command that is read
 
 @dataclass(frozen=True, slots=True)
 class Checking:
-    """A command that checks. `decides` says that its exit code is the check's: no pipe and no `|| true` hides it."""
+    """A command that checks. `decides` says that its exit code is the check's: no pipe and no `|| true` hides it; `last`, that
+    nothing which could change files stands behind the check. `count` is how many checks it runs."""
 
     decides: bool
+    last: bool = True
+    count: int = 1
 
 
-def checking(command: str, known: Collection[str] = (), changed: Collection[str] = ()) -> Checking | None:
-    """Say whether a command checks; `known` are commands that do here, `changed` files whose running is a check. Never fails."""
-    if command.strip() in known:
-        return Checking(decides=True)
-    script = read(command.strip()[:_LONGEST])
+def checking(
+    command: str, known: Collection[str] = (), changed: Collection[str] = (), root: Path | None = None
+) -> Checking | None:
+    """Say whether a command checks; `known` are commands that do here, `changed` files whose running is a check, and what is run
+    elsewhere than in `root` is none. Never fails."""
+    command = command.strip()
+    return Checking(decides=True) if command in known else _read(command, _Here(known, changed, root))
+
+
+@dataclass(frozen=True, slots=True)
+class _Here:
+    """What a command is run beside."""
+
+    known: Collection[str]
+    changed: Collection[str]
+    root: Path | None
+    depth: int = 0
+
+
+def _read(command: str, here: _Here) -> Checking | None:
+    script = read(command[:_LONGEST])
     between = joints(script)
-    found: Checking | None = None
-    pipefail = False
+    found: list[Checking] = []
+    clear = not script.fault and len(command) <= _LONGEST
+    last = False
+    pipefail = elsewhere = False
     for at, part in enumerate(script.parts):
-        if part.argv[:1] == ("set",) and "pipefail" in part.argv:
-            pipefail = True
-        if any(_checks(one, known, changed) for one in (part, *inner(part))):
-            found = Checking(not script.fault and _decides(between, at, pipefail=pipefail))
-    return found
+        argv = part.argv
+        if argv[:1] == ("set",) and "pipefail" in argv:
+            pipefail = "+o" not in argv
+        elif argv[:1] == ("cd",) and here.root is not None:
+            elsewhere = _leads_out(argv[-1], here.root)
+        clear = clear and not _turns(part)
+        last = last and bool(argv) and _named(argv) in _HARMLESS and not any(">" in one.operator for one in part.redirects)
+        one = None if elsewhere else _part(part, here)
+        if one is not None:
+            decides = one.decides and _decides(between, at, pipefail=pipefail)
+            found.append(Checking(decides, one.last, one.count))
+            last = one.last
+    if not found:
+        return None
+    return Checking(clear and all(one.decides for one in found), last, sum(one.count for one in found))
+
+
+def _part(part: Part, here: _Here) -> Checking | None:
+    """Say whether a part checks, or what it would itself run."""
+    if _checks(part, here.known, here.changed):
+        return Checking(decides=_HIDES.get(_tool(part.argv), _NOTHING).isdisjoint(part.argv[1:]))
+    within = inner(part)
+    if not any(_checks(one, here.known, here.changed) for one in within):
+        return None
+    name, first = _named(part.argv), within[0]
+    if name in _SHELLS and here.depth < _DEEPEST:
+        at = next((at for at, word in enumerate(part.argv) if re.fullmatch(r"-[a-z]*c", word)), 0)
+        if at and part.argv[at + 1 :]:
+            before = "set -o pipefail; " if "pipefail" in part.argv[:at] else ""
+            return _read(before + part.argv[at + 1], replace(here, depth=here.depth + 1))
+    if name in _AWAY or not first.argv or part.argv[-len(first.argv) :] != first.argv or here.depth >= _DEEPEST:
+        return Checking(decides=False, last=False)
+    return _part(first, replace(here, depth=here.depth + 1))
+
+
+def _turns(part: Part) -> bool:
+    """Whether what stands behind a part may not run then, or be something else."""
+    argv = part.argv
+    if argv[:1] in {("exit",), ("return",)}:
+        return not re.fullmatch(r"[1-9]\d*", "".join(argv[1:]))
+    return argv[:1] == ("alias",) or (argv[:1] == ("trap",) and re.search("exit|return", part.source) is not None)
+
+
+def _leads_out(folder: str, root: Path) -> bool:
+    """Whether a folder that a command goes to has nothing to do with the work tree."""
+    if not folder.startswith(("/", "~")):
+        return False
+    try:
+        real = Path(folder).expanduser().resolve()
+    except (OSError, RuntimeError, ValueError):  # it leads nowhere
+        return True
+    return not (real.is_relative_to(root) or root.is_relative_to(real))
 
 
 def narrowed(command: str) -> str:
@@ -74,16 +142,23 @@ def _named(words: tuple[str, ...]) -> str:
     return PurePosixPath(words[0]).name if words else ""
 
 
+def _tool(words: tuple[str, ...]) -> str:
+    """Return the name of a program, or of the module that Python runs as one."""
+    return words[2] if words[1:2] == ("-m",) and len(words) > 2 else _named(words)
+
+
 def _checks(part: Part, known: Collection[str], changed: Collection[str]) -> bool:
     words = part.argv
     if not words or not part.words[0].literal:
         return False
-    if not _SHOWS.isdisjoint(words):
+    name = _named(words)
+    if not _SHOWS.isdisjoint(word.partition("=")[0] for word in words) or not _SHOW.get(_tool(words), _NOTHING).isdisjoint(
+        words[1:]
+    ):
         return False
     line = " ".join(words)
     if any(line == one or line.startswith(f"{one} ") for one in known):
         return True
-    name = _named(words)
     if name in _COMPILERS:
         return any(not word.startswith("-") for word in words[1:])
     if name in _CHECKERS:
@@ -142,7 +217,7 @@ _CHECKERS = _table(
             "phpstan psalm swiftlint ktlint detekt luacheck selene ninja gcc g++ cc c++ clang clang++ rustc javac kotlinc swiftc",
             "",
         ),
-        ("ruff", "check format"),
+        ("ruff", "check --check --diff"),
         ("ty", "check"),
         ("black isort", "--check --check-only -c"),
         ("prettier", "--check -c --list-different -l"),
@@ -157,6 +232,25 @@ _COMPILERS = names("gcc g++ cc c++ clang clang++ rustc javac kotlinc swiftc")  #
 _SHOWS = names(
     "--version -V --help -h --collect-only --co --fixtures --dry-run --list --listenvs --list-tests --print-config --init"
 )
+_NOTHING: frozenset[str] = frozenset()
+_SHOW = _table(
+    (
+        ("pytest py.test", "--setup-only --setup-plan --markers --cache-show --fixtures-per-test"),
+        ("tox nox", "-l --notest --install-only"),
+        ("jest vitest", "--listTests list"),
+        ("go", "-n -list"),
+        ("ninja rake just", "-n -t -T -P"),
+        ("make gmake", "-t --touch"),
+        ("gradle gradlew", "-m"),
+        ("tsc", "--showConfig"),
+    )
+)
+# With one of these a program ends with 0 whatever it finds.
+_HIDES = _table((("ruff", "--exit-zero -e"), ("pylint flake8 bandit", "--exit-zero"), ("make gmake", "-i --ignore-errors")))
+_SHELLS = frozenset({"bash", "sh", "dash", "zsh"})
+_AWAY = names("setsid systemd-run screen tmux script watch")  # they do not wait, or end as they please
+_HARMLESS = names("echo printf true : tail head grep cat wc date tee sort test [ ls exit set cd")
+_DEEPEST = 4  # of commands that run others
 # Programs of which a word says what they do.
 _VERBS = _table(
     (
