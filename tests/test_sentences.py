@@ -9,6 +9,7 @@ from typing import get_args
 import pytest
 
 import tui
+from agent.command.losses import losses
 from agent.events import Decider
 from agent.ledger.action import ActionKind
 from agent.policy import Ground, Mode, judge
@@ -46,7 +47,7 @@ def test_every_reason_of_the_corpus_is_said_in_chinese(paths: object) -> None:
     for _, text in corpus():
         command = weighed(text, paths)  # type: ignore[arg-type]
         question = Question("shell", Effect.EXEC, text, command=command)
-        found |= {command.why, *(one.why for one in command.parts)}
+        found |= {command.why, *(one.why for one in command.parts), *losses(command)}
         found |= {judge(mode, question, (), ground).reason for mode in Mode for ground in _GROUNDS}
     assert len(found) > 200
     assert [reason for reason in sorted(found) if not _is_chinese(reason)] == []
