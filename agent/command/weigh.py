@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import PurePosixPath
 
 from agent.command.deed import Command, Deed, Locate, Weighed
 from agent.command.flags import names
@@ -24,6 +25,7 @@ __all__ = ["Command", "Deed", "Locate", "Weighed", "joints", "weigh"]
 _MOST = 64  # parts that are weighed; a command that has more is not relied on
 _JOINTS = frozenset({"&&", "||", "|", ";"})
 _LONGEST = 1024
+_GIVEN = re.compile(r"\bfor\s+\w+\s+in\s+([^;\n]+)|(?:^|[\s;&|(])[A-Za-z_]\w*=([^\s;&|()]+)")
 # They do not show, or keep, what stands in the files that they are given.
 _SHOWS_NOTHING = names(
     "rm rmdir touch chmod chown chgrp mkdir ls stat test [ [[ echo printf find which type kill sleep true false export unset "
@@ -45,9 +47,23 @@ def weigh(text: str, locate: Locate, unkept: Callable[[Located], bool]) -> Comma
         if len(weighed) > _MOST and at + 1 < len(script.parts):
             weighed += (Weighed(one, Deed.UNREAD, "it is one part too many") for one in script.parts[at + 1 :])
             break
+    weighed += tuple(_handed_on(text, weighed, standing)) if "$" in text else ()
     if script.fault or not script.plain:
         weighed = [_unsure(one) if one.deed is Deed.LOOKS else one for one in weighed]
     return Command(text, tuple(weighed), script.fault, script.plain, str(standing.at(".").real))
+
+
+def _handed_on(text: str, weighed: list[Weighed], standing: Standing) -> Iterator[Weighed]:
+    """Yield the parts that may show a secret by a variable: what a loop goes over and what is set may be what they get."""
+    words = (word.strip("\"'") for found in _GIVEN.finditer(text) for word in (found[1] or found[2]).split())
+    for word in words:
+        if not word or len(word) > _LONGEST or not are_of_secret(tuple(PurePosixPath(word.lower()).parts[-2:])):
+            continue
+        for located in standing.leads(word):
+            shows = (one.part for one in weighed if one.part.words and one.part.words[0].text not in _SHOWS_NOTHING)
+            if is_secret(located):
+                yield from (read_secret(part, located) for part in shows if any("$" in word.text for word in part.words[1:]))
+                return
 
 
 def _unsure(one: Weighed) -> Weighed:
