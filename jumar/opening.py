@@ -50,7 +50,7 @@ from jumar.wiring import choose, connected_models, find_tools
 from tools.skill import Skill
 from tools.symbols import Symbols
 
-_CALM = 1.0  # seconds after which a screen is up, and a person still writes
+_CALM = 2.0  # seconds after which a screen is up, and a person still writes
 _PART_OF_SKILLS = 4  # of the room for instructions, that which the list of skills may take
 _MOST_FAULTS = 5  # of skills and commands, that are told
 _GIT_PATIENCE = 0.05  # seconds that the first request waits for git's status, beside what it takes anyway

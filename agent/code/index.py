@@ -4,23 +4,19 @@ import asyncio
 import hashlib
 import os
 import re
-import signal
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from agent.code.grammars import language
+from agent.code.building import Building
 from agent.code.lookup import MOST_FILES, Answer, Asked, Place, Read, answered, look_up, look_up_exactly, rank, read_all
 from agent.code.map import Map, Wish, draw
 from agent.code.names import called, near, parts
 from agent.code.parsing import Parsing
-from agent.code.program import command
 from agent.code.shape import Shape
 from agent.code.store import Holding, Progress, Store, mark_of
-from agent.code.task import Task
 from agent.errors import ToolFailure
 from agent.workspace.contract import Located, Workspace
 from agent.workspace.contract import Place as Lies
@@ -31,7 +27,6 @@ _HASTE = 0.5  # seconds that a map may take: the first request waits for it
 _LATE = "the index of names is still being made right: what changed since the last turn may be missing"
 _MANY = f"more than {MOST_FILES} files have the name; as many were looked into: narrow it with path"
 _MOST_HELD = 1000  # files with a name out of which those are chosen that are looked into
-_MOST_NOTED = 2000
 _MOST_REFUSED = 20  # that are searched for one answer, each by a program
 _LEAST = 3  # letters of a name that is looked for by its likes
 
@@ -60,47 +55,26 @@ class Index:
 
     def __init__(self, folder: Path, root: Path, hidden: Sequence[Path] = (), nice: int = 19) -> None:
         self._root = root.resolve()
-        self._folder = folder / hashlib.sha256(os.fsencode(self._root)).hexdigest()[:32]
-        self.path = self._folder / "names.db"
-        self._hidden = tuple(str(one.resolve()) for one in hidden)
-        self._nice = nice
-        self._noted: set[str] = set()
-        self._looked_at: set[str] = set()  # what was noted before the build that is under way
-        self._owed = False  # whether the person may have changed anything that no build has looked at
-        self._building: asyncio.Task[None] | None = None
+        self.path = folder / hashlib.sha256(os.fsencode(self._root)).hexdigest()[:32] / "names.db"
+        self._building = Building(self._root, self.path, hidden, nice)
         self._parsing = Parsing()  # what changes once will change again: it stays ready
         self._alone = asyncio.Lock()  # it parses one text after the other
-        self._damaged = self._closed = self._again = False
 
     def start(self) -> None:
-        """Have it built, or made right again, beside us: after what is under way already, which may have looked too early.
-
-        What is asked meanwhile waits for it a little.
-        """
-        self._owed = self._again = True
-        self._start()
-
-    def _start(self) -> None:
-        if not self._closed and (self._building is None or self._building.done()):
-            self._building = asyncio.create_task(self._build_all())
+        """Have it built, or made right again, beside us. What is asked meanwhile waits for it a little."""
+        self._building.start()
 
     def note(self, paths: Iterable[str]) -> None:
         """Hear of files that have changed, as paths below the root."""
-        for path in paths:
-            if language(path) and len(self._noted) < _MOST_NOTED:
-                self._noted.add(path)
+        self._building.note(paths)
 
     async def built(self) -> None:
         """Wait until nothing more is under way."""
-        if self._building is not None:
-            await asyncio.wait((self._building,))
+        await self._building.wait()
 
     async def close(self) -> None:
         """Stop what is under way; what is built so far stays."""
-        self._closed = True
-        if self._building is not None:
-            self._building.cancel()
-            await asyncio.wait((self._building,))
+        await self._building.close()
         await self._parsing.end()
 
     def progress(self) -> Progress | None:
@@ -111,7 +85,7 @@ class Index:
         except sqlite3.OperationalError:
             return None
         except sqlite3.Error:
-            self._damaged = True
+            self._building.damaged = True
             return None
 
     async def draw(
@@ -139,12 +113,12 @@ class Index:
 
         Raises ToolFailure.
         """
-        if self._building is not None and self._owed:
-            await asyncio.wait((self._building,), timeout=_PATIENCE)
-        late = self._owed
+        if self._building.owed:
+            await self._building.wait(_PATIENCE)
+        late = self._building.owed
         progress = await asyncio.to_thread(self.progress)
         if progress is None or not progress.complete:
-            self._start()
+            self._building.again()
             return _unfinished(await look_up(workspace, asked), progress)
         try:
             answer = await self._found(workspace, asked)
@@ -152,8 +126,8 @@ class Index:
                 return replace(answer, notes=(*answer.notes, *([_LATE] if late else [])))
             return await look_up(workspace, asked)
         except (sqlite3.Error, ValueError, TypeError) as error:  # what is damaged may be read, and make no sense
-            self._damaged |= not isinstance(error, sqlite3.OperationalError)
-            self._start()
+            self._building.damaged |= not isinstance(error, sqlite3.OperationalError)
+            self._building.again()
             return await look_up(workspace, asked)
 
     async def _found(self, workspace: Workspace, asked: Asked) -> Answer | None:
@@ -167,7 +141,7 @@ class Index:
             return None
         reads, notes = [*kept.reads], [*kept.notes]
         if kept.stale:
-            self._start()
+            self._building.again()
             changed, late = await self._read(workspace, kept.stale, (wanted,))
             reads += changed
             notes += late
@@ -179,7 +153,7 @@ class Index:
         # Nobody need have told of a file that came to be a moment ago, and "nowhere" is to be true.
         now = await look_up_exactly(workspace, asked)
         if now.definitions or now.uses:
-            self._start()
+            self._building.again()
             return now
         like = await self._like(workspace, asked, below, wanted, [one for one in reads if one.shape.definitions])
         return Answer(near=like, notes=now.notes)
@@ -274,7 +248,7 @@ class Index:
     def _changed(self, store: Store, seen: set[str]) -> Iterator[str]:
         """Yield files that were heard of, and that the index does not hold as they are."""
         walk = Walk(self._root)
-        for path in sorted((self._noted | self._looked_at) - seen):
+        for path in sorted(self._building.unseen() - seen):
             try:
                 status = os.lstat(self._root / path)
             except OSError:
@@ -288,48 +262,6 @@ class Index:
         located = workspace.locate(str(self._root / path))
         inside = located.place in {Lies.INSIDE, Lies.PROTECTED} and located.real == self._root / path
         return located if inside and asked.visible(located) else None
-
-    async def _build_all(self) -> None:
-        while True:
-            self._again = False
-            await self._build()
-            if not self._again:
-                self._owed = False
-                return
-
-    async def _build(self) -> None:
-        """Run the builder to its end; a session that ends takes it along."""
-        self._looked_at, self._noted = self._looked_at | self._noted, set()
-        try:
-            # A parent that mkdir makes by the way is as open as the umask says.
-            for folder in (self._folder.parent, self._folder):
-                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            task = Task(str(self._root), self.path, self._hidden, self._damaged, self._nice)
-            program = await asyncio.create_subprocess_exec(
-                *command("agent.code.builder"),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.DEVNULL,
-                stderr=asyncio.subprocess.DEVNULL,
-                env={},
-                cwd="/",
-                start_new_session=True,
-            )
-        except OSError:
-            return
-        self._damaged = False
-        try:
-            with suppress(OSError):
-                if program.stdin is not None:
-                    program.stdin.write(task.line())
-                    await program.stdin.drain()
-            if await program.wait() == 0:
-                self._looked_at = set()
-        finally:
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(program.pid, signal.SIGKILL)
-            await program.wait()
-            if program.stdin is not None:
-                program.stdin.close()
 
 
 def _within(path: str, below: str) -> bool:
