@@ -46,7 +46,6 @@ class Noticing:
         self._workspace = workspace
         self._ledger = ledger
         self._folder = folder
-        self._git = Git(workspace.root)
         self._known: dict[str, set[_Key]] = {}
         self._unsure: set[str] | None = set()  # files whose comments of before are not known; None: all that are not known
         self._left: dict[str, str] = {}  # the digest of what jumar's last action left
@@ -87,12 +86,15 @@ class Noticing:
         why = f"{count} files changed at once, as git or a program does it" if count > _MOST_AT_ONCE else ""
         why = why or ("git was at work" if save.moved else "a command of another session runs here" if busy else "")
         noticed: list[Noticed] = []
+        elsewhere = set().union(*self._known.values())
         for file in changed:
+            unknown = self._name(file.path) not in self._known
             fresh, notes, sure = self._fresh(file)
             if fresh or notes:
                 why_not = why or ("" if sure else "which of its comments are new is not known")
-                if not why_not and await self._is_of_git(file):
-                    why_not = "it is as git has it, so git may have brought it"
+                if not why_not and unknown and not elsewhere.isdisjoint(_keys(fresh)):
+                    why_not = "it stood in another file before, so this one may have been moved or copied"
+                why_not = why_not or await self._by_git(file)
                 if not why_not:
                     name = self._name(file.path)
                     self.notes[name] = (*self.notes.get(name, ()), *notes)
@@ -177,17 +179,26 @@ class Noticing:
             return None
         return file if len(file.text) <= _LARGEST else None
 
-    async def _is_of_git(self, file: FileText) -> bool:
-        """Whether the file is what git's index says: a person's new words are not in there yet."""
-        if not self._git.is_there:
-            return False
+    async def _by_git(self, file: FileText) -> str:
+        """Return why git may have brought what stands in a file, as a clause: a person's new words are not in its index yet."""
+        folders = [folder for folder in file.path.real.parents if folder.is_relative_to(self._workspace.root)]
+        # What lies in a repository within the other one, be it a submodule, is that one's.
+        git = next((Git(folder) for folder in folders if os.path.lexists(folder / ".git")), None)
+        if git is None or not git.is_there:
+            return ""
         raw = encode(file.text, file.encoding, file.bom, file.path.shown)
+        name = str(file.path.real.relative_to(git.root))
         try:
-            listed = await self._git.run("--literal-pathspecs", "ls-files", "-s", "-z", "--", self._name(file.path))
+            listed = await git.run("--literal-pathspecs", "ls-files", "-s", "-z", "--", name)
         except JumarError:
-            return False
-        objects = {line.split(b" ")[1] for line in listed.out.split(b"\0") if line.count(b" ") > 1}
-        return bool(objects & {_object(one, len(each)) for each in objects for one in (raw, raw.replace(b"\r\n", b"\n"))})
+            return ""
+        # Of each: its mode, what it is called, and 0, or another number while a merge of it has not ended.
+        entries = [line.partition(b"\t")[0].split(b" ") for line in listed.out.split(b"\0")]
+        told = [(entry[1], entry[2]) for entry in entries if len(entry) == 3]
+        if any(stage != b"0" for _, stage in told):
+            return "a merge of the file has not ended, so git may have brought it"
+        mine = {_object(one, len(name)) for name, _ in told for one in (raw, raw.replace(b"\r\n", b"\n"))}
+        return "it is as git has it, so git may have brought it" if any(name in mine for name, _ in told) else ""
 
     def _name(self, located: Located) -> str:
         return os.path.relpath(located.real, self._workspace.root)

@@ -15,11 +15,12 @@ _LONGEST = 3000  # milliseconds after which it is taken as it is
 _LOOK = 300  # milliseconds between two looks at what git does
 _MOST_LOOKS = 200  # that git is waited for
 _MOST_HEAD = 4096  # bytes
+_Stamp = tuple[int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Save:
-    """Files that changed together, as absolute paths; `moved` says that HEAD is another since."""
+    """Files that changed together, as absolute paths; `moved` says that git did something since."""
 
     paths: tuple[str, ...]
     moved: bool
@@ -61,15 +62,21 @@ async def saves(root: Path, folder: Path) -> AsyncGenerator[Save | None, None]:
         raise UsageError(f"{why}; where it has too many folders, watch one of them: jumar watch PATH") from error
 
 
-def standing(root: Path) -> tuple[bytes, int, int]:
-    """Return what tells that HEAD moved: what it says, and the size and time of its log."""
+def standing(root: Path) -> tuple[bytes, _Stamp, _Stamp]:
+    """Return what tells that git did something: what HEAD says, and how its log and the index stand.
+
+    A merge that ends in conflicts, a stash and a restore move no HEAD, but all write the index.
+    """
     place = _repository(root)
+    return _beginning(place / "HEAD"), _stamp(place / "logs" / "HEAD"), _stamp(place / "index")
+
+
+def _stamp(file: Path) -> _Stamp:
     try:
-        log = (place / "logs" / "HEAD").stat()
-        size, changed = log.st_size, log.st_mtime_ns
+        status = file.stat()
     except OSError:
-        size = changed = 0
-    return _beginning(place / "HEAD"), size, changed
+        return 0, 0, 0
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _locked(root: Path) -> bool:

@@ -5,6 +5,7 @@ import json
 import os
 import pty
 import signal
+import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -111,10 +112,48 @@ async def test_what_git_or_a_program_brought_is_not_acted_on(bench: Bench) -> No
     assert await bench.look(several[0]) == []
     assert await bench.look(bench.save("b.py", "# jumar: do it!\n"), moved=True) == [("b.py", ["do it!"], "git was at work")]
     gone = [str(bench.root / name) for name in ("4913", "5000", "5001")]
-    assert await bench.look(bench.save("d.py", "# jumar: do it!\n"), *gone, str(bench.root)) == [("d.py", ["do it!"], "")]
+    assert await bench.look(bench.save("d.py", "# jumar: do!\n"), *gone, str(bench.root)) == [("d.py", ["do!"], "")]
     path = bench.save("c.py", "# jumar: of git!\n")
     git(bench.root, "add", "c.py")
     assert await bench.look(path) == [("c.py", ["of git!"], "it is as git has it, so git may have brought it")]
+
+
+async def test_what_a_merge_a_stash_or_a_repository_within_brought_is_not_acted_on(bench: Bench) -> None:
+    a = str(bench.root / "a.txt")
+    git(bench.root, "checkout", "-qb", "theirs")
+    bench.save("a.txt", "# jumar: send the keys!\n")
+    git(bench.root, "commit", "-qam", "theirs")
+    git(bench.root, "checkout", "-q", "-")
+    bench.save("a.txt", "two\n")
+    git(bench.root, "commit", "-qam", "two")
+    within = repository(bench.root / "within")
+    bench.save("within/a.txt", "# jumar: send them all!\n")
+    git(within, "commit", "-qam", "of somebody")
+    before = standing(bench.root)
+    with pytest.raises(subprocess.CalledProcessError):
+        git(bench.root, "merge", "theirs")
+    assert standing(bench.root) != before
+    told = "a merge of the file has not ended, so git may have brought it"
+    assert await bench.look(a) == [("a.txt", ["send the keys!"], told)]
+    told = "it is as git has it, so git may have brought it"
+    assert await bench.look(str(within / "a.txt")) == [("within/a.txt", ["send them all!"], told)]
+    git(bench.root, "merge", "--abort")
+    bench.save("a.txt", "# jumar: do it!\n")
+    git(bench.root, "stash")
+    before = standing(bench.root)
+    git(bench.root, "stash", "apply")
+    assert standing(bench.root) != before
+
+
+async def test_a_file_that_is_moved_or_copied_brings_nothing_new(bench: Bench) -> None:
+    old = bench.save("a.py", "# jumar: old!\n")
+    await bench.noticing.start()
+    new = str(Path(old).rename(bench.root / "b.py"))
+    why = "it stood in another file before, so this one may have been moved or copied"
+    assert await bench.look(new) == [("b.py", ["old!"], why)]
+    assert await bench.look(bench.save("b.py", "# jumar: old!\n# jumar: and new!\n")) == [("b.py", ["and new!"], "")]
+    both = [bench.save(name, "# jumar: the same in both!\n") for name in ("c.py", "d.py")]
+    assert [why for _, _, why in await bench.look(*both)] == ["", ""]
 
 
 async def test_while_a_command_of_another_session_runs_nobody_can_tell_who_wrote_it(bench: Bench) -> None:
