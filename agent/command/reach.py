@@ -286,6 +286,8 @@ def left(part: Part, name: str) -> Iterator[Weighed]:
 def program(part: Part) -> tuple[str, Part]:
     """Return the name of the program that a part starts, and the part without what stands before it: `python -m pip`."""
     name = part.words[0].text.rpartition("/")[2]
+    if name[:2] != "py" and name[:3] != "pip":
+        return name, part
     if re.fullmatch(r"python[0-9.]*|py|pypy[0-9.]*", name):
         at = next((at for at, word in enumerate(part.words) if word.text == "-m"), 0)
         if at and len(part.words) > at + 1 and all(word.text.startswith("-") for word in part.words[1:at]):

@@ -23,7 +23,7 @@ _NAMES_ALONE = re.compile(
 _GLOB = re.compile(r"--(?:i?glob|include|exclude|exclude-dir|ignore|ignore-dir)|-g")
 _TYPED = re.compile(r"-[a-zA-Z]*t|--type(?:=|$)|--(?:python|js|go|rust|cc|ruby|html|css|java)$")
 _SKIPPED = names(".git node_modules .venv venv __pycache__ .hg .svn")  # nobody's secrets lie there, or a search passes them over
-_MOST = 192  # names that are looked at
+_MOST = 128  # names that are looked at
 
 
 def passed(name: str, words: tuple[Word, ...], standing: Standing) -> Located | None:

@@ -25,6 +25,7 @@ __all__ = ["Command", "Deed", "Locate", "Weighed", "joints", "weigh"]
 _MOST = 64  # parts that are weighed; a command that has more is not relied on
 _JOINTS = frozenset({"&&", "||", "|", ";"})
 _LONGEST = 1024
+_VALUE, _READS = re.compile(r"[a-z]+=|@"), re.compile(r"[0-9]*<>?")
 _GIVEN = re.compile(r"\bfor\s+\w+\s+in\s+([^;\n]+)|(?:^|[\s;&|(])[A-Za-z_]\w*=([^\s;&|()]+)")
 # They do not show, or keep, what stands in the files that they are given.
 _SHOWS_NOTHING = names(
@@ -152,7 +153,7 @@ def _moved(part: Part, standing: Standing, unkept: Callable[[Located], bool], be
 def _inputs(part: Part, standing: Standing) -> Iterator[Weighed]:
     """Yield that what a part reads from is a secret."""
     for redirect in part.redirects:
-        if re.fullmatch(r"[0-9]*<>?", redirect.operator):
+        if _READS.fullmatch(redirect.operator):
             path, _ = standing.meant(redirect.target)
             for located in standing.leads(path) if path else ():
                 if is_secret(located):
@@ -169,7 +170,7 @@ def _secrets(part: Part, name: str, standing: Standing) -> Iterator[Weighed]:
         text = word.text
         if text.startswith("-"):
             text = text.partition("=")[2]
-        elif re.match(r"[a-z]+=|@", text):  # dd if=, curl -d @
+        elif _VALUE.match(text):  # dd if=, curl -d @
             text = text.partition("=")[2] or text[1:]
         if not text or len(text) > _LONGEST or "\n" in text:
             continue
