@@ -27,8 +27,10 @@ async def test_an_approval_is_answered_in_place(person: Person, server: Scripted
     async with screen_of(person, mode="ask") as screen:
         await screen.say("write it")
         await screen.see("May it?", "a.txt", "one")
+        asking = screen.app.query_one(Asking)
+        early = asking.is_deaf  # else this machine took too long to press it in time
         await screen.pilot.press("a")
-        if screen.app.query_one(Asking).is_deaf:  # else this machine took too long to press it in time
+        if early and asking.display:
             assert not (person.root / "a.txt").exists()
             await asked(screen)
             await screen.pilot.press("a")
