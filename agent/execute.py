@@ -66,6 +66,7 @@ class Execute:
         self._longest = longest  # characters of a reply
         self._recorder = recorder
         self._diagnostics = diagnostics
+        self._seals = workspace.sandbox == "bubblewrap"  # where it lets nothing be written, no mode can be changed either
 
     async def run(self, calls: tuple[Call, ...], remarks: Mapping[str, str], step: int, caller: Caller) -> list[CallStatus]:
         """Give every call of a step its reply, as an event, and return how they ended; `remarks` are added to the replies.
@@ -214,7 +215,10 @@ class Execute:
         if item.effect is Effect.READ or self._recorder is None:
             return await self._run(ready)
         files = None if item.effect is Effect.EXEC else tuple(path.real for path in ready.context.located.values())
-        return await self._recorder.around(About(item.call.id, item.call.name, item.subject, files), partial(self._run, ready))
+        confined = ready.context.confined
+        sealed = files is None and self._seals and confined.held and not confined.writes
+        about = About(item.call.id, item.call.name, item.subject, files, writes=not sealed)
+        return await self._recorder.around(about, partial(self._run, ready))
 
     async def _run(self, ready: Ready) -> Result:
         item = ready.item

@@ -30,12 +30,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What a record says of a call. `files` are those that it may touch; None stands for: any."""
+    """What a record says of a call. `files` are those that it may touch; None stands for: any.
+
+    What changes while a call runs that cannot write is somebody else's doing.
+    """
 
     call_id: str
     tool: str
     title: str
     files: tuple[Path, ...] | None
+    writes: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,6 +294,8 @@ class Recorder:
                 self._warn(f"what commands change cannot be undone here: {before.fault}")
             try:
                 await self._outside(Captured(outside=before.outside, outside_folders=before.outside_folders))
+                if not about.writes:
+                    return _Begun(replace(before, outside=(), outside_folders=()), (), self._head)
                 end = self._ledger.together.begin(self._draft(about, self._allowed.get(about.call_id)))
             except JumarError as error:
                 self._warn(f"what somebody else changed is not in the ledger: {error}")
@@ -341,6 +347,8 @@ class Recorder:
         before, elsewhere = begun.before, begun.elsewhere
         await self.news()
         captured = await self._capture.after(before) if before is not None else Captured()
+        if not about.writes:
+            captured = Captured(outside=captured.outside + captured.deltas, outside_folders=captured.folders)
         await self._outside(captured)
         parts, beside = self._meanwhile(begun)
         left_out = dict(captured.left_out) | {str(file): "outside the workspace" for file in elsewhere}

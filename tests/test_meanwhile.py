@@ -5,11 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from agent.events import Informed
+from agent.events import ActionRecorded, Event, Informed
 from agent.ledger.attending import attend
+from agent.ledger.capture import Capture
+from agent.ledger.ledger import Ledger
+from agent.ledger.store import Store
 from agent.ledger.watch import Watch
+from agent.log import now
+from agent.record import About, Recorder
 from tests.fakes import ScriptedServer, answer
-from tests.repositories import git
+from tests.repositories import git, repository
 from tests.test_record import Bench, bench, edit, run
 
 __all__ = ["bench"]
@@ -102,6 +107,24 @@ async def test_what_our_own_calls_change_is_not_told_while_nothing_runs(bench: B
     (bench.root / "mine.txt").write_text("x\n")
     await told(bench, 1)
     assert noticed(bench) == [("outside", ["mine.txt"])]
+
+
+async def test_what_changes_while_a_command_runs_that_cannot_write_is_no_doing_of_it(tmp_path: Path) -> None:
+    root = tmp_path / "ws"
+    repository(root)
+    (root / "a.py").write_text("one\n")
+    store, events = Store(tmp_path / "ledger", root), list[Event]()
+    recorder = Recorder(Ledger(store.bare, root, now), Capture(store), "s", events.append, lambda: 1)
+    recorder.go_live()
+
+    async def run() -> None:
+        (root / "a.py").write_text("one\nmine\n")
+
+    await recorder.around(About("c1", "shell", "cat a.py", None, writes=False), run)
+    assert [(event.kind, event.title) for event in events if isinstance(event, Informed)] == [("outside", "a.py (+1 −0)")]
+    assert not [event for event in events if isinstance(event, ActionRecorded)]
+    assert [one.action.kind for one in Ledger(store.bare, root, now).actions()] == ["outside"]
+    await recorder.close()
 
 
 async def test_a_storm_is_looked_at_ever_more_seldom() -> None:
