@@ -24,8 +24,8 @@ from tui.scroll import Scroll
 from tui.story import Answered, Called, Entry, News, Noted, Said, Story
 from tui.words import Words
 
-_GROWS = 1 / 15  # seconds between two looks of what grows
-_REST = 40  # times what laying out took, that what grows rests then
+_GROWS = 1 / 12  # seconds between two looks of what grows
+_REST = 50  # times what laying out took, that what grows rests then
 
 
 @dataclass(slots=True)
@@ -284,13 +284,13 @@ class Transcript(Scroll, can_focus=True):
         width = self._width
         line = y + self.scroll_offset.y
         if line >= self._tops[-1] or not self._laid:
-            return Strip.blank(self.size.width, self.rich_style)
+            return Strip.blank(self.size.width, self.visual_style.rich_style)
         at = max(0, bisect_right(self._tops, line) - 1)
         self._lay(at)
         inside = line - self._tops[at] - self._gap(at)
         strips = self._laid[at].strips or []
         if not 0 <= inside < len(strips):
-            return Strip.blank(width, self.rich_style)
+            return Strip.blank(width, self.visual_style.rich_style)
         strip = strips[inside]
         if (selection := self.text_selection) is not None and (span := selection.get_span(line)) is not None:
             start, end = span
@@ -300,7 +300,7 @@ class Transcript(Scroll, can_focus=True):
             strip = Strip.join([before, inner.apply_style(chosen), after])
         if at == self._current and self.has_focus:
             strip = strip.apply_style(self._mark)
-        return strip.extend_cell_length(width, self.rich_style).apply_offsets(0, line)
+        return strip.extend_cell_length(width, self.visual_style.rich_style).apply_offsets(0, line)
 
     @property
     def _mark(self) -> RichStyle:
