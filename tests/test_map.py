@@ -134,11 +134,14 @@ async def test_nothing_is_told_that_may_not_be_shown(place: LocalWorkspace, inde
 
 async def test_what_has_changed_or_is_gone_since_is_not_told_as_it_was(place: LocalWorkspace, index: Index) -> None:
     await built(index)
-    (place.root / "lib/ledger.py").write_text("class Other: ...\n")
+    (place.root / "lib/ledger.py").write_text("# moved\nclass Other: ...\n")
+    (place.root / "app/report.py").write_bytes(b"\0\1\2")
+    (place.root / "app/far.py").write_text("")
     (place.root / "lib/paying.py").unlink()
-    told = (await drawn(index, place)).told()
-    assert "lib/ledger.py (changed since)\napp" in told
-    assert "paying" not in told
+    told = (await drawn(index, place, "far_away and report_all")).told()
+    assert "lib/ledger.py\n 2 class Other\n" in told
+    assert "app/report.py (changed since)\n" in told
+    assert not any(gone in told for gone in ("LedgerBook", "paying", "far"))
 
 
 async def test_without_an_index_there_is_none_and_that_is_said(place: LocalWorkspace, index: Index) -> None:

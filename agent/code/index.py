@@ -24,6 +24,7 @@ from agent.workspace.walk import Walk
 
 _PATIENCE = 0.5  # seconds that an answer waits for changes to be looked at
 _HASTE = 0.5  # seconds that a map may take: the first request waits for it
+_MOST_ANEW = 12  # files that are parsed for a map, for they have changed since they were looked into
 _LATE = "the index of names is still being made right: what changed since the last turn may be missing"
 _MANY = f"more than {MOST_FILES} files have the name; as many were looked into: narrow it with path"
 _MOST_HELD = 1000  # files with a name out of which those are chosen that are looked into
@@ -102,11 +103,18 @@ class Index:
             located = self._shown(workspace, asked, path)
             return "" if located is None or located.secret else located.shown
 
+        drawn = Map()
         try:
             async with asyncio.timeout(_HASTE):
-                return await asyncio.to_thread(draw, self.path, self._root, wish, shown)
+                drawn = await asyncio.to_thread(draw, self.path, self._root, wish, shown)
+                # What the person works on is what they are likely to ask about.
+                if changed := [one.path for one in drawn.files if one.changed][:_MOST_ANEW]:
+                    reads, _ = await self._read(workspace, changed, ())
+                    anew = {one.path: one.shape.definitions for one in reads if not one.shape.refused}
+                    drawn = await asyncio.to_thread(draw, self.path, self._root, replace(wish, anew=anew), shown)
         except (sqlite3.Error, ArithmeticError, AttributeError, LookupError, TypeError, ValueError, TimeoutError):
-            return Map()  # what is damaged may be read, and make no sense
+            pass  # what is damaged may be read, and make no sense
+        return drawn
 
     async def find(self, workspace: Workspace, asked: Asked) -> Answer:
         """Answer from the index and from the files that changed since; until it is whole, from the files alone.

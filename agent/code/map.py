@@ -4,7 +4,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from math import sqrt
 from pathlib import Path
 
@@ -55,12 +55,16 @@ class Map:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """For which words a map is made, how large it may be, as `count` counts a text, and until when, by the clock."""
+    """For which words a map is made, how large it may be, as `count` counts a text, and until when, by the clock.
+
+    `anew` holds what is defined now in files that have changed since they were looked into.
+    """
 
     prompt: str
     room: int
     count: Callable[[str], int]
     until: float
+    anew: Mapping[str, tuple[Definition, ...]] = field(default_factory=dict)
 
 
 def draw(index: Path, root: Path, wish: Wish, shown: Shown) -> Map:
@@ -75,6 +79,7 @@ def draw(index: Path, root: Path, wish: Wish, shown: Shown) -> Map:
             worth[file] = worth.get(file, 0.0) + meant * _MEANT + value * (1 - _GENERAL - _MEANT)
         asked = {word.rpartition(".")[2] for word in _words(wish.prompt)}
         rows = _choice(store, root, worth, named, shown)
+        rows = [replace(row, changed=row.changed and row.path not in wish.anew) for row in rows]
         return Map(tuple(_fitting(store, rows, asked, wish)), progress)
 
 
@@ -160,7 +165,7 @@ def _choice(store: Store, root: Path, worth: Mapping[int, float], named: Mapping
 def _fitting(store: Store, rows: Sequence[_Row], asked: set[str], wish: Wish) -> list[Mapped]:
     """Return as much as there is room for: of all definitions those first that are worth most, with what they stand in."""
     files = {row.file: row for row in rows}
-    held = {row.file: () if row.changed else store.definitions(row.file)[:_MOST_DEFINITIONS] for row in rows}
+    held = {row.file: _held(store, row, wish)[:_MOST_DEFINITIONS] for row in rows}
     scored = sorted(
         ((score * row.worth, row.file, at) for row in rows for score, at in _scored(store, held[row.file], asked)),
         key=lambda one: (-one[0], one[1], one[2]),
@@ -188,6 +193,12 @@ def _fitting(store: Store, rows: Sequence[_Row], asked: set[str], wish: Wish) ->
         for row in rows
         if row.file in chosen
     ]
+
+
+def _held(store: Store, row: _Row, wish: Wish) -> tuple[Definition, ...]:
+    if row.changed:
+        return ()
+    return wish.anew[row.path] if row.path in wish.anew else store.definitions(row.file)
 
 
 def _scored(store: Store, definitions: Sequence[Definition], asked: set[str]) -> Iterator[tuple[float, int]]:
