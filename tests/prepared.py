@@ -163,7 +163,6 @@ def _become(asked: bytes, streams: Sequence[int]) -> None:
     os.environ.clear()
     os.environ.update(environment)
     sys.argv[:] = [str(Path(sysconfig.get_path("scripts")) / "jumar"), *arguments]
-    gc.unfreeze()
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.workspace.limits import Allowance
+from agent.workspace.limits import Allowance, Meter
 from agent.workspace.shell import Shell
 from tests.runs import alive, gone
 
@@ -88,3 +88,17 @@ async def test_a_command_beside_the_turn_has_its_allowance_too(make: Make) -> No
 async def test_no_picture_of_memory_is_written_when_one_crashes(make: Make) -> None:
     assert (await make().run("ulimit -c", 10, lambda _: None)).output == "0\n"
     assert resource.getrlimit(resource.RLIMIT_CORE)[0] == 0
+
+
+def test_what_stays_as_it_is_is_looked_at_more_seldom_until_it_changes(tmp_path: Path) -> None:
+    living = [1]
+    meter = Meter(Allowance(), lambda most: living, tmp_path)
+    pauses = []
+    for _ in range(20):
+        assert meter.exceeded() == ""
+        pauses.append(meter.pause)
+    assert pauses == sorted(pauses)
+    assert (pauses[0], pauses[-1]) == (0.1, 0.5)
+    living.append(2)
+    meter.exceeded()
+    assert meter.pause == 0.1

@@ -8,7 +8,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-EVERY = 0.1  # seconds between two looks: a fork bomb makes some thousands meanwhile
+_OFTEN = 0.1  # seconds between two looks: a fork bomb makes some thousands meanwhile
+_SELDOM = 0.5  # the same, where a command has had the same processes for a while: a server waits for hours
+_SLOWER = 1.2
 _MIB = 1 << 20
 
 
@@ -40,12 +42,16 @@ class Meter:
         self._allowance = allowance
         self._living = living
         self._folder = folder
+        self._pids: frozenset[int] = frozenset()
+        self.pause = _OFTEN  # seconds until the next look
         self._scarce = _free(folder) < allowance.free  # before it wrote anything: that is not its doing
 
     def exceeded(self) -> str:
         """Return which part of its allowance a command has used up, as a clause; empty where none."""
         allowance = self._allowance
         pids = self._living(allowance.processes)
+        before, self._pids = self._pids, frozenset(pids)
+        self.pause = min(_SELDOM, _SLOWER * self.pause) if self._pids == before else _OFTEN
         if len(pids) > allowance.processes:
             return f"it had more than {allowance.processes} processes"
         memory, most = sum(map(_memory, pids)), allowance.most_memory

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from agent.workspace import kin
-from agent.workspace.limits import EVERY, Allowance, Meter
+from agent.workspace.limits import Allowance, Meter
 
 _CHUNK = 64 << 10
 _LAST_WORDS = 0.25  # seconds that a pipe may stay open once its command has ended
@@ -57,7 +57,7 @@ class Running:
         self._loop.add_reader(pipe, self._read)
         self._watch()
         self._meter = Meter(meter[0], self._living, meter[1]) if meter is not None else None
-        self._looking = self._loop.call_later(EVERY, self._measure)
+        self._looking = self._loop.call_later(self._meter.pause, self._measure) if self._meter is not None else None
 
     async def settle(self) -> int:
         """Hear the last words of a command that has ended, end what it left, and return how many those were."""
@@ -90,7 +90,8 @@ class Running:
             if self._silent.done():
                 break
             self._read()
-        self._looking.cancel()
+        if self._looking is not None:
+            self._looking.cancel()
         self._loop.remove_reader(self._pipe)
         os.close(self._pipe)
         if self._handle >= 0:
@@ -112,7 +113,7 @@ class Running:
                 os.killpg(self.pid, signal.SIGKILL)  # at once, before more are made: to list them takes longer
             self._kill()
         else:
-            self._looking = self._loop.call_later(EVERY, self._measure)
+            self._looking = self._loop.call_later(self._meter.pause, self._measure)
 
     def _living(self, most: int = sys.maxsize) -> list[int]:
         """Return the processes that still run of it."""
