@@ -147,12 +147,13 @@ class Ending:
     async def _unchecked(self) -> list[tuple[str, str]]:
         """Return what is told of changes that nothing checked, where something could."""
         every = (*self._checks.kept, *self._checks.found)
-        changed = [path for path in self._proof.unchecked if any(check.covers(path) for check in every)]
-        could = [check for check in every if any(map(check.covers, changed))]
+        unchecked = self._proof.unchecked
+        could = [check for check in every if unchecked and any(map(check.covers, self._proof.changed))]
         could = [check for check in could if check.name not in self._not_run and await self._execute.allows(check.command)]
         if not could:
             return []
-        text = words("unchecked").format(files=_named(changed), commands=told(could))
+        named = [path for path in unchecked if any(check.covers(path) for check in could)] or unchecked
+        text = words("unchecked").format(files=_named(named), commands=told(could))
         return [("what is not checked", text)]
 
     async def _litter(self, answer: str) -> list[tuple[str, str]]:

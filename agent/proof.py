@@ -23,12 +23,13 @@ class Proof:
         self._recorded: dict[str, list[str]] = {}  # by the call that runs
         self._commands: set[str] = set()  # calls that run one
         self.changed: dict[str, None] = {}
+        self._since: dict[str, None] = {}  # of these, what was changed since a check ended
         self.outcomes: dict[str, bool] = {}  # by the command, of checks since the last change: whether it passed
         self.left: dict[str, None] = {}  # files that commands made, and that nobody touched since
 
     def begin(self) -> None:
         """Forget what was: from here on it counts."""
-        self.changed, self.outcomes, self.left = {}, {}, {}
+        self.changed, self._since, self.outcomes, self.left = {}, {}, {}, {}
 
     @property
     def verified(self) -> bool | None:
@@ -37,8 +38,8 @@ class Proof:
 
     @property
     def unchecked(self) -> tuple[str, ...]:
-        """What was changed, where no check has ended since the last change."""
-        return () if self.outcomes else tuple(self.changed)
+        """What was changed since a check ended; what an undo brought back may concern all that was changed."""
+        return () if self.outcomes else tuple(self._since or self.changed)
 
     def apply(self, event: Event) -> None:
         """Take one event in."""
@@ -60,7 +61,7 @@ class Proof:
                     if isinstance(block, TerminalBlock) and block.exit_code is not None:
                         self._judge(block.command, block.exit_code, block.output, wrote=wrote)
             case Verified():
-                self.outcomes[event.command] = event.exit_code == 0
+                self._ended(event.command, passed=event.exit_code == 0)
             case _:
                 pass
 
@@ -80,6 +81,7 @@ class Proof:
         told = [change.path for change in event.changes]
         paths = [*told, *self._recorded.pop(event.call_id, [])]
         self.changed |= dict.fromkeys(paths)
+        self._since |= dict.fromkeys(paths)
         for path in told:
             self.left.pop(path, None)
         if paths and not event.call_id.startswith(CHECK):  # what a check of the person's writes is what it found
@@ -99,7 +101,11 @@ class Proof:
             return
         passed = exit_code == 0 if found.decides else told(printed, found.count)
         if passed is not None:
-            self.outcomes[command.strip()] = passed
+            self._ended(command.strip(), passed=passed)
+
+    def _ended(self, command: str, *, passed: bool) -> None:
+        self.outcomes[command] = passed
+        self._since = {}
 
 
 def is_cache(path: str) -> bool:

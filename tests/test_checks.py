@@ -161,6 +161,20 @@ def test_what_was_changed_is_verified_where_a_check_passed_since(events: list[Ev
     assert proof.verified is verified
 
 
+def test_what_no_check_has_seen_is_what_was_changed_since_one_ended() -> None:
+    proof = Proof()
+    for events, unchecked in (
+        (edited("~a.py"), ("a.py",)),
+        (ran("pytest -q", 0), ()),
+        (edited("~b.py"), ("b.py",)),
+        (ran("pytest -q", 1), ()),
+        ([ActionsUndone(action="2", title="", undoes=("1",), files=(), seal="s", step=1, told="")], ("a.py", "b.py")),
+    ):
+        for event in events:
+            proof.apply(event)
+        assert proof.unchecked == unchecked
+
+
 def test_what_a_check_of_the_persons_writes_takes_no_other_check_back() -> None:
     proof = Proof()
     wrote = ToolFinished(call_id="check-1-1", tool="shell", status="done", reply="", subject="pytest --cov", exit_code=0)

@@ -69,7 +69,7 @@ async def test_what_is_left_unchecked_and_lying_about_is_told_once(person: Perso
     run = await person.trusted("-p", "x", *RUN)
     assert (run.code, run.result["text"], run.result["verified"]) == (0, "it is not checked", False)
     words = told(server, 2)
-    assert "nothing has checked what you changed since: `calc.py`." in words
+    assert "no check has run since you changed `calc.py`." in words
     assert "This project seems to check itself by: python3 -m pytest." in words
     assert "neither tracks nor ignores: `made/ (4 files)`, `out.log`." in words
     [informed] = of(run, "model.informed")
