@@ -62,6 +62,11 @@ async def test_a_qualified_name_means_the_one_in_its_class(place: LocalWorkspace
     assert (await reply(Symbols(), place, name="Other::value", what="definitions")).startswith("No definition of Other::value")
 
 
+async def test_uses_of_a_qualified_name_are_said_to_be_of_whatever_is_called_so(place: LocalWorkspace) -> None:
+    text = await reply(Symbols(), place, name="Adder.value", path="main.py", what="uses")
+    assert text == "1 use of any value, of Adder or not, in 1 file:\nmain.py\n  6 in main: return add(one.value(), 'Adder')"
+
+
 async def test_uses_alone_can_be_asked_for_with_lines_around_them(place: LocalWorkspace) -> None:
     text = await reply(Symbols(), place, name="add", what="uses", context=1, path="test_main.py")
     assert text.splitlines()[-4:] == [

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from agent.blocks import TextBlock
 from agent.code.lookup import Answer, Asked, Place, Used, look_up
+from agent.code.names import parts
 from agent.tool import Arguments, Context, Effect, Result, Tool
 from agent.workspace.contract import Workspace
 
@@ -77,7 +78,10 @@ def _uses(uses: tuple[Used, ...], arguments: SymbolsArguments, context: Context)
     total = sum(len(one.lines) for one in uses)
     if not total:
         return ["No use of it."] if arguments.what == "uses" else []
-    lines = [f"{total} use{'s' if total > 1 else ''} in {len(uses)} file{'s' if len(uses) > 1 else ''}:"]
+    # Parsing tells no types: whose method is called is not known.
+    *owner, name = parts(arguments.name)
+    which = f" of any {name}, of {'.'.join(owner)} or not," if owner else ""
+    lines = [f"{total} use{'s' if total > 1 else ''}{which} in {len(uses)} file{'s' if len(uses) > 1 else ''}:"]
     left = arguments.limit
     for one in uses:
         if left <= 0:
