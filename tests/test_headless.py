@@ -220,7 +220,7 @@ async def test_what_cannot_work_is_not_offered(person: Person, server: ScriptedS
     server.script.append(answer("hello"))
     await person.trusted("-p", "x")
     names = [tool["function"]["name"] for tool in json.loads(server.requests[0])["tools"]]
-    assert names == ["edit", "find", "outline", "plan", "read", "search", "shell", "symbols", "write"]
+    assert names == ["edit", "find", "outline", "plan", "read", "rewrite", "search", "shell", "symbols", "write"]
 
 
 async def test_the_prefix_of_a_request_is_the_same_from_step_to_step(person: Person, server: ScriptedServer) -> None:
