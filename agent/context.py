@@ -142,7 +142,13 @@ def _python(root: Path) -> str:
 def _offered(folder: Path, name: str) -> tuple[str, ...]:
     """Return what a folder seems to check itself by, and what else it names to be run, told from its files alone."""
     others = (f"{program} ({_names(names)})" if names else program for program, names in tasks(folder))
-    return (*_told(f"{name} seems to check itself by", told(detected(folder))), *_told("Other tasks", "; ".join(others)))
+    checks = detected(folder)
+    programs = dict.fromkeys(check.command.partition(" ")[0] for check in checks)
+    return (
+        *_told(f"{name} seems to check itself by", told(checks)),
+        *_told("Other tasks", "; ".join(others)),
+        *_told("Of these not installed", _names(one for one in programs if "/" not in one and not shutil.which(one))),
+    )
 
 
 def _names(names: Iterable[str]) -> str:

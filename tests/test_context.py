@@ -125,6 +125,16 @@ def test_what_can_check_the_work_is_found(tmp_path: Path, files: dict[str, str],
     assert expected in told(tmp_path)
 
 
+def test_programs_that_a_check_needs_and_that_are_not_there_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(tmp_path, "bin/ruff", ".venv/bin/mypy")
+    for name in ("bin/ruff", ".venv/bin/mypy"):
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    (tmp_path / "pyproject.toml").write_text("[tool.ruff]\n[tool.mypy]\n[tool.pytest.ini_options]\n")
+    (tmp_path / "go.mod").write_text("module x\n")
+    assert "\nOf these not installed: python3, go\n" in told(tmp_path)
+
+
 def test_the_interpreter_of_the_workspace_is_found(tmp_path: Path) -> None:
     fill(tmp_path, ".venv/bin/python", ".venv/pyvenv.cfg")
     (tmp_path / ".venv/bin/python").chmod(0o755)
