@@ -116,6 +116,6 @@ async def test_all_of_it_can_be_chinese(person: Person) -> None:
     person.environment["LANG"] = "zh_CN.UTF-8"
     played = Played(ReplayModel(_RECORDING), _RECORDING.prompts[:1], about(person.root))
     async with screen_of(person, (132, 44), played=played, mode="yolo") as screen:
-        await screen.see("yolo", "完成 · 4 步", "计划", "时间线", "要做什么")
+        await screen.see("全放行模式", "完成 · 4 步", "计划", "时间线", "要做什么")
         picture(screen, "screen-zh")
         assert not any(word in screen.text for word in ("thought", "Timeline", "done ·"))
