@@ -1,6 +1,7 @@
 """The policy is a pure table that fails closed."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from agent.command.parts import Part, Word
 from agent.command.weigh import Command, Deed, Weighed, weigh
 from agent.errors import UsageError
+from agent.gate import Gate
 from agent.policy import CONFINED, ORDER, TABLE, Ground, Mode, default_mode, judge, permits
 from agent.rules import Decision, Question, Rule, covered, suggested
 from agent.tool import Effect
@@ -386,3 +388,17 @@ def test_the_model_is_told_what_may_run(mode: Mode, rules: tuple[Rule, ...], wor
 def test_the_model_is_told_of_the_sandbox() -> None:
     assert "commands run in a sandbox without approval" in permits(Mode.AUTO, (), HELD, person=True)
     assert "sandbox where nothing can be written" in permits(Mode.PLAN, (), HELD, person=True)
+
+
+@pytest.mark.parametrize("mode", Mode)
+@pytest.mark.parametrize("rules", [(), (allow("read(src/*)"),), (deny("read(x)"), allow("search")), (deny("shell(rm *)"),)])
+def test_what_a_search_may_show_is_what_may_be_read(mode: Mode, rules: tuple[Rule, ...]) -> None:
+    gate = Gate(mode, rules, lambda event: None, person=False)
+    for tool in ("read", "search", "find"):
+        for place in Place:
+            for secret in (False, True):
+                [path] = at(place)
+                path = replace(path, secret=secret)
+                decision = judge(mode, Question(tool, Effect.READ, path.shown, (path,)), rules, Ground()).decision
+                hidden = decision is Decision.DENY or (secret and decision is Decision.ASK)
+                assert gate.may_show(tool, path) is not hidden
