@@ -136,6 +136,19 @@ async def test_a_folder_is_outlined_file_by_file_without_ignored_ones(place: Loc
     assert "copy.py" not in text
 
 
+async def test_of_a_folder_what_small_files_do_not_need_the_large_ones_have(place: LocalWorkspace) -> None:
+    many = place.root / "many"
+    many.mkdir()
+    for number in range(40):
+        (many / f"small{number}.py").write_text("x = 1\n")
+    (many / "large.py").write_text("".join(f"def f{number}(): ...\n" for number in range(60)))
+    (many / "larger.py").write_text("".join(f"def some_name_{number}(): ...\n" for number in range(900)))
+    text = await reply(Outline(), place, path="many")
+    assert "many/large.py\n  1 function f0\n" in text
+    assert "\n  60 function f59\nmany/larger.py (" in text
+    assert 9000 < len(text) < 12_000
+
+
 async def test_a_large_file_is_folded_to_what_fits_and_says_so(place: LocalWorkspace) -> None:
     body = "".join(f"class Class{n}:\n" + "".join(f"    def method{m}(self): pass\n" for m in range(20)) for n in range(200))
     (place.root / "large.py").write_text(body)

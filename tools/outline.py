@@ -1,8 +1,10 @@
 """Owns the tool that tells the shape of a file or a folder."""
 
 import asyncio
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from operator import itemgetter
 from typing import ClassVar
 
 from pydantic import Field
@@ -103,17 +105,23 @@ def _below(symbol: str, definitions: Sequence[Definition], located: Located) -> 
 
 
 def _files(shapes: Sequence[tuple[str, Shape]], depth: int) -> list[str]:
-    """Return each file with what it defines, less of it the more files there are."""
-    room = _MOST // max(1, len(shapes))
+    """Return each file with what it defines, less of it the more files there are; what some do not need the others have."""
+    short = 600 * len(shapes) > _MOST
+    whole = {name: _folded(shape.definitions, depth or 2, sys.maxsize, short=short) for name, shape in shapes}
+    rooms: dict[str, int] = {}
+    left = _MOST
+    for name, needed in sorted(((name, len(name) + 20 + _size(lines)) for name, lines in whole.items()), key=itemgetter(1)):
+        rooms[name] = min(needed, left // (len(whole) - len(rooms)))
+        left -= rooms[name]
     lines: list[str] = []
     for name, shape in sorted(shapes):
         head = name.replace("\n", "\\n")
         if shape.refused:
             lines.append(f"{head} ({shape.refused})")
             continue
-        inside = _folded(shape.definitions, depth or 2, room - len(head) - 20, short=room < 600)
-        left = len(shape.definitions) - len(inside)
-        lines.append(f"{head}{f' ({left} definitions more)' if left else ''}")
+        inside = _folded(shape.definitions, depth or 2, rooms[name] - len(name) - 20, short=short)
+        more = len(shape.definitions) - len(inside)
+        lines.append(f"{head}{f' ({more} more)' if more else ''}")
         lines += [f"  {line}" for line in inside]
     return lines
 
@@ -123,7 +131,7 @@ def _folded(definitions: Sequence[Definition], depth: int, room: int, *, short: 
     for deepest, small in _LESS:
         some = [one for one in definitions if one.depth < min(depth, deepest) and (small or one.kind not in SMALL)]
         lines = [_line(one, short) for one in some]
-        if sum(len(line) + 1 for line in lines) <= room:
+        if _size(lines) <= room:
             return lines
     told: list[str] = []
     for line in lines:
@@ -132,6 +140,10 @@ def _folded(definitions: Sequence[Definition], depth: int, room: int, *, short: 
             break
         told.append(line)
     return told
+
+
+def _size(lines: Sequence[str]) -> int:
+    return sum(len(line) + 3 for line in lines)  # each stands two deep, and ends
 
 
 def _line(one: Definition, short: bool) -> str:
