@@ -55,6 +55,16 @@ def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path / "ws")
 
 
+async def test_of_a_name_that_got_another_one_it_is_told_where_it_still_stands(bench: Bench) -> None:
+    code = "def old(): ...\n\n\nold()  # old\n'see old'\n"
+    bench.holds({"a.py": code, "b.py": "older = 1\n", "notes.md": "old\n"})
+    note = "\n[old still stands in 3 lines of 2 files, as in comments, strings and texts; search shows them]"
+    assert (await bench.rewrite("old", "new")).text.endswith(note)
+    assert bench.read("a.py") == "def new(): ...\n\n\nnew()  # old\n'see old'\n"
+    assert "still stands" not in (await bench.rewrite("new()", "old()")).text
+    assert "still stands" not in (await bench.rewrite("older", "newer")).text
+
+
 async def test_all_places_of_one_shape_become_another_and_nothing_else_does(bench: Bench) -> None:
     bench.holds(
         {

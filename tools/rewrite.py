@@ -1,7 +1,9 @@
 """Owns the tool that finds code by its structure, and rewrites it in many files at once."""
 
 import asyncio
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -20,6 +22,7 @@ _TOGETHER = 4
 _MOST_LINES = 60  # of the differences that are told
 _MOST_NAMED = 20  # files
 _LONGEST = 200  # characters of a line
+_NAME = re.compile(r"[A-Za-z_]\w*")
 Language = Literal[
     "",
     "bash",
@@ -106,7 +109,8 @@ class Rewrite(Tool[RewriteArguments]):
         if arguments.rewrite is None:
             _, found = await _look(arguments, context)
             return _listed(found, arguments.limit)
-        return await _rewritten(await _prepared(arguments, context), context)
+        result = await _rewritten(await _prepared(arguments, context), context)
+        return replace(result, text=result.text + await _standing(arguments, context))
 
 
 Prepared = tuple[Matched, str, DiffBlock]
@@ -165,6 +169,24 @@ async def _rewritten(prepared: list[Prepared], context: Context) -> Result:
     if not written:
         raise ToolFailure("\n".join(left))
     return Result(await _told(written, left), tuple(block for _, _, block in written), tuple(changes))
+
+
+async def _standing(arguments: RewriteArguments, context: Context) -> str:
+    """Return a note on where a name that got another one still stands: texts are no code, and are not rewritten."""
+    name = arguments.pattern.strip()
+    if not _NAME.fullmatch(name) or re.search(rf"\b{name}\b", arguments.rewrite or ""):
+        return ""
+    where = [context.locate(arguments.path)]
+    try:
+        found = await context.workspace.search(
+            rf"\b{name}\b", paths=where, glob="", context=0, ignore_case=False, limit=0, visible=context.visible
+        )
+    except ToolFailure:
+        return ""
+    if not found.total:
+        return ""
+    lines, files = _count(found.total, "line"), _count(len(found.counts), "file")
+    return f"\n[{name} still stands in {lines} of {files}, as in comments, strings and texts; search shows them]"
 
 
 async def _told(written: list[Prepared], left: list[str]) -> str:
