@@ -1,15 +1,15 @@
 """Owns which language servers and linters can be asked in a work tree, where each is installed, and why others are not."""
 
 import os
+import re
 import stat
 from collections.abc import Collection, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from agent.diagnostics.programs import LinterProgram, Program, ServerProgram, programs
+from agent.workspace.peek import peek
 
 _LARGEST = 1 << 20  # bytes of a TOML file that is looked into
 _INSIDE = (".venv/bin", "venv/bin", "node_modules/.bin")
@@ -120,18 +120,11 @@ def _runs(file: Path) -> bool:
 def _marks(folder: Path, mark: str) -> bool:
     """Whether a folder holds a file, or a TOML file that has a table. No link is followed."""
     name, _, table = mark.partition("#")
-    import tomllib
-
-    with suppress(OSError, ValueError, RecursionError):
-        file = folder / name
-        status = file.lstat()
-        if not stat.S_ISREG(status.st_mode):
+    if not table:
+        try:
+            return stat.S_ISREG((folder / name).lstat().st_mode)
+        except OSError:
             return False
-        if not table:
-            return True
-        if status.st_size <= _LARGEST:
-            at: Any = tomllib.loads(file.read_text("utf-8"))
-            for part in table.split("."):
-                at = at.get(part) if isinstance(at, dict) else None
-            return at is not None
-    return False
+    # Only headers are looked for: a file can be made so that to parse it takes hours.
+    text = b"" if (folder / name).is_symlink() else peek(folder, folder / name, _LARGEST) or b""
+    return re.search(rb"^[ \t]*\[\[?[ \t]*" + re.escape(table.encode()) + rb"[ \t]*[\].]", text, re.MULTILINE) is not None
