@@ -331,6 +331,8 @@ def test_a_problem_is_new_as_often_as_it_was_not_there_before() -> None:
 
 
 def test_what_is_told_is_short_and_cannot_hide_anything() -> None:
+    unused = problem(1, "`a` imported but unused\nhelp: Remove unused import: `a`", "F401", [], grave=False)
+    assert unused.words == "warning: `a` imported but unused [F401]"
     bad = [problem(number, "a\n\x1b[2J" + "b" * 1000, "c", [], grave=number == 30) for number in range(1, 31)]
     told = lines([Told("f.py", "ty", tuple(bad))])
     assert len(told) == 9

@@ -38,7 +38,8 @@ class Problem:
 def problem(line: int, message: str, code: str, lines: Sequence[str], *, grave: bool) -> Problem:
     """Return a problem of what a program said, bounded; `line` counts from one."""
     near = lines[line - 1].strip()[:_LONGEST_NEAR] if 0 < line <= len(lines) else ""
-    return Problem(max(line, 1), _short(message, _LONGEST), _short(code, 80), grave, near)
+    what = message.partition("\nhelp: ")[0]  # some add what would mend it, which says it once more
+    return Problem(max(line, 1), _short(what, _LONGEST), _short(code, 80), grave, near)
 
 
 def fresh(known: Counter[Key], found: Iterable[Problem]) -> list[Problem]:
