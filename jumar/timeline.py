@@ -55,7 +55,8 @@ def actions(arguments: Sequence[str]) -> int:
     given = parser.parse_args(arguments)
     listed = ledger_at(given.cwd).actions(given.session)
     if not (listed or given.json):
-        print("nothing was done here yet, as far as the ledger knows", file=sys.stderr)
+        what = f"no session called {safe_line(given.session)} did anything" if given.session else "nothing was done"
+        print(f"{what} here yet, as far as the ledger knows", file=sys.stderr)
     width = max((len(_done(one.action)) for one in listed), default=0)
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
     for one in listed:

@@ -54,6 +54,8 @@ async def test_actions_are_listed_shown_and_told_apart(person: Person, server: S
     lines = run.out.splitlines()
     assert [line.split()[:3] for line in lines] == [["1", "✓", "edit"], ["2", "✓", "write"], ["3", "✓", "shell"]]
     assert re.search(r"edit calc\.py +\+1 -1", lines[0])
+    nobody = await person.run("actions", "7")
+    assert (nobody.out, nobody.err) == ("", "no session called 7 did anything here yet, as far as the ledger knows\n")
     rows = listing((await person.run("actions", "--json")).out)
     assert [(row["id"], row["tool"], row["status"], row["undoable"], row["turn"], row["step"]) for row in rows] == [
         ("1", "edit", "done", True, 1, 2),
