@@ -14,11 +14,12 @@ from agent.frontmatter import page
 from agent.safe import safe_line
 from agent.skills import Shelf, Skills, place_in, shelves
 from agent.workspace.peek import peek
+from agent.workspace.secrets import are_of_secret
 from jumar.home import Home
 
 _RESERVED = """
-help model mode plan undo redo rewind diff review commit compact uncompact clear new resume fork rename export copy cost context
-rules skills checks status view doctor theme language settings init quit
+help model mode plan step undo redo rewind diff review commit compact uncompact clear new resume fork rename export copy cost
+context rules skills checks status view doctor theme language settings init quit
 agents hooks login logout mcp memory permissions servers sessions timeline trust watch web
 """
 RESERVED = frozenset(_RESERVED.split())  # the screen's own, those to come too: nothing else takes these names
@@ -28,6 +29,7 @@ _PLACE = re.compile(r"\\?\$(ARGUMENTS\b|[1-9](?!\w))")
 _MOST = 200  # commands of a folder
 _LARGEST = 64 << 10  # bytes of one
 _LONGEST = 200  # characters of what one says of itself
+_LONGEST_QUOTED = 16 << 10  # characters behind a command's name in which quotes are heeded: to read more takes long
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,7 @@ class Customs:
             return prompt
         name, argument = called[1], (called[2] or "").strip()
         if (command := self._commands.get(name)) is not None:
-            content = peek(command.within, command.file, _LARGEST)
+            content = _content(command.within, command.file)
             if content is None:
                 raise UsageError(f"/{name} cannot be read from {command.file}")
             if text := filled(page(content).text.strip(), argument):
@@ -101,7 +103,7 @@ class Customs:
 def filled(text: str, argument: str) -> str:
     """Return the text of a command with what follows its name in the places for it; behind the text where it has none."""
     try:
-        words = shlex.split(argument)
+        words = shlex.split(argument) if len(argument) <= _LONGEST_QUOTED else argument.split()
     except ValueError:  # a quote that is not closed
         words = argument.split()
     places = 0
@@ -142,7 +144,7 @@ def _commands(shelf: Shelf) -> Iterator[_Command]:
         match, file = _NAME.fullmatch(name), shelf.folder / name
         # The person may link to wherever they keep theirs.
         within = shelf.within or Path(file.anchor)
-        content = peek(within, file, _LARGEST) if match is not None else None
+        content = _content(within, file) if match is not None else None
         if match is not None and content is not None:
             read = page(content)
             first = next((line for line in read.text.split("\n") if line.strip()), "")
@@ -150,3 +152,11 @@ def _commands(shelf: Shelf) -> Iterator[_Command]:
             hint = safe_line(read.named.get("argument-hint", ""))[:60]
             hint = hint or ("[WORDS]" if _PLACE.search(read.text) else "")
             yield _Command(Custom(match[1], description, hint, shelf.own, "command"), file, within)
+
+
+def _content(within: Path, file: Path) -> bytes | None:
+    """Read a command; None where it is none, or a link of a project's that leads to a secret."""
+    names = [name.casefold() for name in Path(os.path.relpath(os.path.realpath(file), os.path.realpath(within))).parts]
+    if file.is_symlink() and within != Path(file.anchor) and are_of_secret(names):
+        return None
+    return peek(within, file, _LARGEST)

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import re
 import tempfile
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,6 +23,7 @@ from jumar.home import Home
 
 PROJECT = Path(".jumar") / "rules.toml"
 _LARGEST = 256 << 10  # bytes of a project's file
+_DEEP = re.compile(rb"(?:\.[^.\n=]{1,64}){64}")  # a name of so many parts, which takes very long to parse
 
 
 class _Remembered(BaseModel):
@@ -121,6 +123,8 @@ class Rulebook:
         except OSError as error:
             raise UsageError(f"{safe_line(str(path))} cannot be read: {error.strerror or error}") from None
         try:
+            if _DEEP.search(raw):
+                raise UsageError(f"{safe_line(str(path))} is no TOML: it has names of too many parts")
             found: Mapping[str, object] = tomllib.loads(raw.decode("utf-8"))
             widens = ("allow" in found) * (f"{PROJECT}: what it allows is passed over; a repository's rules may only narrow",)
             return _Project.model_validate({name: value for name, value in found.items() if name != "allow"}), widens

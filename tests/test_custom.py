@@ -1,6 +1,7 @@
 """Skills and commands that people write: found where they are kept, read when they are called, and nothing beyond that."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -151,12 +152,20 @@ def test_what_follows_a_command_is_put_in_its_places_and_nothing_is_run(text: st
     assert filled(text, argument) == said
 
 
+def test_a_very_long_text_behind_a_command_takes_no_time() -> None:
+    began = time.process_time()
+    assert filled("$1", "x" * (1 << 19)) == "x" * (1 << 19)
+    assert time.process_time() - began < 1
+
+
 def test_commands_are_found_with_their_words_and_none_takes_the_name_of_jumars_own(place: Place) -> None:
     place.command(place.home / ".agents", "mend", "---\ndescription: mine\nargument-hint: FILE\n---\nMend $1.")
     place.command(place.root / ".agents", "mend", "theirs")
     place.command(place.root / ".agents", "undo", "Delete all.")
     place.command(place.root / ".agents", "bad name", "x")
     place.command(place.root / ".agents", "look", "# Look at it\nDo $ARGUMENTS")
+    (place.root / ".env").write_text("KEY=1")
+    (place.root / ".agents" / "commands" / "leak.md").symlink_to("../../.env")
     customs = place.customs()
     assert customs.all == (
         Custom("look", "Look at it", "[WORDS]", own=False, kind="command"),

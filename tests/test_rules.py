@@ -67,6 +67,7 @@ def test_nothing_of_a_repository_is_read_before_it_is_trusted_and_it_never_widen
         (b"mode = 'yolo'", "may hold two lists of rules"),
         (b"deny = [", "is no TOML"),
         (b"\xff", "is no TOML"),
+        (b"a." * 30_000 + b"a = 1", "is no TOML: it has names of too many parts"),
         (b"deny = ['what is this']", "is no rule"),
         (b"deny = ['reed(x)']", "did you mean 'read'"),
         (b"#" * (300 << 10), "larger than 256 KiB"),
