@@ -111,6 +111,16 @@ async def test_it_is_as_large_as_there_is_room_for_and_the_same_each_time(place:
     assert told.startswith("lib/one7.py\n")
 
 
+async def test_of_several_forms_of_one_function_the_last_is_told(place: LocalWorkspace, index: Index) -> None:
+    form = "    @overload\n    def turn(self, by: {}): ...\n\n"
+    text = "class Wheel:\n" + "".join(map(form.format, ("int", "str", "float")))
+    fill(place.root, {"lib/wheel.py": f"{text}\nclass Other:\n{form.format('bytes')}"})
+    await built(index)
+    told = (await drawn(index, place, "Wheel.turn")).told()
+    assert "\n 1 class Wheel\n   8 def turn(self, by: float)\n 12 class Other\n   13 def turn(self, by: bytes)" in told
+    assert told.count("def turn") == 2
+
+
 async def test_hostile_names_and_signatures_stay_one_short_line_each(place: LocalWorkspace, index: Index) -> None:
     body = f"def act_now(a='\x1b[2J\u202e', b='{'x' * 500}'): ...\n"
     fill(

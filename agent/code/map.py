@@ -209,6 +209,9 @@ def _scored(store: Store, definitions: Sequence[Definition], asked: set[str]) ->
         for at, (one, name) in enumerate(zip(definitions, names, strict=True))
         if name in asked or (one.kind not in SMALL and one.depth < 2 and not name.startswith("_"))
     ]
+    # Of several of one name the last is what the others are forms of, or as good as any.
+    once = {(next(_above(definitions, at), -1), name): at for at, name in some}
+    some = [(at, name) for (_, name), at in once.items()]
     users = store.users({name for _, name in some}, _MOST_USERS)
     most = 1 + max((users.get(name, 0) for _, name in some), default=0)
     for at, name in some:
