@@ -2,21 +2,19 @@
 
 import asyncio
 import re
-import shlex
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal, TypeVar
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
 
 from agent import checklist
-from agent.ask import Patience, Words
-from agent.blocks import Image, PlanBlock, TerminalBlock
+from agent.ask import Words
+from agent.blocks import Image, PlanBlock
 from agent.checklist import Checklist
 from agent.earlier import Earlier
-from agent.ending import Checks, Ending
+from agent.ending import Ending
 from agent.errors import Fault, ModelError, UsageError
 from agent.estimate import Filling, filling
 from agent.events import (
-    ActionPart,
     ActionRecorded,
     ActionsUndone,
     Event,
@@ -32,83 +30,34 @@ from agent.events import (
     Warned,
 )
 from agent.execute import Execute, offered
-from agent.gate import Answered, Gate, Keep
+from agent.gate import Answered, Gate
+from agent.hands import Hands
 from agent.history import History
 from agent.instructions import Instructions
-from agent.ledger import partly
-from agent.ledger.capture import Capture
-from agent.ledger.commit import Committed, Committing
-from agent.ledger.ledger import OF_PARTS, Ledger, Listed
-from agent.ledger.merge import Merging, Preference
-from agent.ledger.partly import Part
-from agent.ledger.undo import Conflict, Plan
 from agent.log import Log, Opened
 from agent.loop import Limits, Loop
-from agent.mask import Mask
 from agent.masking import Masking
 from agent.messages import Prompt
-from agent.model import Failed, Finished, Model, Request, ToolOffer
-from agent.policy import Ground, Mode
-from agent.record import About, Recorder
-from agent.rules import Rule
-from agent.safe import mended
+from agent.model import Failed, Finished, Request, ToolOffer
+from agent.policy import Mode
+from agent.record import Recorder
 from agent.schema import parameters
+from agent.setting import Setting, Survey
 from agent.tool import AnyTool, Effect
-from agent.workspace.contract import UNCONFINED, Ended, Located, Workspace
+from agent.workspace.contract import Located
 
-Survey = Callable[[str, Callable[[Located], bool]], Awaitable[str]]
 if TYPE_CHECKING:
     from agent.diagnostics.diagnostics import Diagnostics
 
 Listener = Callable[[Event, bytes], None]  # the event, and its line in the log where it is settled
-_PATIENCE = 1800.0  # seconds that a command of the person's may take
 _PROPOSAL = 60.0  # seconds that a model has for a proposal
 _PROPOSING = "You help a person at their terminal. Answer with exactly what is asked for, and nothing around it."
-_OWN = "person-"  # what the ids of calls begin with that are no model's
-T = TypeVar("T")
 _NOBODY = "(Nobody is there any more to answer.)"
-
-
-async def _nothing() -> None:
-    """Do nothing."""
 
 
 def _described(tool: AnyTool, *, brief: bool) -> str:
     whole = tool.__doc__ or ""
     return re.split(r"(?<=\.)\s", whole, maxsplit=1)[0] if brief else whole
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """All that a session runs with.
-
-    `preface` is what the model is told before the first prompt, and `survey` makes more of it by that prompt, of what may be
-    shown.
-    """
-
-    models: tuple[Model, ...]  # the first is asked; the others where those before them fail for good
-    workspace: Workspace
-    tools: Mapping[str, AnyTool]
-    system: str
-    preface: str
-    version: str
-    survey: Survey | None = None
-    mode: Mode = Mode.ASK
-    rules: tuple[Rule, ...] = ()
-    ground: Ground = field(default_factory=Ground)
-    keep: Keep | None = None  # saves the rules that the person wants to hold beyond the session
-    person: bool = False
-    effort: str = ""
-    brief: bool = False  # tools are described in one sentence each
-    instructions: int = 32 << 10  # bytes that the model is told of those of folders that it comes to
-    longest: int = 100_000  # characters of a reply to a call
-    patience: Patience = field(default_factory=Patience)
-    before_change: Callable[[], Awaitable[None]] = _nothing
-    ledger: Ledger | None = None  # without one nothing is recorded, and nothing can be undone
-    capture: Capture | None = None
-    mask: Mask = field(default_factory=Mask)  # of the person's secrets
-    diagnostics: "Diagnostics | None" = None
-    checks: Checks = field(default_factory=Checks)
 
 
 class Session:
@@ -126,7 +75,6 @@ class Session:
         self._questions: dict[str, asyncio.Future[str]] = {}
         self._left = False
         self._masking = Masking(setting.mask)
-        self._commands = 0  # of the person's own
         place, most = setting.workspace, setting.instructions
         self._instructions = Instructions(place.root, place.cwd, place.locate, most) if most else None
         self._recorder: Recorder | None = None
@@ -141,6 +89,7 @@ class Session:
                 eager=setting.mode is not Mode.PLAN,
                 exact={name for name, tool in setting.tools.items() if tool.effect is Effect.WRITE},
             )
+        self.hands = Hands(log.id, setting, self._history, self._recorder, self.tell, self._due, self._interrupt)
         self._gate = Gate(
             setting.mode,
             setting.rules,
@@ -361,21 +310,6 @@ class Session:
             told = checklist.told(changes)
             self.tell(Informed(kind="plan", title="the plan was changed", told=told, step=self._due(), plan=plan))
 
-    async def shell(self, command: str, told: Callable[[str], None] = lambda _: None) -> None:
-        """Run a command of the person's own, which no gate judges; it is on the ledger, and the model learns of it."""
-        call_id = self._next_own()
-        workspace = self._setting.workspace
-
-        async def run() -> Ended:
-            return await workspace.run(command, _PATIENCE, told, UNCONFINED)
-
-        about = About(call_id, "shell", command, None)
-        ended = await self._around(about, run)
-        block = TerminalBlock(command, ended.output, ended.exit_code, ended.seconds)
-        words = f"The person ran a command of their own: {command}\n{ended.output}\n[exit {ended.exit_code}]"
-        words = self._with_changed(words, call_id)
-        self.tell(Informed(kind="shell", title=command, told=words, step=self._due(), call_id=call_id, blocks=(block,)))
-
     def would_allow(self, rules: tuple[str, ...]) -> tuple[str, ...]:
         """Return the earlier calls that rules would have covered. Raises UsageError where one is none."""
         return self._gate.would_allow(rules)
@@ -390,128 +324,6 @@ class Session:
     def hurry(self) -> bool:
         """Try the request again at once that waits to be; False where none waits."""
         return self._loop.hurry()
-
-    async def undo(
-        self, ids: Sequence[str], *, only: Collection[str] = (), preference: Preference = "", interrupt: bool = False
-    ) -> Plan:
-        """Take actions back, all or, where there is a conflict, none. Raises JumarError.
-
-        It waits for a call that acts, or interrupts the turn. The model learns of it with its next step.
-        """
-        return await self._take_back(lambda ledger: ledger.take_back(ids, "undo", only=only, preference=preference), interrupt)
-
-    async def rewind(self, action_id: str, *, preference: Preference = "", interrupt: bool = False) -> Plan:
-        """Take back an action and all later ones."""
-        return await self._take_back(lambda ledger: ledger.rewind(action_id, preference=preference), interrupt)
-
-    async def redo(self, *, preference: Preference = "", interrupt: bool = False) -> Plan:
-        """Bring back what was taken back last, parts of an action too."""
-        return await self._take_back(lambda ledger: ledger.redo(preference=preference), interrupt)
-
-    def to_redo(self) -> str:
-        """Return the action that a redo takes back: the last undoing that is not undone. Raises UsageError."""
-        return self._ledger.to_redo()
-
-    async def revert(self, ids: Sequence[str]) -> Plan:
-        """Take actions back as well as can be: where somebody changed the same lines since, theirs stay."""
-
-        def work(ledger: Ledger) -> Awaitable[tuple[Plan, Listed | None]]:
-            left = [action_id for action_id in ids if not ledger.find(action_id).undone]  # the person may have been quicker
-            return ledger.take_back(left, "revert", preference="ours")
-
-        return await self._take_back(work, interrupt=True)
-
-    def actions(self, after: str = "") -> tuple[Listed, ...]:
-        """Return the actions of the workspace, of all sessions, the oldest first.
-
-        Given a seal, only those after it, and whether they are taken back is not looked up: that costs as much as there are.
-        """
-        ledger = self._setting.ledger
-        if ledger is None:
-            return ()
-        if after:
-            return tuple(Listed(link.action, link.seal, undone=False) for link in ledger.since(after))
-        return ledger.actions()
-
-    async def plan_undo(self, ids: Sequence[str], *, only: Collection[str] = (), preference: Preference = "") -> Plan:
-        """Say what taking actions back would change, without waiting for a call that acts. Raises JumarError."""
-        return await self._ledger.plan(ids, only=only, preference=preference)
-
-    def later(self, action_id: str) -> list[str]:
-        """Return the actions that a rewind to before this one takes back."""
-        return self._ledger.later(action_id)
-
-    async def contents(self, action_id: str) -> list[Part]:
-        """Return what an action changed, file by file, as far as its bytes are held. Raises JumarError."""
-        ledger = self._ledger
-        found = await ledger.contents(ledger.find(action_id).action)
-        return [Part(delta.path, before, after) for delta, before, after in found]
-
-    async def changes(self, turn: int = 0) -> tuple[list[Part], tuple[Conflict, ...]]:
-        """Return what the session, or a turn of it, has changed, from what would be there without it to what is there now."""
-        return await partly.changes(self._ledger, self._mine(turn))
-
-    async def plan_undo_parts(self, parts: Sequence[Part], *, preference: Preference = "") -> Plan:
-        """Say what taking back parts would change."""
-        return await partly.plan(self._ledger, parts, preference)
-
-    async def undo_parts(
-        self,
-        parts: Sequence[Part],
-        title: str,
-        of: Collection[str] = (),
-        *,
-        preference: Preference = "",
-        interrupt: bool = False,
-    ) -> Plan:
-        """Take back parts of changes, all or, where there is a conflict, none; it is an action of its own. Raises JumarError.
-
-        `of` are the actions that made them; without these, any of the session. It waits for a call that acts, or interrupts
-        the turn. The model learns of it with its next step.
-        """
-        ledger = self._ledger
-        if interrupt:
-            await self._interrupt()
-
-        async def work() -> Plan:
-            planned = await partly.plan(ledger, parts, preference)
-            if not planned.conflicts:
-                partly.carry_out(ledger, planned)
-            return planned
-
-        call_id, files = self._next_own(), tuple(ledger.root / part.path for part in parts)
-        planned = await self._around(About(call_id, OF_PARTS, title, files), work)
-        if planned.steps and not planned.conflicts:
-            told, blocks = partly.told(planned)
-            event = Informed(kind="files", title=title, told=told, step=self._due(), call_id=call_id, blocks=blocks)
-            self.tell(replace(event, parts=tuple(self._made_in(parts, of))))
-        return planned
-
-    def _made_in(self, parts: Sequence[Part], of: Collection[str]) -> Iterator[ActionPart]:
-        """Yield in which actions parts of changes were made, as far as that is known."""
-        wanted = {part.path: part.hunks is None or len(part.hunks) == part.count for part in parts}
-        ids = of or self._mine()
-        for action in (one.action for one in self._ledger.actions(self.id) if one.action.id in ids):
-            for path in (delta.path for delta in action.deltas if delta.path in wanted):
-                yield ActionPart(action=action.id, path=mended(path), whole=wanted[path])
-
-    def _mine(self, turn: int = 0) -> list[str]:
-        """Return the calls of the model in the session, or in a turn of it, that can be undone."""
-        mine = [one for one in self._ledger.actions(self.id) if one.undoable and turn in {0, one.action.turn}]
-        return [one.action.id for one in mine if one.action.kind == "call" and not one.action.call_id.startswith(_OWN)]
-
-    async def commit(self, parts: Sequence[Part], message: str, environment: Mapping[str, str]) -> Committed:
-        """Commit parts into the person's repository, with their settings and hooks. Raises JumarError."""
-        ledger = self._ledger
-        merging = Merging(ledger.bare.git, ledger.bare.folder)
-        committing = Committing(ledger.root, environment, merging)
-        call_id, subject = self._next_own(), message.strip().partition("\n")[0]
-        command = f"git commit -m {shlex.quote(subject)}"
-        done = await self._around(About(call_id, "commit", subject, None), lambda: committing.commit(parts, message))
-        block = TerminalBlock(command, done.printed, 0)
-        words = self._with_changed(f"The person committed changes, reviewed by them: {subject}\n{done.printed}", call_id)
-        self.tell(Informed(kind="shell", title=command, told=words, step=self._due(), call_id=call_id, blocks=(block,)))
-        return done
 
     async def propose(self, words: str) -> str:
         """Ask the model once, beside the conversation and without tools, and return what it answers. Raises ModelError."""
@@ -529,36 +341,10 @@ class Session:
             raise ModelError(f"{model.name} took longer than {_PROPOSAL:.0f} s", Fault.CUT) from None
         raise ModelError(f"{model.name} answered nothing", Fault.CUT)
 
-    @property
-    def _ledger(self) -> Ledger:
-        if self._setting.ledger is None:
-            raise UsageError("nothing is recorded in this session, so nothing can be undone")
-        return self._setting.ledger
-
-    def _with_changed(self, words: str, call_id: str) -> str:
-        """Return words for the model of what the person ran, with the files that it had read and that this changed."""
-        changed = self._history.sightings.changed_by(call_id, "by the person's command")
-        return f"{words}\n{changed}" if changed else words
-
-    def _next_own(self) -> str:
-        self._commands += 1
-        return f"{_OWN}{self._history.turn}-{self._commands}"
-
-    async def _around(self, about: About, run: Callable[[], Awaitable[T]]) -> T:
-        return await (self._recorder.around(about, run) if self._recorder is not None else run())
-
     async def _interrupt(self) -> None:
         if self._running is not None:
             self._running.cancel()
             await asyncio.wait({self._running})
-
-    async def _take_back(self, work: Callable[[Ledger], Awaitable[tuple[Plan, Listed | None]]], interrupt: bool) -> Plan:
-        if self._recorder is None:
-            raise UsageError("nothing is recorded in this session, so nothing can be undone")
-        if interrupt:
-            await self._interrupt()
-        plan, _ = await self._recorder.take_back(work)
-        return plan
 
     async def compact(self, hint: str = "") -> str:
         """Shorten what the model is told, between turns; return why not, where it cannot be. `hint` is for the note."""

@@ -90,11 +90,13 @@ class Conversation:
         try:
             match message:
                 case UndoMessage():
-                    plan = await session.undo(message.actions, only=message.files, preference=preference, interrupt=interrupt)
+                    plan = await session.hands.undo(
+                        message.actions, only=message.files, preference=preference, interrupt=interrupt
+                    )
                 case RewindMessage():
-                    plan = await session.rewind(message.action, preference=preference, interrupt=interrupt)
+                    plan = await session.hands.rewind(message.action, preference=preference, interrupt=interrupt)
                 case RedoMessage():
-                    plan = await session.redo(preference=preference, interrupt=interrupt)
+                    plan = await session.hands.redo(preference=preference, interrupt=interrupt)
         except JumarError as error:
             session.tell(Warned(text=str(error)))
             return

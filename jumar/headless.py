@@ -12,7 +12,8 @@ from agent.blocks import Image
 from agent.events import Event, Warned
 from agent.loop import Limits
 from agent.model import Model
-from agent.session import Session, Setting
+from agent.session import Session
+from agent.setting import Setting
 from jumar.opening import prepare
 from jumar.options import RunOptions
 from jumar.output_schema import OutputSchema

@@ -28,7 +28,8 @@ from agent.model import Model
 from agent.policy import Ground, Mode, default_mode, permits
 from agent.route import key_variables
 from agent.safe import mended
-from agent.session import Listener, Session, Setting
+from agent.session import Listener, Session
+from agent.setting import Setting
 from agent.workspace.contract import Located
 from agent.workspace.environment import is_secret, seal, without
 from agent.workspace.git import Git

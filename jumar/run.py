@@ -265,7 +265,7 @@ class Run:
             return
         ids = tuple(self._actions)
         try:
-            plan = await session.revert(ids)
+            plan = await session.hands.revert(ids)
             left = {one.path for one in await self._span.changed()}
         except (JumarError, OSError) as error:
             self._faults.append(f"it was not put back: {error}")

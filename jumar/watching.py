@@ -12,7 +12,8 @@ from pathlib import Path
 from agent.events import Event, TurnFinished, Warned
 from agent.policy import Mode
 from agent.safe import safe_line
-from agent.session import Session, Setting
+from agent.session import Session
+from agent.setting import Setting
 from jumar.arguments import options_of, run_parser
 from jumar.asking import TerminalAsking
 from jumar.headless import Headless

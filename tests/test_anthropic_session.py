@@ -16,7 +16,8 @@ from agent.log import Log
 from agent.messages import Usage
 from agent.policy import Mode
 from agent.providers.anthropic import AnthropicModel
-from agent.session import Session, Setting
+from agent.session import Session
+from agent.setting import Setting
 from agent.workspace.local import LocalWorkspace
 from jumar.wiring import find_tools
 from tests.fakes import Response, ScriptedServer, anthropic, failure, said

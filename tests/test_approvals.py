@@ -30,7 +30,8 @@ from agent.messages import Call
 from agent.policy import Ground, Mode
 from agent.providers.openai import OpenAIModel
 from agent.rules import Decision, Rule
-from agent.session import Session, Setting
+from agent.session import Session
+from agent.setting import Setting
 from agent.tool import Arguments, Context, Effect, Result, Tool
 from agent.workspace.contract import WORKING, Confinement, Ended
 from agent.workspace.local import LocalWorkspace

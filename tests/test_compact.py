@@ -53,7 +53,8 @@ from agent.providers.openai import OpenAIModel
 from agent.providers.replay import Recording, ReplayModel, Step
 from agent.providers.turns import Turns
 from agent.recap import recap, shortened
-from agent.session import Session, Setting
+from agent.session import Session
+from agent.setting import Setting
 from agent.tool import Change, Effect
 from agent.workspace.local import LocalWorkspace
 from jumar.wiring import find_tools

@@ -20,7 +20,8 @@ from agent.model import Model
 from agent.policy import Mode
 from agent.providers.anthropic import AnthropicModel
 from agent.providers.openai import OpenAIModel
-from agent.session import Session, Setting
+from agent.session import Session
+from agent.setting import Setting
 from agent.workspace.local import LocalWorkspace
 from jumar.wiring import find_tools
 from tests.fakes import Response, ScriptedServer, answer, anthropic, event, failure

@@ -31,7 +31,7 @@ def test_what_is_changed_is_changed_and_nothing_else() -> None:
 def test_an_edit_may_be_left_out_and_another_added() -> None:
     form = Form(EDITS)
     first = form.text.partition("\n── edits.2.old")[0]
-    assert form.read(first) == {"path": "a.py", "edits": EDITS["edits"][:1]}  # type: ignore[index]
+    assert form.read(first) == {"path": "a.py", "edits": EDITS["edits"][:1]}
     more = form.read(f"{form.text}\n── edits.3.old\nq\n── edits.3.new\nr\n── edits.3.all\ntrue")
     assert more["edits"][2] == {"old": "q", "new": "r", "all": True}
 

@@ -19,7 +19,8 @@ from agent.policy import Mode
 from agent.providers.catalogue import Catalogue
 from agent.providers.openai import OpenAIModel
 from agent.repetition import STOPPED_AT, Repetition
-from agent.session import Session, Setting
+from agent.session import Session
+from agent.setting import Setting
 from agent.workspace.local import LocalWorkspace
 from jumar.wiring import find_tools
 from tests.fakes import Response, ScriptedServer, answer, failure

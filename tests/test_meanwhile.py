@@ -55,8 +55,8 @@ async def test_what_the_person_changes_between_two_steps_is_told_with_the_next_r
 
 async def test_our_own_writes_commands_and_undoings_are_not_told_as_somebody_elses(bench: Bench) -> None:
     await bench.turn(answer(calls=[edit(), run("echo x >> a.py")]), answer(calls=[edit("three")]), answer("Done."))
-    await bench.session.undo([bench.records()[0].action, bench.records()[2].action])
-    await bench.session.shell("echo y > own.txt")
+    await bench.session.hands.undo([bench.records()[0].action, bench.records()[2].action])
+    await bench.session.hands.shell("echo y > own.txt")
     await bench.turn(answer(calls=[run("true")]), answer("Done."))
     assert noticed(bench) == []
 
@@ -102,8 +102,8 @@ async def test_what_the_person_changes_between_turns_is_told_at_once_and_to_the_
 async def test_what_our_own_calls_change_is_not_told_while_nothing_runs(bench: Bench) -> None:
     bench.session.attend()
     await bench.turn(answer(calls=[run("true"), edit(), run("echo x >> a.py")]), answer("Done."))
-    await bench.session.undo([bench.records()[0].action])
-    await bench.session.shell("echo y > own.txt")
+    await bench.session.hands.undo([bench.records()[0].action])
+    await bench.session.hands.shell("echo y > own.txt")
     (bench.root / "mine.txt").write_text("x\n")
     await told(bench, 1)
     assert noticed(bench) == [("outside", ["mine.txt"])]

@@ -27,7 +27,8 @@ from agent.model import Capabilities, Chunk, Finished, Request
 from agent.pictures import Picture, Unshowable, form, given, picture
 from agent.policy import Mode
 from agent.rules import Decision, Rule
-from agent.session import Listener, Session, Setting
+from agent.session import Listener, Session
+from agent.setting import Setting
 from agent.tool import Context, Result
 from agent.workspace.local import LocalWorkspace
 from jumar.headless import SIGNAL_CODES, Headless

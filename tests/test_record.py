@@ -24,7 +24,8 @@ from agent.log import Log, now
 from agent.policy import Mode
 from agent.providers.openai import OpenAIModel
 from agent.rules import Decision, Rule
-from agent.session import Session, Setting
+from agent.session import Session
+from agent.setting import Setting
 from agent.workspace.local import LocalWorkspace
 from jumar.wiring import find_tools
 from tests.fakes import Response, ScriptedServer, answer
@@ -157,7 +158,7 @@ async def test_what_a_person_changes_between_two_commands_is_told_as_nobodys_cal
 
 async def test_the_model_learns_of_an_undo_with_its_next_message_and_only_once(bench: Bench) -> None:
     await bench.turn(answer(calls=[edit()]), answer("Done."))
-    plan = await bench.session.undo(["1"])
+    plan = await bench.session.hands.undo(["1"])
     assert [step.path for step in plan.steps] == ["new.py"]
     assert not (bench.root / "new.py").exists()
     await bench.turn(answer("I see."), prompt="and now?")
@@ -171,7 +172,7 @@ async def test_the_model_learns_of_an_undo_with_its_next_message_and_only_once(b
 
 async def test_the_model_is_shown_what_an_undo_changed_in_a_file(bench: Bench) -> None:
     await bench.turn(answer(calls=[("edit", {"path": "a.py", "old": "one", "new": "two"})]), answer("Done."))
-    await bench.session.undo(["1"])
+    await bench.session.hands.undo(["1"])
     await bench.turn(answer("I see."), prompt="and now?")
     [told] = [text for text in bench.asked() if "From the ledger" in text]
     assert told.endswith("a.py: was changed, +1 -1 lines\n--- a.py\n@@ -1 +1 @@\n-two\n+one")
@@ -304,7 +305,7 @@ async def test_an_undo_waits_for_the_call_that_acts(bench: Bench) -> None:
 
     def undo(event: Event) -> None:
         if isinstance(event, ToolProgressed) and not undoing:
-            undoing.append(asyncio.create_task(bench.session.undo(["1"])))
+            undoing.append(asyncio.create_task(bench.session.hands.undo(["1"])))
 
     await bench.turn(answer(calls=[edit()]), answer("Done."))
     bench.when = undo
@@ -321,7 +322,7 @@ async def test_an_undo_may_interrupt_the_turn(bench: Bench) -> None:
 
     def undo(event: Event) -> None:
         if isinstance(event, ToolProgressed) and not undoing:
-            undoing.append(asyncio.create_task(bench.session.undo(["1"], interrupt=True)))
+            undoing.append(asyncio.create_task(bench.session.hands.undo(["1"], interrupt=True)))
 
     await bench.turn(answer(calls=[edit()]), answer("Done."))
     bench.when = undo
@@ -332,12 +333,12 @@ async def test_an_undo_may_interrupt_the_turn(bench: Bench) -> None:
 
 async def test_rewind_and_redo_are_verbs_of_a_session(bench: Bench) -> None:
     await bench.turn(answer(calls=[edit(), run("echo x > b.py")]), answer("Done."))
-    await bench.session.rewind("1")
+    await bench.session.hands.rewind("1")
     assert sorted(file.name for file in bench.root.glob("*.py")) == ["a.py"]
-    await bench.session.redo()
+    await bench.session.hands.redo()
     assert sorted(file.name for file in bench.root.glob("*.py")) == ["a.py", "b.py", "new.py"]
     with pytest.raises(UsageError, match="nothing was undone"):
-        await bench.session.redo()
+        await bench.session.hands.redo()
 
 
 @pytest.mark.parametrize("by", ["session", "command"])
@@ -346,13 +347,13 @@ async def test_parts_that_were_taken_back_are_brought_back_from_wherever_it_is_a
     (bench.root / "a.py").write_text("".join(lines))
     await bench.turn(answer(calls=[run("sed -i 's/line 2$/two/; s/line 17$/seventeen/' a.py")]), answer("Done."))
     both = (bench.root / "a.py").read_text()
-    (part,) = await bench.session.contents(bench.records()[-1].action)
-    await bench.session.undo_parts([replace(part, hunks=(0,))], "one hunk of a.py")
+    (part,) = await bench.session.hands.contents(bench.records()[-1].action)
+    await bench.session.hands.undo_parts([replace(part, hunks=(0,))], "one hunk of a.py")
     assert (bench.root / "a.py").read_text() == "".join(lines).replace("line 17", "seventeen")
-    await (bench.session.redo() if by == "session" else bench.ledger.redo())
+    await (bench.session.hands.redo() if by == "session" else bench.ledger.redo())
     assert (bench.root / "a.py").read_text() == both
     with pytest.raises(UsageError, match="nothing was undone"):
-        bench.session.to_redo()
+        bench.session.hands.to_redo()
 
 
 async def test_what_cannot_be_captured_is_told_and_edits_are_recorded_all_the_same(tmp_path: Path) -> None:
@@ -395,7 +396,7 @@ async def test_a_destructive_session_is_undone_action_by_action_in_any_order(ben
     calls = [one.action for one in bench.ledger.actions() if one.action.kind == "call"]
     assert [action.tool for action in calls] == ["edit", "shell", "shell", "shell", "shell"]
     for position in order:
-        plan = await bench.session.undo([calls[int(position) - 1].id])
+        plan = await bench.session.hands.undo([calls[int(position) - 1].id])
         assert plan.conflicts == ()
         assert (root / "mine.md").read_text() == "the person's\n"
     assert contents(root) == before | {"mine.md": (b"the person's\n", (root / "mine.md").stat().st_mode)}
@@ -433,14 +434,14 @@ async def test_folders_that_were_empty_come_back_too_and_go_again(bench: Bench) 
     (bench.root / "d" / "empty" / "deeper").mkdir(parents=True)
     (bench.root / "d" / "file").write_text("x")
     await bench.turn(answer(calls=[run("rm -rf d")]), answer(calls=[run("mkdir -p new/er")]), answer("Done."))
-    await bench.session.undo(["1"])
+    await bench.session.hands.undo(["1"])
     assert (bench.root / "d" / "empty" / "deeper").is_dir()
     assert (bench.root / "d" / "file").read_text() == "x"
-    await bench.session.redo()
+    await bench.session.hands.redo()
     assert not (bench.root / "d").exists()
-    await bench.session.undo(["2"])
+    await bench.session.hands.undo(["2"])
     assert not (bench.root / "new").exists()
-    await bench.session.redo()
+    await bench.session.hands.redo()
     assert (bench.root / "new" / "er").is_dir()
 
 

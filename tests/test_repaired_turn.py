@@ -15,7 +15,8 @@ from agent.log import Log
 from agent.messages import Call
 from agent.policy import Mode
 from agent.providers.openai import OpenAIModel
-from agent.session import Session, Setting
+from agent.session import Session
+from agent.setting import Setting
 from agent.workspace.local import LocalWorkspace
 from jumar.wiring import find_tools
 from tests.fakes import Response, ScriptedServer, answer, event

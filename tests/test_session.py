@@ -29,7 +29,8 @@ from agent.messages import Call
 from agent.policy import Mode
 from agent.providers.openai import OpenAIModel
 from agent.rules import Decision, Rule
-from agent.session import Session, Setting
+from agent.session import Session
+from agent.setting import Setting
 from agent.tool import Arguments, Context, Effect, Result, Tool
 from agent.workspace.local import LocalWorkspace
 from jumar.wiring import find_tools

@@ -77,7 +77,7 @@ async def test_lines_are_told_again_once_the_file_was_changed_whoever_did(long: 
     await long.turn(
         answer(calls=[read()]), answer("", calls=[edit("line 7 of", "LINE 7 of")]), answer("", calls=[read()]), answer("D")
     )
-    await long.session.undo([long.records()[0].action])
+    await long.session.hands.undo([long.records()[0].action])
     await long.turn(answer("back", calls=[read()]), answer("Done."))
     await change()
     await long.turn(answer("theirs", calls=[read()]), answer("Done."))
@@ -106,7 +106,7 @@ async def test_files_that_were_read_and_that_a_command_changes_are_named_in_its_
     assert "[changed since you read or wrote them: long.py, other.py (by this command, step 2)" in first
     assert "changed since" not in second  # that it does not know the file any more it was told
     await long.turn(answer(calls=[read()]), answer("D"))
-    await long.session.shell("echo mine >> long.py")
+    await long.session.hands.shell("echo mine >> long.py")
     await long.turn(answer("Done."))
     assert "[changed since you read or wrote them: long.py (by the person's command)" in "\n".join(long.asked())
 

@@ -171,7 +171,7 @@ async def test_an_action_is_shown_and_rewound_by_its_number(person: Person, serv
         await screen.see("Written.")
         session = screen.app.session
         assert session is not None
-        number = session.actions()[-1].action.id
+        number = session.hands.actions()[-1].action.id
         await command(screen, f"/diff {number}")
         await screen.see("u undo", "+ one")
         await screen.pilot.press("escape")

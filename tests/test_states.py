@@ -130,10 +130,10 @@ async def test_a_live_story_is_the_story_of_its_log(person: Person, server: Scri
         assert session is not None
         mine.write_text("mine\n")
         session.set_plan(PlanBlock((PlanItem("one", "doing"), PlanItem("two", "dropped"))))
-        number = session.actions()[0].action.id
-        await session.undo([number])
-        await session.redo()
-        await session.undo([number])
+        number = session.hands.actions()[0].action.id
+        await session.hands.undo([number])
+        await session.hands.redo()
+        await session.hands.undo([number])
         server.script.append(answer("All done."))
         await screen.say("go on")
         await screen.see("All done.", "changed mine.txt (+1 −0)", "you struck from the plan: two")

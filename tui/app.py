@@ -314,7 +314,7 @@ class JumarApp(App[int]):
 
     async def _shell(self, session: "Session", command: str) -> None:
         try:
-            await session.shell(command)
+            await session.hands.shell(command)
         except asyncio.CancelledError:
             self.say(self.words("prompt.stopped", command=safe_line(command)))
             raise
@@ -468,8 +468,8 @@ class JumarApp(App[int]):
             self.run_task(self._redo(self._session))
 
     async def _redo(self, session: "Session") -> None:
-        if (await session.redo()).conflicts:
-            self.preview(Undoing("redo", (session.to_redo(),)))
+        if (await session.hands.redo()).conflicts:
+            self.preview(Undoing("redo", (session.hands.to_redo(),)))
 
     def preview(self, undoing: Undoing) -> None:
         """Show what taking something back would change, and do it where the person wants it."""

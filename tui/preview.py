@@ -92,7 +92,7 @@ class Preview(ModalScreen[Work | None]):
     async def _begin(self) -> None:
         if self._undoing.kind == "undo" and len(self._undoing.ids) == 1:
             try:
-                parts = await self._session.contents(self._undoing.ids[0])
+                parts = await self._session.hands.contents(self._undoing.ids[0])
             except JumarError as error:
                 self._fault = str(error)
             else:
@@ -106,10 +106,10 @@ class Preview(ModalScreen[Work | None]):
         self._plan = None
         try:
             if parts := self._parts():
-                self._plan = await self._session.plan_undo_parts(parts, preference=self._preference)
+                self._plan = await self._session.hands.plan_undo_parts(parts, preference=self._preference)
             else:
-                ids = self._session.later(self._undoing.ids[0]) if self._undoing.kind == "rewind" else self._undoing.ids
-                self._plan = await self._session.plan_undo(ids, only=self._only(), preference=self._preference)
+                ids = self._session.hands.later(self._undoing.ids[0]) if self._undoing.kind == "rewind" else self._undoing.ids
+                self._plan = await self._session.hands.plan_undo(ids, only=self._only(), preference=self._preference)
             self._fault = ""
         except JumarError as error:
             self._fault = str(error)
@@ -276,14 +276,14 @@ class Preview(ModalScreen[Work | None]):
     def _work(self) -> Work:
         session, undoing, preference, interrupt = self._session, self._undoing, self._preference, self._interrupts
         if undoing.kind == "redo":
-            return lambda: session.redo(preference=preference, interrupt=interrupt)
+            return lambda: session.hands.redo(preference=preference, interrupt=interrupt)
         if undoing.kind == "rewind":
-            return lambda: session.rewind(undoing.ids[0], preference=preference, interrupt=interrupt)
+            return lambda: session.hands.rewind(undoing.ids[0], preference=preference, interrupt=interrupt)
         if parts := self._parts():
             title = f"parts of {undoing.ids[0]}: {', '.join(part.path for part in parts)}"
-            return lambda: session.undo_parts(parts, mended(title), undoing.ids, preference=preference, interrupt=interrupt)
+            return lambda: session.hands.undo_parts(parts, mended(title), undoing.ids, preference=preference, interrupt=interrupt)
         only = self._only()
-        return lambda: session.undo(undoing.ids, only=only, preference=preference, interrupt=interrupt)
+        return lambda: session.hands.undo(undoing.ids, only=only, preference=preference, interrupt=interrupt)
 
 
 class Shown(ModalScreen[bool]):
@@ -334,7 +334,9 @@ class Shown(ModalScreen[bool]):
         fault = ""
         if act.number:
             try:
-                parts = _joined([part for number in (*self._before, act.number) for part in await self._session.contents(number)])
+                parts = _joined(
+                    [part for number in (*self._before, act.number) for part in await self._session.hands.contents(number)]
+                )
                 blocks = await asyncio.to_thread(lambda: [part.block for part in parts])
             except JumarError as error:
                 fault = str(error)

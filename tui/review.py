@@ -113,7 +113,7 @@ class Review(Screen[None]):
         self._paint()
         unmarked = {(one.part.path, one.block.diff) for one in self._picked if one.whole is False}
         try:
-            parts, conflicts = await self._session.changes(self._turn)
+            parts, conflicts = await self._session.hands.changes(self._turn)
         except JumarError as error:
             parts, conflicts = [], ()
             self._notes = [safe_line(self._words.told(str(error)))]
@@ -268,7 +268,7 @@ class Review(Screen[None]):
         title = f"in review: {', '.join(mended(part.path) for part in left)}"
 
         async def work() -> None:
-            planned = await self._session.undo_parts(left, title)
+            planned = await self._session.hands.undo_parts(left, title)
             told = [f"{safe_line(mended(one.path))}: {safe_line(self._words.told(one.why))}" for one in planned.conflicts]
             self._notes = told or [self._words("review.undone")]
 
@@ -278,7 +278,7 @@ class Review(Screen[None]):
         """Bring back what was taken back last."""
 
         async def work() -> None:
-            planned = await self._session.redo()
+            planned = await self._session.hands.redo()
             self._notes = [f"{safe_line(mended(one.path))}: {safe_line(self._words.told(one.why))}" for one in planned.conflicts]
 
         if not self._writes and not self._busy:
@@ -364,7 +364,7 @@ class Review(Screen[None]):
         async def work() -> None:
             self._notes = [self._words("review.committing")]
             self._paint()
-            done = await self._session.commit(marked, message, self._place.environment)
+            done = await self._session.hands.commit(marked, message, self._place.environment)
             told = [self._words("review.left", path=safe_line(mended(path)), why=why) for path, why in done.left]
             first = done.printed.partition("\n")[0]
             self._notes = [f"{self._words('review.committed')}  {safe_line(first)}", *told]

@@ -145,7 +145,7 @@ class Timeline(Vertical):
             whole = self._turned or not self.acts.seal
             self._turned = self._stale = False
             try:
-                self.acts.record(self._session.actions("" if whole else self.acts.seal), whole=whole)
+                self.acts.record(self._session.hands.actions("" if whole else self.acts.seal), whole=whole)
             except JumarError as error:
                 self.border_subtitle = Content(safe_line(self._words.told(str(error))))
         self.rows.settle()

@@ -23,7 +23,7 @@ class Verbs(Hands):
             last = next(
                 (
                     one.action.id
-                    for one in reversed(self._session.actions())
+                    for one in reversed(self._session.hands.actions())
                     if one.undoable and one.action.session == self._session.id and one.action.kind == "call"
                 ),
                 "",
@@ -55,7 +55,7 @@ class Verbs(Hands):
 
     def _numbers(self, argument: str) -> list[str]:
         """Return the numbers of actions that words name; none where one of them is none, which is told."""
-        known = {one.action.id for one in self._session.actions()}
+        known = {one.action.id for one in self._session.hands.actions()}
         numbers = [word.lstrip("#") for word in argument.replace(",", " ").split()]
         if unknown := next((number for number in numbers if number not in known), ""):
             self._tell(self._stage.words("commands.no_action", number=safe_line(unknown)[:40]))
