@@ -93,6 +93,17 @@ async def test_all_places_of_one_shape_become_another_and_nothing_else_does(benc
     assert [change.path for change in result.changes] == ["a.py", "b.py"]
 
 
+async def test_what_was_not_rewritten_is_told_and_only_that(bench: Bench) -> None:
+    bench.holds({"a.py": "f(1)\nfoo(1)\n", "b.py": f"foo('{'x' * 900_000}')\n"})
+    (bench.root / "c.py").write_bytes(b"# caf\xe9\nfoo(1)\n")
+    result = await bench.rewrite("foo($A)", "bar('λ', $A)")
+    assert result.text.split("\n")[:3] == [
+        "Rewrote 1 match in 1 file, as one change.",
+        "NOT WRITTEN: c.py is no UTF-8, so it cannot take 'λ'; convert it with iconv first.",
+        "[1 file not looked into: b.py (too large to parse: 900008 bytes in 2 lines, as made by a program)]",
+    ]
+
+
 LANGUAGES = [
     ("a.c", "int main(){ foo(1); int x = foo(2); }", "foo($A)", "bar($A, 0)", "int main(){ bar(1, 0); int x = bar(2, 0); }"),
     ("a.css", "a { color: red; b: c }", "color: $C", "color: blue", "a { color: blue; b: c }"),

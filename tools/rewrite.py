@@ -10,7 +10,7 @@ from pydantic import Field
 
 from agent.blocks import Block, DiffBlock, TextBlock
 from agent.code.diff import diff
-from agent.code.patterns import HOW, Matched, Matches, Pattern, Scope, candidates, language_of, matches
+from agent.code.patterns import HOW, Matched, Matches, Pattern, Scope, candidates, language_of, matches, unread
 from agent.code.syntax import state
 from agent.errors import ToolFailure
 from agent.tool import Arguments, Change, Context, Effect, Result, Tool
@@ -109,7 +109,8 @@ class Rewrite(Tool[RewriteArguments]):
         if arguments.rewrite is None:
             _, found = await _look(arguments, context)
             return _listed(found, arguments.limit)
-        result = await _rewritten(await _prepared(arguments, context), context)
+        prepared = await _prepared(arguments, context)
+        result = await _rewritten(prepared, await _passed_over(arguments, context), context)
         return replace(result, text=result.text + await _standing(arguments, context))
 
 
@@ -148,7 +149,18 @@ async def _prepared(arguments: RewriteArguments, context: Context) -> list[Prepa
     return prepared
 
 
-async def _rewritten(prepared: list[Prepared], context: Context) -> Result:
+async def _passed_over(arguments: RewriteArguments, context: Context) -> str:
+    """Return which files could hold matches and cannot be looked into, in one line; empty where all could."""
+    scope = Scope(context.locate(arguments.path), arguments.glob, context.visible)
+    try:
+        language = arguments.language or language_of(context.located, arguments.path)
+        _, paths = await candidates(context.workspace, scope, arguments.pattern, language)
+    except ToolFailure:
+        return ""
+    return await unread(context.workspace, (path for path in paths if path not in context.located))
+
+
+async def _rewritten(prepared: list[Prepared], passed_over: str, context: Context) -> Result:
     """Write the files. Raises ToolFailure where none could be."""
     if context.approved and context.approved != tuple(block for _, _, block in prepared):
         raise ToolFailure("Nothing was written: files have changed since the person allowed that; send it again.")
@@ -162,13 +174,13 @@ async def _rewritten(prepared: list[Prepared], context: Context) -> Result:
         try:
             file = context.workspace.write(one.file.path, text, one.file)
         except ToolFailure as failure:  # each file is whole, the old or the new: the others need not wait for it
-            left.append(str(failure))
+            left.append(str(failure).removeprefix("Nothing was written: ").replace(", nothing was written", ""))
             continue
         written.append((one, text, block))
         changes.append(Change(block.path, "modified", one.file.digest, file.digest, block.added, block.removed))
     if not written:
-        raise ToolFailure("\n".join(left))
-    return Result(await _told(written, left), tuple(block for _, _, block in written), tuple(changes))
+        raise ToolFailure("\n".join(["Nothing was written anywhere:", *left]))
+    return Result(await _told(written, left, passed_over), tuple(block for _, _, block in written), tuple(changes))
 
 
 async def _standing(arguments: RewriteArguments, context: Context) -> str:
@@ -189,11 +201,12 @@ async def _standing(arguments: RewriteArguments, context: Context) -> str:
     return f"\n[{name} still stands in {lines} of {files}, as in comments, strings and texts; search shows them]"
 
 
-async def _told(written: list[Prepared], left: list[str]) -> str:
+async def _told(written: list[Prepared], left: list[str], passed_over: str) -> str:
     total = sum(len(one.spans) for one, _, _ in written)
     states = await _faults(written[:_MOST_CHECKED])
     lines = [f"Rewrote {_count(total, 'match', 'es')} in {_count(len(written), 'file')}, as one change."]
     lines += [f"NOT WRITTEN: {why}" for why in left]
+    lines += [f"[{passed_over}]"] if passed_over else []
     named = sorted(written, key=lambda one: one[2].path not in states)  # those with faults before the others
     for one, _, block in named[: max(_MOST_NAMED, len(states))]:
         fault = states.get(block.path)

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from agent.code.grammars import language
@@ -194,6 +195,17 @@ async def matches(workspace: Workspace, pattern: Pattern, paths: Mapping[str, Lo
     finally:
         await program.end()
     return Matches(tuple(found), looked, late, _unread(refused), broken)
+
+
+async def unread(workspace: Workspace, paths: Iterable[str]) -> str:
+    """Return which of these files cannot be looked into and why, in one line; empty where all can."""
+    refused: list[str] = []
+    for path in islice(paths, _MOST_FILES):
+        try:
+            await _read(workspace, workspace.locate(path))
+        except Gone as why:
+            refused.append(f"{path} ({why})")
+    return _unread(refused)
 
 
 async def _read(workspace: Workspace, located: Located) -> FileText:
