@@ -88,7 +88,7 @@ def mapped(drawn: Map) -> str:
         return ""
     head = "# Map of the code, as it was at the start"
     if progress is None or not drawn.files:
-        return f"{head}\nNone: the index of names is not built yet."
+        return f"{head}\nNone yet: the index of names is still to be built; the tools answer without it."
     so_far = "" if progress.complete else f" so far, for the index is unfinished: {progress.listed} are to be in it"
     return (
         f"{head}\nThe files that others use most and those that the prompt seems to mean, with lines and first words of "

@@ -155,15 +155,16 @@ async def test_what_has_changed_or_is_gone_since_is_not_told_as_it_was(place: Lo
 
 
 async def test_without_an_index_there_is_none_and_that_is_said(place: LocalWorkspace, index: Index) -> None:
-    assert mapped(await drawn(index, place)) == (
-        "# Map of the code, as it was at the start\nNone: the index of names is not built yet."
-    )
+    none = "None yet: the index of names is still to be built; the tools answer without it."
+    assert mapped(await drawn(index, place)) == f"# Map of the code, as it was at the start\n{none}"
     await built(index)
     with sqlite3.connect(index.path) as connection:
         connection.execute("UPDATE progress SET complete = 0, listed = 70")
         connection.execute("DELETE FROM links")
     connection.close()
-    assert mapped(await drawn(index, place)).endswith("None: the index of names is not built yet.")
+    assert mapped(await drawn(index, place)).endswith(
+        "None yet: the index of names is still to be built; the tools answer without it."
+    )
     known = mapped(await drawn(index, place, "far_away"))  # of what is held already
     assert "1 of 7 files so far, for the index is unfinished: 70 are to be in it." in known
     assert known.endswith("app/far.py\n 1 def far_away()")
