@@ -181,7 +181,10 @@ def permits(mode: Mode, rules: tuple[Rule, ...], ground: Ground, *, person: bool
 
 def _files(mode: Mode, rules: tuple[Rule, ...]) -> str:
     if TABLE[mode][Effect.WRITE] is _A:
-        return "Files in the workspace may be changed without approval, but for those that other programs act on"
+        some = ".git, .github, .vscode, .env, .npmrc, AGENTS.md"
+        return (
+            f"Files in the workspace may be changed without approval, but for those that other programs act on (such as {some})"
+        )
     open_ = [str(rule) for rule in rules if rule.decision is _A and rule.tool in {"edit", "rewrite", "write"}]
     return "Changes of files need approval" + (f" but for these: {', '.join(open_)}" if open_ else "")
 
