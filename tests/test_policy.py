@@ -14,7 +14,7 @@ from agent.policy import CONFINED, ORDER, TABLE, Ground, Mode, default_mode, jud
 from agent.rules import Decision, Question, Rule, covered, suggested
 from agent.tool import Effect
 from agent.workspace.contract import READ_ONLY, UNCONFINED, WORKING, Confinement, Located, Place
-from agent.workspace.paths import Paths
+from agent.workspace.paths import PROTECTED, Paths
 
 WS = Path("/ws")
 HELD = Ground(sandbox=True, kept=True)
@@ -388,6 +388,8 @@ def test_the_model_is_told_what_may_run(mode: Mode, rules: tuple[Rule, ...], wor
 def test_the_model_is_told_of_the_sandbox() -> None:
     assert "commands run in a sandbox without approval" in permits(Mode.AUTO, (), HELD, person=True)
     assert "sandbox where nothing can be written" in permits(Mode.PLAN, (), HELD, person=True)
+    named = permits(Mode.AUTO, (), HELD, person=True).partition("(such as ")[2].partition(")")[0]
+    assert {name.casefold() for name in named.split(", ")} < PROTECTED
 
 
 @pytest.mark.parametrize("mode", Mode)
