@@ -1,14 +1,16 @@
 """Owns `jumar watch`: what a person saves in their editor leads a session, comment by comment."""
 
 import asyncio
+import fcntl
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import aclosing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import aclosing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
+from agent.errors import UsageError
 from agent.events import Event, TurnFinished, Warned
 from agent.policy import Mode
 from agent.safe import safe_line
@@ -75,6 +77,10 @@ class Watching:
     async def lead(self, session: Session, run: Run, setting: Setting, say: Callable[[Line], None]) -> None:
         """Act on what is saved until a limit is reached. Raises UsageError where the folder cannot be watched."""
         self._say = say
+        with _alone(setting.workspace.root):
+            await self._lead(session, run, setting, say)
+
+    async def _lead(self, session: Session, run: Run, setting: Setting, say: Callable[[Line], None]) -> None:
         noticing = Noticing(setting.workspace, setting.ledger, self._folder)
         queue: asyncio.Queue[Save | None] = asyncio.Queue()
         hearing = asyncio.create_task(self._hear_saves(setting.workspace.root, queue))
@@ -133,6 +139,23 @@ class Watching:
                 await run.question(session, _prompt("watch-question", questions, noticing))
             finally:
                 session.set_mode(before)
+
+
+@contextmanager
+def _alone(root: Path) -> Iterator[None]:
+    """Be the only watch of a work tree: of two, each would act on every comment. Raises UsageError where there is one."""
+    handle = -1
+    try:
+        with suppress(OSError):  # where folders cannot be locked, nobody can tell
+            handle = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise UsageError(f"another jumar watch is at work in {safe_line(str(root))}; end that one first") from None
+        yield
+    finally:
+        if handle >= 0:
+            os.close(handle)
 
 
 def _of_kind(noticed: list[Noticed], kind: str) -> Asked:

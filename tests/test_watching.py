@@ -312,6 +312,8 @@ async def test_what_a_person_saves_is_acted_on_and_nothing_else(person: Person, 
         answer("I cannot."),
     ]
     async with watching(person, "--mode", "edits", "--verify", f"echo checked >> {person.home}/checks") as watch:
+        second = await person.run("watch", "--trust")
+        assert (second.code, "another jumar watch is at work in" in second.err) == (2, True), second
         (person.root / "out" / "a.py").write_text("# jumar: not this!\n")
         file.write_text(f"{old}\n")
         await watch.says("It adds.")
