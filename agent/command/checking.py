@@ -59,7 +59,7 @@ def _read(command: str, here: _Here) -> Checking | None:
         elif argv[:1] == ("cd",) and here.root is not None:
             elsewhere = _leads_out(argv[-1], here.root)
         clear = clear and not _turns(part)
-        last = last and bool(argv) and _named(argv) in _HARMLESS and not any(">" in one.operator for one in part.redirects)
+        last = last and _keeps(part)
         one = None if elsewhere else _part(part, here)
         if one is not None:
             decides = one.decides and _decides(between, at, pipefail=pipefail)
@@ -94,6 +94,14 @@ def _turns(part: Part) -> bool:
     if argv[:1] in {("exit",), ("return",)}:
         return not re.fullmatch(r"[1-9]\d*", "".join(argv[1:]))
     return argv[:1] == ("alias",) or (argv[:1] == ("trap",) and re.search("exit|return", part.source) is not None)
+
+
+def _keeps(part: Part) -> bool:
+    """Whether a part surely changes no file of the work tree."""
+    argv = part.argv
+    if not argv or any(">" in one.operator for one in part.redirects):
+        return False
+    return _named(argv) in _HARMLESS or (argv[0] == "git" and argv[1:2] in _KEEPING)
 
 
 def _leads_out(folder: str, root: Path) -> bool:
@@ -250,6 +258,7 @@ _HIDES = _table((("ruff", "--exit-zero -e"), ("pylint flake8 bandit", "--exit-ze
 _SHELLS = frozenset({"bash", "sh", "dash", "zsh"})
 _AWAY = names("setsid systemd-run screen tmux script watch")  # they do not wait, or end as they please
 _HARMLESS = names("echo printf true : tail head grep cat wc date tee sort test [ ls exit set cd")
+_KEEPING = frozenset({("add",), ("commit",), ("diff",), ("log",), ("push",), ("show",), ("status",)})  # of git
 _DEEPEST = 4  # of commands that run others
 # Programs of which a word says what they do.
 _VERBS = _table(
