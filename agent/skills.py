@@ -16,7 +16,7 @@ from agent.workspace.secrets import are_of_secret
 _FILE = "SKILL.md"
 _PLACES = (".agents", ".claude")  # of a folder, the first in which there is one counts
 _NAME = re.compile(r"[A-Za-z0-9][\w-]{0,63}")
-_MOST = 200  # entries of a folder that are looked at
+_MOST = 200  # skills of a folder, and entries of one of them that are looked at
 _MOST_TOLD = 60  # skills that the model is told of
 _LONGEST = 1024  # characters of what one says of itself
 _LEAST = 80  # characters of that which are told at least
@@ -102,7 +102,7 @@ class Skills:
 
 
 def _skills(shelf: Shelf, faults: list[str]) -> Iterator[Skill]:
-    for folder in _folders(shelf.folder):
+    for folder in _folders(shelf.folder, faults):
         within = shelf.within or _real(folder)
         content = peek(within, folder / _FILE, _LARGEST)
         if content is None:
@@ -119,12 +119,15 @@ def _skills(shelf: Shelf, faults: list[str]) -> Iterator[Skill]:
         yield Skill(name, description, folder, shelf, head.says("disable-model-invocation"))
 
 
-def _folders(folder: Path) -> list[Path]:
+def _folders(folder: Path, faults: list[str]) -> list[Path]:
     try:
         with os.scandir(folder) as entries:
-            return sorted(folder / entry.name for entry in islice(entries, _MOST) if entry.is_dir())
+            found = sorted(folder / entry.name for entry in islice(entries, 10 * _MOST) if entry.is_dir())
     except OSError:
         return []
+    if len(found) > _MOST:
+        faults.append(f"{folder} has more than {_MOST} skills: those behind {found[_MOST - 1].name} are passed over")
+    return found[:_MOST]
 
 
 def _real(folder: Path) -> Path:

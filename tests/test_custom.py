@@ -128,6 +128,9 @@ def test_skills_that_cannot_be_used_are_passed_over_with_a_word_and_the_list_is_
         "it has no description",
         "its name is not of letters, digits and dashes",
     ]
+    for number in range(150):
+        (base / f"skills/t{number:03}").mkdir()
+    assert any(fault.endswith("more than 200 skills: those behind t115 are passed over") for fault in place.customs().faults)
     told = customs.skills.told(6000)
     assert len(told) < 7000
     assert "and 20 more: s60, s61" in told
