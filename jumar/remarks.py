@@ -9,8 +9,9 @@ _MOST = 50  # of one file
 _LONGEST = 1000  # characters of one
 _AROUND = 12  # lines that are shown before and after
 _WIDEST = 300  # characters of each
-# The mark that begins a comment in whatever language, at the beginning of a line or behind its code.
-_REMARK = re.compile(r"(?:^|(?<=[\s;,{}()\[\]>]))(?:#+|//+|--+|/?\*+|<!--+|;+|%+)[ \t]*jumar:[ \t]*(?=\S)", re.IGNORECASE)
+# The mark that begins a comment in whatever language, at the beginning of a line or behind its code. As `;` may also stand
+# before one, few of them are taken at a time: a line made of them is looked at once, and not from each of them.
+_REMARK = re.compile(r"(?:^|(?<=[\s;,{}()\[\]>]))(?:#+|//+|--+|/?\*+|<!--+|;{1,4}|%+)[ \t]*jumar:[ \t]*(?=\S)", re.IGNORECASE)
 _ENDS = ("*/", "-->", "*}", "#}", "%>")
 MENTION = r"(?i)\bjumar:"  # what a line with one has, as a search takes it
 Kind = Literal["do", "answer", "note"]

@@ -6,6 +6,7 @@ import os
 import pty
 import signal
 import subprocess
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -55,6 +56,12 @@ def test_a_comment_in_any_language_can_speak_to_jumar(line: str, said: str, kind
 )
 def test_what_is_no_comment_to_jumar_is_none(line: str) -> None:
     assert remarks(line) == ()
+
+
+def test_a_file_that_is_made_to_take_long_does_not() -> None:
+    began = time.process_time()
+    assert remarks(f"{';' * 3900}'jumar: x!\n" * 200 + ";;;;;; jumar: y!\n")[0].said == "y!"
+    assert time.process_time() - began < 1
 
 
 def test_the_lines_around_several_places_are_shown_once() -> None:
