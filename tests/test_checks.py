@@ -118,6 +118,12 @@ def edited(*files: str) -> list[Event]:
     return [started("e", Effect.WRITE), recorded("e", *files), ended]
 
 
+def saved(path: str) -> Event:
+    """Somebody else changed a file."""
+    files = (ActionFile(path=path, kind="modified", added=1, removed=0),)
+    return Informed(kind="outside", title="", told="", step=1, count=1, files=files)
+
+
 @pytest.mark.parametrize(
     ("events", "verified"),
     [
@@ -138,6 +144,8 @@ def edited(*files: str) -> list[Event]:
         (edited("~a.py") + ran("python3 a.py", 0), True),
         (edited("~a.py") + ran("python3 b.py", 0), False),
         (edited("~a.py") + ran("./own.sh -v", 0), True),
+        (edited("~a.py") + ran("pytest", 0) + [saved("a.py")], False),
+        (edited("~a.py") + ran("pytest", 0) + [saved("b.py")], True),
         ([*edited("~a.py"), Verified(command="x", exit_code=0, output="", round=1)], True),
         (
             edited("~a.py")
