@@ -60,7 +60,7 @@ class Proof:
                 for block in event.blocks:
                     if isinstance(block, TerminalBlock) and block.exit_code is not None:
                         self._judge(block.command, block.exit_code, block.output, wrote=wrote)
-            case Informed(kind="outside") if any(file.path in self.changed for file in event.files):
+            case Informed(kind="outside" | "files") if any(file.path in self.changed for file in event.files):
                 self.outcomes = {}  # what was checked is something else by now
             case Verified():
                 self._ended(event.command, passed=event.exit_code == 0)
