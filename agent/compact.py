@@ -1,5 +1,6 @@
 """Owns fitting a history into a model's window: when it is shortened and by how much, and the note that is asked for."""
 
+import asyncio
 import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
@@ -98,6 +99,7 @@ class Compact:
         `alone`: no other model could write a note that this one's server refuses.
         """
         self._history.deliver()
+        await self._estimate.take_in(self._history.messages)
         size, room = self.size(model), self.room(model)
         if size < room.limit:
             return
@@ -130,6 +132,7 @@ class Compact:
         history = self._history
         if not any(isinstance(message, Answer) for message in history.whole[history.start :]):
             return "there is nothing to compact"
+        await self._estimate.take_in(history.messages)
         await self._shorten(model, "the person asked for it", spend, hint=hint, by_hand=True)
         return ""
 
@@ -159,6 +162,7 @@ class Compact:
         before, spent = self.size(model), _Spent(spend)
         if not by_hand and self._shed(model, reason, before):
             return True
+        await asyncio.sleep(0)  # a long history takes a while: between its looks, others have their turn
         start = self._start(model, by_hand=by_hand)
         try:
             note = await self._note(model, start, hint, spent.add, asked=asked)
@@ -169,8 +173,11 @@ class Compact:
             note = await self._note(model, start, hint, spent.add, asked=False)
         history.deliver()  # what was said while the note was written stays
         record = history.deeds.told(self.room(model).record)
-        event = Compacted(reason=reason, note=note, record=record, kept=len(history.whole) - start, tokens_before=before)
+        count = len(history.whole)
+        event = Compacted(reason=reason, note=note, record=record, kept=count - start, tokens_before=before)
+        await asyncio.sleep(0)
         event = self._fitted(model, event)
+        await asyncio.sleep(0)
         after = self._size_after(model, event)
         if min(before, after) > self.room(model).most:
             raise ModelError(
@@ -184,7 +191,9 @@ class Compact:
             self._tell(Warned(text="what you said is too long for the model's window: of some of it, the middle is not told"))
         if self._unseen(event):
             self._tell(Warned(text="the pictures of your last message do not fit the model's window: it is not shown them"))
-        self._tell(replace(event, tokens_after=after, usage=spent.usage, cost=spent.cost))
+        history.deliver()  # and so does what was said since
+        kept = event.kept + len(history.whole) - count
+        self._tell(replace(event, kept=kept, tokens_after=after, usage=spent.usage, cost=spent.cost))
         return True
 
     def _shed(self, model: Model, reason: str, before: int) -> bool:
@@ -267,7 +276,7 @@ class Compact:
         room = self.room(model)
         goal = (room.most - max(_LEAST_ANSWER, min(2048, room.window // 8))) * 100 // 105
         for _ in range(2):
-            messages = self._thinned(model, extra, goal)
+            messages = await self._thinned(model, extra, goal)
             if messages is None:
                 break
             size = self._estimate.of(messages, model.name)
@@ -289,7 +298,7 @@ class Compact:
         if isinstance(event, StepStarted | RequestRetried):
             self._tell(event)
 
-    def _thinned(self, model: Model, extra: list[Message], goal: int) -> list[Message] | None:
+    async def _thinned(self, model: Model, extra: list[Message], goal: int) -> list[Message] | None:
         """Return the history and what is added, without pictures and old outputs where it must be; None where it cannot fit."""
         messages = self._history.messages
 
@@ -299,11 +308,15 @@ class Compact:
         if size(frozenset(), pictures=True) <= goal:
             return [*messages, *extra]
         over = size(frozenset(), pictures=False) - goal
+        await asyncio.sleep(0)
         stale = frozenset(self._history.stale(messages))
         first = sorted(messages, key=lambda message: not (isinstance(message, Reply) and message.call_id in stale))
+        await asyncio.sleep(0)
         dropped = frozenset(self._droppable(model, first, over))
+        await asyncio.sleep(0)
         if size(dropped, pictures=False) > goal:
             return None
+        await asyncio.sleep(0)
         return [*thinned(messages, dropped, pictures=False), *extra]
 
     # fitting
@@ -370,13 +383,13 @@ class Compact:
     def _droppable(self, model: Model, messages: Sequence[Message], over: int, gone: Collection[str] = ()) -> list[str]:
         """Return the calls whose replies, the oldest first, are about so many tokens together."""
         dropped: list[str] = []
+        left = self._estimate.of_more(_LEFT_OUT, model.name)
         for message in messages:
             if over <= 0:
                 break
             if isinstance(message, Reply) and message.call_id not in gone:
-                spared = self._estimate.of_more(replace(message, images=()), model.name) - self._estimate.of_more(
-                    _LEFT_OUT, model.name
-                )
+                bare = replace(message, images=()) if message.images else message
+                spared = self._estimate.of_more(bare, model.name) - left
                 if spared > 0:
                     dropped.append(message.call_id)
                     over -= spared

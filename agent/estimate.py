@@ -3,11 +3,12 @@
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from agent.messages import Answer, Message, Prompt, Reply
 from agent.model import ToolOffer
+from agent.portions import in_portions, shared
 
 _CJK = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff"
 # Pieces as the tokenizers of today cut them; within 12 % of o200k on code, JSON, logs and prose.
@@ -27,15 +28,16 @@ def tokens(text: str) -> int:
     return count if text.isascii() else count - int(len(_CJK_CHARACTER.findall(text)) * _CJK_SPARED)
 
 
-def of_message(message: Message) -> int:
+def of_message(message: Message, count: Callable[[str], int] = tokens) -> int:
     """Return about how many tokens a message is, its calls and pictures included."""
     match message:
         case Prompt() | Reply():
-            return _MESSAGE + tokens(message.text) + _IMAGE * len(message.images)
+            return _MESSAGE + count(message.text) + _IMAGE * len(message.images)
         case Answer():
-            calls = sum(_CALL + tokens(call.name) + tokens(call.arguments) for call in message.calls)
-            said = tokens(message.sealed.content) if message.sealed else tokens(message.text) + tokens(message.reasoning) + calls
-            return _MESSAGE + said
+            if message.sealed:
+                return _MESSAGE + count(message.sealed.content)
+            calls = sum(_CALL + count(call.name) + count(call.arguments) for call in message.calls)
+            return _MESSAGE + count(message.text) + count(message.reasoning) + calls
 
 
 def _of_tool(tool: ToolOffer) -> int:
@@ -67,12 +69,13 @@ def filling(
 
 
 class Estimate:
-    """Tells the size of a session's requests. A message that was counted is not counted again."""
+    """Tells the size of a session's requests. What was counted is not counted again."""
 
     def __init__(self, system: str, tools: Sequence[ToolOffer]) -> None:
         self._base = _MESSAGE + tokens(system) + sum(_of_tool(tool) for tool in tools)
         self._counted: list[Message] = []
         self._sums: list[int] = [0]  # of the first n messages
+        self._texts: dict[str, int] = {}  # of replies and answers, which the history holds as long
         self._ratios: dict[str, float] = {}  # by model: what its server counted to what was estimated
 
     def of(self, messages: Sequence[Message], model: str) -> int:
@@ -81,7 +84,11 @@ class Estimate:
 
     def of_more(self, message: Message, model: str) -> int:
         """Return about how many tokens one message adds."""
-        return math.ceil(of_message(message) * self.ratio(model))
+        return math.ceil(self._of(message) * self.ratio(model))
+
+    async def take_in(self, messages: Sequence[Message]) -> None:
+        """Count what was not counted yet of a history that may be long, without keeping others waiting."""
+        await in_portions(self._counted, messages, self._raw)
 
     def ratio(self, model: str) -> float:
         """Return what an estimate is multiplied with for a model."""
@@ -98,14 +105,20 @@ class Estimate:
             self._ratios[model] = min(max(ratio, _RATIOS[0]), _RATIOS[1])
 
     def _raw(self, messages: Sequence[Message]) -> int:
-        same = 0
-        for old, new in zip(self._counted, messages, strict=False):
-            if old is not new:
-                break
-            same += 1
+        same = shared(self._counted, messages)
         if same < len(messages):
             del self._counted[same:], self._sums[same + 1 :]
             for message in messages[same:]:
                 self._counted.append(message)
-                self._sums.append(self._sums[-1] + of_message(message))
+                self._sums.append(self._sums[-1] + self._of(message))
         return self._base + self._sums[len(messages)]
+
+    def _of(self, message: Message) -> int:
+        """Count a message. What stands in place of a beginning is a prompt that is made for one look: it is not held here."""
+        return of_message(message) if isinstance(message, Prompt) else of_message(message, self._count)
+
+    def _count(self, text: str) -> int:
+        count = self._texts.get(text)
+        if count is None:
+            count = self._texts[text] = tokens(text)
+        return count

@@ -1,5 +1,6 @@
 """The size of a request, told without a tokenizer."""
 
+import asyncio
 import json
 import time
 
@@ -105,3 +106,36 @@ def test_messages_are_counted_once_and_a_history_that_was_replaced_is_counted_an
     assert estimate.of(messages[:300], "m") == whole
     assert estimate.of([Prompt("short")], "m") < 100
     assert estimate.of(messages[:1], "m") < estimate.of(messages[:2], "m") < whole
+
+
+async def test_others_have_their_turn_while_a_long_history_is_counted_for_the_first_time() -> None:
+    messages: list[Message] = [Prompt("look")]
+    for number in range(300):
+        messages += [Answer("I look.", (Call(str(number), "read", "{}"),)), Reply(str(number), "read", f"{number}\n{_LOG}")]
+    estimate, at_once = Estimate("", []), Estimate("", [])
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    running = asyncio.create_task(other())
+    await estimate.take_in(messages)
+    assert turns >= 10
+    before = turns
+    await estimate.take_in([*messages, Prompt("go on")])
+    assert turns == before  # what was counted is not gone through again
+    running.cancel()
+    assert estimate.of(messages, "m") == at_once.of(messages, "m")
+
+
+def test_a_reply_that_was_counted_is_not_counted_again_where_the_history_before_it_is_another() -> None:
+    estimate = Estimate("", [])
+    replies = [Reply("1", "read", f"{number}\n{_LOG}") for number in range(50)]
+    estimate.of(replies, "m")
+    began = time.process_time()
+    for number in range(50):
+        estimate.of([Prompt(f"{number}"), *replies], "m")
+    assert time.process_time() - began < 1.0  # counting all of it each time takes several

@@ -354,6 +354,19 @@ def test_a_message_is_encoded_once_and_a_changed_history_anew() -> None:
         assert body.encode(asking(*messages)) == Body("m", dialect_of("", Family())).encode(asking(*messages))
 
 
+async def test_a_long_history_which_is_encoded_in_portions_goes_out_whole() -> None:
+    messages: list[Message] = [Prompt("look")]
+    for number in range(300):
+        messages += [Answer("I look.", (Call(str(number), "read", "{}"),)), Reply(str(number), "read", f"{number} " * 1000)]
+    grown = [*messages, Answer("done"), Prompt("go on")]
+    histories = (messages, grown, [Prompt("a note"), *grown[-201:]])
+    async with ScriptedServer([answer("done")] * 3) as server, model_of(server) as model:
+        for number, history in enumerate(histories):
+            assert isinstance([chunk async for chunk in model.stream(asking(*history))][-1], Finished)
+            async with model_of(server) as fresh:
+                assert server.requests[number] == fresh.encode(asking(*history), stream=True, plain=False)
+
+
 def test_other_tools_or_another_limit_make_another_head() -> None:
     body = Body("m", dialect_of("", Family()))
     assert b"tools" in body.encode(asking())

@@ -1,14 +1,15 @@
 """Owns asking for one answer: once more in another form where that was refused, once more unstreamed where nothing came."""
 
 import re
-from collections.abc import AsyncGenerator, Collection, Mapping
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Protocol
 
 from agent.errors import Fault, ModelError
-from agent.messages import Answer
+from agent.messages import Answer, Message
 from agent.model import Chunk, Finished, ReasoningDelta, Repair, Request, TextDelta
+from agent.portions import in_portions
 from agent.providers.faults import Faults
 from agent.providers.http import Http
 from agent.providers.intake import LARGEST_REFUSAL, SECONDS_OF_REFUSAL, Folding, taken_in
@@ -74,6 +75,7 @@ class Exchange:
         self._name = name
         self._plain = False  # the server refused a request for its form
         self._thinks = False  # its words begin within thinking that nothing opens
+        self._encoded: tuple[Message, ...] = ()  # what was asked with last, which the wire need not encode again
 
     async def answer(self, request: Request) -> AsyncGenerator[Chunk, None]:
         """Ask, and tell what comes. Raises ModelError."""
@@ -82,6 +84,8 @@ class Exchange:
         repairs: list[Repair] = []
         refusal: _FormError | None = None
         plain = self._plain
+        await in_portions(self._encoded, request.messages, lambda some: self._encode(request, some))
+        self._encoded = request.messages
         while True:
             merge = self._wire.merge(request, thinking=self._thinks)
             try:
@@ -116,6 +120,10 @@ class Exchange:
             merge = again
         self._thinks = merge.thinks_unopened
         yield replace(finished, repairs=(*repairs, *finished.repairs))
+
+    def _encode(self, request: Request, messages: Sequence[Message]) -> None:
+        """Have the wire encode some of the messages, which it will not have to when it is asked for them all."""
+        self._wire.encode(replace(request, messages=tuple(messages)), stream=True, plain=False)
 
     async def _ask(self, merge: Merging, body: bytes) -> AsyncGenerator[Chunk, None]:
         path = self._wire.path
