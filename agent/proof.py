@@ -53,19 +53,21 @@ class Proof:
                 self._finished(event)
             case ActionsUndone():
                 self.outcomes = {}
-            case Informed(kind="shell"):
-                wrote = bool(self._recorded.pop(event.call_id, []))
-                if wrote:
-                    self.outcomes = {}
-                for block in event.blocks:
-                    if isinstance(block, TerminalBlock) and block.exit_code is not None:
-                        self._judge(block.command, block.exit_code, block.output, wrote=wrote)
-            case Informed(kind="outside" | "files") if any(file.path in self.changed for file in event.files):
-                self.outcomes = {}  # what was checked is something else by now
+            case Informed(kind="shell" | "files" | "outside"):
+                self._informed(event)
             case Verified():
                 self._ended(event.command, passed=event.exit_code == 0)
             case _:
                 pass
+
+    def _informed(self, event: Informed) -> None:
+        """Take in what somebody else did: what they changed of what was checked is something else by now."""
+        theirs = self._recorded.pop(event.call_id, []) if event.call_id else []
+        if theirs or any(file.path in self.changed for file in event.files):
+            self.outcomes = {}
+        for block in event.blocks if event.kind == "shell" else ():
+            if isinstance(block, TerminalBlock) and block.exit_code is not None:
+                self._judge(block.command, block.exit_code, block.output, wrote=bool(theirs))
 
     def _record(self, event: ActionRecorded) -> None:
         command = event.call_id in self._commands

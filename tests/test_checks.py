@@ -201,12 +201,15 @@ def test_what_a_command_changes_once_its_check_is_over_is_not_checked() -> None:
         for event in [*edited("~a.py"), *ran(command, 0, "~a.py")]:
             proof.apply(event)
         assert proof.verified is verified
-    proof = Proof()
     block = TerminalBlock("sed -i s/a/b/ a.py", "", 0)  # the person's own
-    theirs = Informed(kind="shell", title="", told="", step=1, call_id="p", blocks=(block,))
-    for event in [*edited("~a.py"), *ran("pytest", 0), recorded("p", "~a.py"), theirs]:
-        proof.apply(event)
-    assert proof.verified is False
+    for theirs in (
+        Informed(kind="shell", title="", told="", step=1, call_id="p", blocks=(block,)),
+        Informed(kind="files", title="", told="", step=1, call_id="p"),  # they took a part back
+    ):
+        proof = Proof()
+        for event in [*edited("~a.py"), *ran("pytest", 0), recorded("p", "~a.py"), theirs]:
+            proof.apply(event)
+        assert proof.verified is False
 
 
 def test_what_commands_left_is_known_and_what_was_edited_since_is_none_of_it() -> None:
