@@ -1,6 +1,8 @@
 """Owns what all tests share: the same examples in every run, a model server, and a person with a repository."""
 
+import gc
 import os
+import shutil
 import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,6 +16,14 @@ from tests.runs import Person
 
 settings.register_profile("same", derandomize=True, database=None)
 settings.load_profile("same")
+gc.disable()  # while all tests are imported
+
+
+def pytest_collection_finish() -> None:
+    """Have no collection go through all that was imported: it takes as long as many a test."""
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
+    gc.enable()
 
 
 @pytest.fixture
@@ -22,13 +32,22 @@ async def server() -> AsyncIterator[ScriptedServer]:
         yield running
 
 
-@pytest.fixture
-def person(tmp_path: Path, server: ScriptedServer) -> Person:
-    person = Person(tmp_path, server.base_url)
-    (person.root / "calc.py").write_text("def add(a, b):\n    return a - b\n")
-    (person.root / "test_calc.py").write_text("from calc import add\n\nassert add(1, 2) == 3\nprint('passed')\n")
+@pytest.fixture(scope="session")
+def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository of one commit, of which each person has a copy."""
+    root = tmp_path_factory.mktemp("begun")
+    (root / "calc.py").write_text("def add(a, b):\n    return a - b\n")
+    (root / "test_calc.py").write_text("from calc import add\n\nassert add(1, 2) == 3\nprint('passed')\n")
     for command in (("init", "-q"), ("add", "-A"), ("-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "begin")):
-        subprocess.run(["git", *command], cwd=person.root, check=True)
+        subprocess.run(["git", *command], cwd=root, check=True)
+    return root
+
+
+@pytest.fixture
+def person(tmp_path: Path, server: ScriptedServer, begun: Path) -> Person:
+    person = Person(tmp_path, server.base_url)
+    shutil.copytree(begun, person.root, dirs_exist_ok=True)
+    subprocess.run(["git", "update-index", "-q", "--refresh"], cwd=person.root, check=True)
     return person
 
 
