@@ -106,18 +106,71 @@ async def ask(model: Model, request: Request, step: int, tell: Callable[[Event],
 
 
 async def _stream(model: Model, request: Request, tell: Callable[[Event], None]) -> Finished | ModelError:
-    async for chunk in model.stream(request):
-        match chunk:
-            case TextDelta():
-                tell(TextStreamed(text=chunk.text))
-            case ReasoningDelta():
-                tell(ReasoningStreamed(text=chunk.text))
-            case CallDelta():
-                tell(CallStreamed(tool=chunk.name, size=chunk.size))
-            case Finished():
-                return chunk
-            case Failed():
-                return chunk.error
-            case _ as never:
-                assert_never(never)
+    streamed = _Streamed(tell)
+    try:
+        async for chunk in model.stream(request):
+            match chunk:
+                case TextDelta() | ReasoningDelta() | CallDelta():
+                    streamed.take(chunk)
+                case Finished():
+                    return chunk
+                case Failed():
+                    return chunk.error
+                case _ as never:
+                    assert_never(never)
+    finally:
+        streamed.end()
     return ModelError(f"{model.name} ended its stream without an answer", Fault.CUT)
+
+
+class _Streamed:
+    """Tells what streams: what came in one go is told as one event, once there is nothing left but to wait for more."""
+
+    def __init__(self, tell: Callable[[Event], None]) -> None:
+        self._tell = tell
+        self._loop = asyncio.get_running_loop()
+        self._kind: type[TextDelta | ReasoningDelta] = TextDelta
+        self._words: list[str] = []
+        self._call: CallDelta | None = None  # the last that came
+        self._due: asyncio.Handle | None = None
+        self._failed: Exception | None = None  # why nothing can be told any more
+
+    def take(self, chunk: TextDelta | ReasoningDelta | CallDelta) -> None:
+        """Take in a piece."""
+        if self._failed is not None:
+            raise self._failed
+        if isinstance(chunk, CallDelta):
+            if self._words or (self._call is not None and self._call.name != chunk.name):
+                self._flush()
+            self._call = chunk
+        else:
+            if self._call is not None or (self._words and not isinstance(chunk, self._kind)):
+                self._flush()
+            self._kind = type(chunk)
+            self._words.append(chunk.text)
+        if self._due is None:
+            self._due = self._loop.call_soon(self._waited)
+
+    def end(self) -> None:
+        """Tell what is left."""
+        if self._due is not None:
+            self._due.cancel()
+        if self._failed is not None:
+            raise self._failed
+        self._flush()
+
+    def _waited(self) -> None:
+        self._due = None
+        try:
+            self._flush()
+        except Exception as error:  # noqa: BLE001 - it is raised where the stream is read
+            self._failed = error
+
+    def _flush(self) -> None:
+        words, call = "".join(self._words), self._call
+        self._words.clear()
+        self._call = None
+        if words:
+            self._tell(TextStreamed(text=words) if self._kind is TextDelta else ReasoningStreamed(text=words))
+        if call is not None:
+            self._tell(CallStreamed(tool=call.name, size=call.size))

@@ -15,6 +15,9 @@ sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
 import httpx  # noqa: E402
 
 _SIGNS_OF_LIFE = 6  # times of the silence that is borne, for which nothing else may come
+_REST = 0.03  # seconds between two reads of a body that comes in many small pieces: each costs as much as a dozen of these
+_UNRESTED = 8  # reads in a row, one soon after the other, before that
+_PLENTY = 16 << 10  # bytes after which more is waiting to be read
 _CONNECTIONS = httpx.Limits(max_connections=8, max_keepalive_connections=4, keepalive_expiry=60.0)
 
 
@@ -33,8 +36,12 @@ class Response:
     async def pieces(self) -> AsyncGenerator[bytes, None]:
         """Yield the body as the network cut it. Raises ModelError where it breaks off."""
         plain = self.headers.get("content-encoding", "identity") == "identity"
+        pace = _Pace()
         try:
             async for piece in self._response.aiter_raw() if plain else self._response.aiter_bytes():
+                if (rest := pace.rest(piece)) > 0:
+                    await asyncio.sleep(rest)
+                    pace.go_on()
                 yield piece
         except httpx.TimeoutException as error:
             raise ModelError(f"{self.where} fell silent in the middle of its answer", Fault.CUT) from error
@@ -55,6 +62,38 @@ class Response:
         except (TimeoutError, ModelError):
             pass
         return bytes(held[:largest])
+
+
+class _Pace:
+    """Says when to wait a moment before a body is read on, so that more of it is read in one go."""
+
+    __slots__ = ("_last", "_loop", "_reads", "_size", "_together")
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._last = 0.0  # when a read was taken in
+        self._reads = 0
+        self._size = 0  # of what was read last
+        self._together: asyncio.Handle | None = None  # pieces that come before this runs came with one read
+
+    def rest(self, piece: bytes) -> float:
+        """Return the seconds to wait before a piece is taken in, mostly none."""
+        if self._together is not None:
+            self._size += len(piece)
+            return 0.0
+        since, plenty = self._loop.time() - self._last, self._size >= _PLENTY
+        self._size = len(piece)
+        self.go_on()
+        self._reads = self._reads + 1 if since < _REST else 0
+        return _REST - since if self._reads > _UNRESTED and not plenty else 0.0
+
+    def go_on(self) -> None:
+        """Take in what was read."""
+        self._last = self._loop.time()
+        self._together = self._loop.call_soon(self._waits)
+
+    def _waits(self) -> None:
+        self._together = None
 
 
 class Http:
