@@ -51,7 +51,8 @@ class Masking:
             case ApprovalAsked():
                 return replace(event, blocks=self.blocks(event.blocks))
             case Informed():
-                return replace(event, told=text(event.told), blocks=self.blocks(event.blocks))
+                title = text(event.title) if event.kind == "problems" else event.title
+                return replace(event, title=title, told=text(event.told), blocks=self.blocks(event.blocks))
             case ActionsUndone():
                 return replace(event, told=text(event.told))
             case TurnStarted():

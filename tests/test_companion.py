@@ -9,6 +9,7 @@ import pytest
 
 from agent.workspace.companion import Companion
 from agent.workspace.contract import READ_ONLY
+from agent.workspace.local import LocalWorkspace
 from agent.workspace.shell import Shell
 
 
@@ -83,3 +84,30 @@ async def test_one_that_ends_by_itself_is_noticed(shell: Shell, tmp_path: Path) 
     assert short.ended
     await short.end()
     assert short.last_words == "gone"
+
+
+@pytest.mark.parametrize("sandbox", ["bubblewrap", "landlock"])
+async def test_it_reads_no_secret_of_the_work_tree(tmp_path: Path, sandbox: str) -> None:
+    tree, deep = tmp_path / "tree", tmp_path / "tree" / "app" / "deep"
+    deep.mkdir(parents=True)
+    for secret in (tree / ".env", deep / "Server.PEM", tree / "settings"):
+        secret.write_text("canary\n")
+    (deep / ".env.local").symlink_to(tree / "settings")
+    for plain in (tree / "main.py", tree / "app" / "b.py", deep / ".env.example"):
+        plain.write_text("readable\n")
+    environment = {**os.environ, "HOME": str(tmp_path)}
+    workspace = LocalWorkspace(tree, tree, spill=tmp_path / "spill", environment=environment, sandbox=sandbox)
+    try:
+        if workspace.sandbox != sandbox:
+            pytest.skip(f"{sandbox} does not hold here: {'; '.join(workspace.holding.reasons)}")
+        for _ in range(2):  # the second time, most is known
+            program = await workspace.accompany(("/bin/sh", "-c", "ls -a; ls app/deep; cat $(find . -type f)"), tree, READ_ONLY)
+            told = (await program.said.read()).decode()
+            await program.end()
+            assert "canary" not in told
+            assert told.count("readable") == 3
+            assert {".env", "main.py", "Server.PEM"} <= set(told.splitlines())
+            (deep / "new.pem").write_text("canary\n")
+        assert "canary" in (await workspace.run("cat .env", 20, lambda _: None, READ_ONLY)).output
+    finally:
+        await workspace.close()

@@ -180,6 +180,7 @@ def test_what_comes_in_is_masked_and_what_runs_is_shown_as_it_is() -> None:
         TurnStarted(turn=1, prompt=KEY, by="check"),
         Verified(command="x", exit_code=1, output=KEY, round=1),
         Informed(kind="shell", title="x", told=KEY, step=1, blocks=(TerminalBlock("x", KEY),)),
+        Informed(kind="problems", title=f"a.py:1: error: {KEY}", told=KEY, step=1),
         ToolProgressed(call_id="1", text=KEY),
     ],
 )

@@ -21,6 +21,7 @@ from agent.workspace.sandbox.contract import Surroundings
 from agent.workspace.sandbox.probe import holding
 from agent.workspace.search import Engine, Query, search
 from agent.workspace.shell import Shell
+from agent.workspace.unseen import Unseen
 
 
 class LocalWorkspace:
@@ -46,7 +47,9 @@ class LocalWorkspace:
         self.root = self._paths.root
         self.cwd = self._paths.cwd
         self._keep_own(hidden, add_dirs)
-        found, self.holding = holding(self._surroundings(person, add_dirs), self._paths.spill, sandbox, known)
+        around = self._surroundings(person, add_dirs)
+        self._unseen = Unseen(around.folders)
+        found, self.holding = holding(around, self._paths.spill, sandbox, known)
         self._shell = Shell(self.cwd, environment, spill, shown, sandbox=found)
         self._looking = asyncio.Lock()  # pictures are large: one after the other
         self._engine = engine or Ripgrep.installed(self.root) or Plain()
@@ -146,8 +149,12 @@ class LocalWorkspace:
         return await self._shell.start(command, confined)
 
     async def accompany(self, argv: Sequence[str], folder: Path, confined: Confinement) -> Companion:
-        """Start a program that is spoken with through its pipes, in a folder. Raises ToolFailure."""
-        return await self._shell.accompany(argv, folder, confined)
+        """Start a program that is spoken with through its pipes, in a folder, without the secrets of the tree.
+
+        Raises ToolFailure.
+        """
+        unseen = await asyncio.to_thread(self._unseen.files) if self.sandbox != "none" and confined.held else ()
+        return await self._shell.accompany(argv, folder, confined, unseen)
 
     def background(self) -> list[Background]:
         """List what was started beside the turn."""

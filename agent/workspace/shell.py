@@ -132,14 +132,17 @@ class Shell:
         self._beside[name] = beside
         return beside.told()
 
-    async def accompany(self, argv: Sequence[str], folder: Path, confined: Confinement) -> Companion:
-        """Start a program that is spoken with through its pipes. Raises ToolFailure where it cannot be started."""
+    async def accompany(self, argv: Sequence[str], folder: Path, confined: Confinement, unseen: Sequence[Path] = ()) -> Companion:
+        """Start a program that is spoken with through its pipes; where a sandbox holds, it cannot read what is `unseen`.
+
+        Raises ToolFailure where it cannot be started.
+        """
         confined = confined if self._sandbox is not None else UNCONFINED
         bash, complaints = str(self._found_bash()), Complaints()
         theirs, ours = os.pipe(), os.pipe()
         words = [bash, "--noprofile", "--norc", "-c", _GO_THERE, str(folder), *argv]
         try:
-            running, _ = self._begin(argv[0], words, complaints.take, confined, None, (theirs[0], ours[1]))
+            running, _ = self._begin(argv[0], words, complaints.take, confined, None, (theirs[0], ours[1]), unseen)
         except BaseException:
             os.close(theirs[1])
             os.close(ours[0])
@@ -223,12 +226,13 @@ class Shell:
         confined: Confinement,
         way: Way | None,
         pipes: tuple[int, int] | None = None,
+        unseen: Sequence[Path] = (),
     ) -> tuple[Running, Callable[[], str]]:
         """Start a program; `pipes` are what it reads and where it writes, where that is not for `take` with its complaints."""
         self._guard.stand()
         self._started += 1
         number = self._mark * 1_000_000 + self._started
-        launch = self._launch(argv, confined, way)
+        launch = self._launch(argv, confined, way, unseen)
         began = time.monotonic()
         reading, writing = os.pipe()
         try:
@@ -255,10 +259,10 @@ class Shell:
         running = Running(command, program, began, number, reading, take, self._grace, contained=contained, meter=meter)
         return running, launch.check
 
-    def _launch(self, argv: Sequence[str], confined: Confinement, way: Way | None) -> Launch:
+    def _launch(self, argv: Sequence[str], confined: Confinement, way: Way | None, unseen: Sequence[Path]) -> Launch:
         if self._sandbox is None or not confined.held:
             return Launch(tuple(argv), self._environment)
-        return self._sandbox.launch(argv, confined, self._environment, way)
+        return self._sandbox.launch(argv, confined, self._environment, way, unseen)
 
     async def _await(self, name: str, check: Callable[[], str]) -> None:
         beside = self._beside[name]

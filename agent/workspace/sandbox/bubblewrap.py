@@ -33,7 +33,12 @@ class Bubblewrap:
         self._shared = folder / "shm"  # on the disk, where what it takes is seen
 
     def launch(
-        self, argv: Sequence[str], confined: Confinement, environment: Mapping[str, str], way: Way | None = None
+        self,
+        argv: Sequence[str],
+        confined: Confinement,
+        environment: Mapping[str, str],
+        way: Way | None = None,
+        unseen: Sequence[Path] = (),
     ) -> Launch:
         """Return how the command line is started. Raises ToolFailure where it cannot be."""
         try:
@@ -51,7 +56,7 @@ class Bubblewrap:
         empty = [str(path) for path in self._hides()]
         mounts: list[tuple[str, ...]] = [*self._replaces(), *self._binds(confined, way, others, trees)]
         mounts += [("--tmpfs", path) for path in empty]
-        mounts += [("--ro-bind", "/dev/null", str(path)) for path in (*self._around.hidden, *others) if _is_file(path)]
+        mounts += [("--ro-bind", "/dev/null", str(path)) for path in (*self._around.hidden, *others, *unseen) if _is_file(path)]
         # What lies in another folder comes after it, or it would be hidden, or be shown again, by that.
         for mount in sorted(mounts, key=lambda mount: len(Path(mount[-1]).parts)):
             words += mount

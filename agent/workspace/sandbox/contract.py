@@ -54,7 +54,15 @@ class Sandbox(Protocol):
     name: str
 
     def launch(
-        self, argv: Sequence[str], confined: Confinement, environment: Mapping[str, str], way: Way | None = None
+        self,
+        argv: Sequence[str],
+        confined: Confinement,
+        environment: Mapping[str, str],
+        way: Way | None = None,
+        unseen: Sequence[Path] = (),
     ) -> Launch:
-        """Return how the command line is started. `confined.held` is true. Raises ToolFailure where it cannot be."""
+        """Return how the command line is started; `unseen` are files that it cannot read. `confined.held` is true.
+
+        Raises ToolFailure where it cannot be.
+        """
         ...

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 
 from agent.errors import ToolFailure
@@ -22,6 +23,7 @@ GAPS = (
 )
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/tty", "/dev/ptmx", "/dev/pts", "/dev/shm")  # noqa: S108
 _MOST = 4000  # folders and files that are named to the kernel
+_MOST_OF_TREE = 500  # of these, of a work tree in which some are kept back
 
 
 class Landlock:
@@ -36,35 +38,50 @@ class Landlock:
         self._readable: list[str] | None = None
 
     def launch(
-        self, argv: Sequence[str], confined: Confinement, environment: Mapping[str, str], way: Way | None = None
+        self,
+        argv: Sequence[str],
+        confined: Confinement,
+        environment: Mapping[str, str],
+        way: Way | None = None,
+        unseen: Sequence[Path] = (),
     ) -> Launch:
         """Return how the command line is started. Raises ToolFailure where it cannot be."""
         try:
             self._tmp.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
             raise ToolFailure(f"The command was not started: its TMPDIR cannot be made ({error.strerror}).") from error
-        if self._readable is None:
+        if self._readable is None and not unseen:
             self._readable = list(_visible(Path("/"), self._around.hidden))[:_MOST]
         open_to = bool(confined.hosts)  # by host, there is no way without a network of its own
         # Nothing in a folder that is granted can be kept back: where something is hidden in one, what lies beside that is named.
         around = self._around
-        folders = [
-            str(self._tmp),
-            *(name for folder in around.folders if folder.resolve() == folder for name in _visible(folder, around.hidden)),
-        ]
+        trees = [folder for folder in around.folders if folder.resolve() == folder]
+        folders = [str(self._tmp), *(name for folder in trees for name in _visible(folder, around.hidden))]
         words = before(
             os.getpid(),
             write=[*_DEVICES, *(folders if confined.writes else folders[:1])],
-            read=[*self._readable, *folders],
+            read=[*self._without(trees, unseen), folders[0]] if unseen else [*(self._readable or ()), *folders],
             network=open_to,
             code=seccomp.program(sockets=open_to),
         )
         given = {**environment, "TMPDIR": str(self._tmp), "GIT_OPTIONAL_LOCKS": "0"}
         return Launch((*words, *argv), given, (), Manifest(self._around, self._nested).check if confined.writes else lambda: "")
 
+    def _without(self, trees: Sequence[Path], unseen: Sequence[Path]) -> Iterator[str]:
+        """Yield what may be read where some files may not: the names of all in the trees, and what stands in the others."""
+        hidden = self._around.hidden
+        yield from islice(_visible(Path("/"), (*hidden, *trees, *unseen)), _MOST)
+        for tree in trees:
+            if not any(one.is_relative_to(tree) for one in hidden):
+                yield f"{tree}/"
+            yield from islice(_visible(tree, (*hidden, *unseen)), _MOST_OF_TREE)
+
 
 def before(parent: int, *, write: Sequence[str], read: Sequence[str], network: bool, code: bytes = b"") -> tuple[str, ...]:
-    """Return the words that stand before a command line to have it give up all rights to files but these first."""
+    """Return the words that stand before a command line to have it give up all rights to files but these first.
+
+    Of a folder that is read and ends with a slash, names alone are.
+    """
     lists = [shim.SEPARATOR.join(path for path in paths if shim.SEPARATOR not in path) for paths in (write, read)]
     return (sys.executable, "-I", "-S", "-B", shim.__file__, str(parent), *lists, "1" if network else "0", code.hex())
 

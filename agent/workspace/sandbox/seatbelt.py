@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from agent.errors import ToolFailure
@@ -28,14 +29,20 @@ class Seatbelt:
         self._tmp = folder / "tmp"
 
     def launch(
-        self, argv: Sequence[str], confined: Confinement, environment: Mapping[str, str], way: Way | None = None
+        self,
+        argv: Sequence[str],
+        confined: Confinement,
+        environment: Mapping[str, str],
+        way: Way | None = None,
+        unseen: Sequence[Path] = (),
     ) -> Launch:
         """Return how the command line is started. Raises ToolFailure where it cannot be."""
         try:
             self._tmp.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
             raise ToolFailure(f"The command was not started: its TMPDIR cannot be made ({error.strerror}).") from error
-        text = "\n".join(profile(self._around, confined, Path(os.path.realpath(self._tmp))))
+        around = replace(self._around, hidden=(*self._around.hidden, *unseen))
+        text = "\n".join(profile(around, confined, Path(os.path.realpath(self._tmp))))
         given = {**environment, "TMPDIR": str(self._tmp), "GIT_OPTIONAL_LOCKS": "0"}
         check = Manifest(self._around, self._nested).check if confined.writes else lambda: ""
         return Launch((str(PROGRAM), "-p", text, *argv), given, (), check)

@@ -1,8 +1,9 @@
 """Owns the last step before a command: a program that gives up rights for good, and then becomes the command.
 
 It runs as `python -I -S -B shim.py PARENT WRITE READ NETWORK FILTER COMMAND…` and knows nothing of jumar: who starts it, the
-folders that may be written and read (with a separator between them), 1 where the network may be used, and the filter of
-system calls in hexadecimal. It imports as little as it can, for it stands before every command.
+folders that may be written and read (with a separator between them; of one that ends with a slash, names alone), 1 where the
+network may be used, and the filter of system calls in hexadecimal. It imports as little as it can, for it stands before every
+command.
 """
 
 import ctypes
@@ -55,7 +56,7 @@ def confine(libc: ctypes.CDLL, writable: list[str], readable: list[str], network
         return "the kernel refuses a set of rules"
     for rights, paths in ((writes | reads, writable), (reads, readable)):
         for path in paths:
-            _grant(libc, rules, path, rights)
+            _grant(libc, rules, path, _READ_DIR if path.endswith("/") and path != "/" else rights)
     if libc.syscall(_RESTRICT, rules, 0):
         return "the kernel refuses to hold us to the rules"
     os.close(rules)
