@@ -1,6 +1,7 @@
 """What language servers and linters say of changes: only what is new, in time or later, and however they misbehave."""
 
 import json
+import shlex
 import shutil
 import sys
 import time
@@ -47,6 +48,11 @@ class Bench:
         program = self.bin / name
         program.write_text(f"#!/bin/sh\n{line}\n")
         program.chmod(0o755)
+
+    def bring(self) -> None:
+        """From now on the programs are the project's own."""
+        self.bin = self.root / ".venv" / "bin"
+        self.bin.mkdir(parents=True)
 
     def finding(self, **how: object) -> Finding:
         """Return what finds the programs."""
@@ -183,8 +189,7 @@ async def test_a_server_of_the_project_s_own_changes_nothing(tmp_path: Path) -> 
     if bench.workspace.sandbox == "none":
         await bench.close()
         pytest.skip(f"no sandbox holds here: {'; '.join(bench.workspace.holding.reasons)}")
-    bench.bin = bench.root / ".venv" / "bin"
-    bench.bin.mkdir(parents=True)
+    bench.bring()
     bench.install("ty", "plant")
     verdict = await bench.changed(bench.diagnostics(), "a.py", "BAD\n")
     assert verdict.problems == ("a.py:1: error: it is bad [bad] (ty)",)
@@ -198,7 +203,9 @@ async def test_ruff_says_by_its_server_what_is_new_in_a_project_that_uses_it(tmp
     if sandbox == "auto" and bench.workspace.sandbox == "none":
         await bench.close()
         pytest.skip(f"no sandbox holds here: {'; '.join(bench.workspace.holding.reasons)}")
-    bench.environment["PATH"] = str(Path(RUFF).parent)
+    if sandbox == "auto":
+        bench.bring()
+    bench.script("ruff", f'exec {shlex.quote(RUFF)} "$@"')
     diagnostics = bench.diagnostics()
     (bench.root / "a.py").write_text("import os\n")
     assert (await bench.changed(diagnostics, "a.py", "import os\n\nx = y\n")).words == ""
@@ -206,6 +213,21 @@ async def test_ruff_says_by_its_server_what_is_new_in_a_project_that_uses_it(tmp
     verdict = await bench.changed(diagnostics, "a.py", "\nimport os\n\nx = z\n")
     assert verdict.problems == ("a.py:4: error: Undefined name `z` [F821] (ruff)",)
     assert diagnostics.standing() == [("ruff", "running")]
+    await bench.close()
+
+
+async def test_a_server_of_python_says_what_is_new(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, "auto")
+    if bench.workspace.sandbox == "none":
+        await bench.close()
+        pytest.skip(f"no sandbox holds here: {'; '.join(bench.workspace.holding.reasons)}")
+    bench.bring()
+    bench.script("pylsp", f"exec {shlex.quote(sys.executable)} -m pylsp")
+    diagnostics = bench.diagnostics()
+    (bench.root / "a.py").write_text("import os\n")
+    verdict = await bench.changed(diagnostics, "a.py", "\nimport os\n\nx = y\n")
+    assert verdict.problems == ("a.py:4: error: undefined name 'y' (pylsp)",)
+    assert diagnostics.standing() == [("pylsp", "running")]
     await bench.close()
 
 
@@ -305,7 +327,7 @@ def test_a_person_is_told_who_is_asked_of_what_lies_here_and_why_others_are_not(
     told = servers.told_of(servers.standings(settings, bench.workspace, bench.environment), enabled=True)
     assert told == [
         ("servers", f"asked: ty (python), {bench.bin / 'ty'}"),
-        ("", "not asked: basedpyright (it is not installed)"),
+        ("", "not asked: basedpyright, pylsp (it is not installed)"),
         ("", "not asked: pyright (config.toml leaves it out)"),
         ("", "not asked: ruff (the project has no settings for it)"),
     ]
@@ -352,8 +374,7 @@ def test_the_interpreter_of_a_project_is_told_to_who_asks_for_it(bench: Bench) -
         return filled(usable.program.settings, usable.python)
 
     assert settings() == {"python": {"analysis": {"diagnosticMode": "openFilesOnly"}}}
-    bench.bin = bench.root / ".venv" / "bin"
-    bench.bin.mkdir(parents=True)
+    bench.bring()
     bench.script("python", "exit 1")
     assert settings()["python"]["pythonPath"] == str(bench.bin / "python")
 
