@@ -72,6 +72,7 @@ async def test_no_file_harms_the_index_or_what_it_says_of_others(place: LocalWor
         "b_minified.js": b"var a=1;" * 262_144,
         "c_binary.py": b"\x7fELF\0\0" + os.urandom(5000),
         "d_crash.yaml": b"- " * 600 + b"x\n",
+        "d_letter.sh": "{\U0010fffd".encode(),
         "e_deep.json": b"[" * 60_000,
         "f_broken.py": b"def (((:\n  class = = )\n\n\ndef whole_one(): pass\n",
         "g_latin.py": "def gr\u00f6\u00dfe(): whole_one()\n".encode("latin-1"),

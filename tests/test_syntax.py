@@ -91,6 +91,11 @@ async def test_a_young_grammar_is_not_sure() -> None:
     assert (await state("a.kt", "fun main( {\n")).startswith("possible SYNTAX FAULT at line 1: ")
 
 
+async def test_no_letter_takes_the_parser_of_shell_scripts_down() -> None:
+    assert (await state("a.sh", "{\U0010fffd")).startswith("SYNTAX FAULT at line 1: near '{\\U0010fffd'")
+    assert await state("a.sh", "\U0010fffd() { echo \u4e2d; }\n") == "syntax ok"
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [("deep.yaml", "- " * 600 + "x\n"), ("Generic.java", "a<" * 30_000), ("heredocs.sh", "<<A\n" * 25_000)],

@@ -23,6 +23,8 @@ _NEAR = 60
 _MOST = 200  # faults that are told apart
 _OPTIONAL = "_implicit_end_tag"  # of a paragraph at the end of a page: it need not be written
 _TYPE = re.compile(rb"""\btype\s*=\s*["']?([^"'\s>]+)""", re.IGNORECASE)
+# What lies beyond ASCII is part of a word to bash, and nothing else; the parser's own scanner reads out of bounds by it.
+_LETTERS = bytes(byte if byte < 0x80 else ord(".") for byte in range(256))
 _SCRIPTS = {
     **dict.fromkeys((b"", b"module", b"text/javascript", b"application/javascript"), "javascript"),
     **dict.fromkeys((b"application/json", b"application/ld+json", b"importmap"), "json"),
@@ -73,6 +75,8 @@ def added(name: str, text: str, before: str) -> tuple[list[Fault], int] | None:
 def _parsed(language: str, raw: bytes) -> "Node":
     from tree_sitter import Parser
 
+    if language == "bash":
+        raw = raw.translate(_LETTERS)
     return Parser(spoken(language)).parse(raw).root_node
 
 
