@@ -14,6 +14,7 @@ _QUIET = 150  # milliseconds without a change after which a save is over
 _LONGEST = 3000  # milliseconds after which it is taken as it is
 _LOOK = 300  # milliseconds between two looks at what git does
 _MOST_LOOKS = 200  # that git is waited for
+_TOLD = 7  # looks after which that is said
 _MOST_HEAD = 4096  # bytes
 _Stamp = tuple[int, int, int]
 
@@ -26,8 +27,18 @@ class Save:
     moved: bool
 
 
-async def saves(root: Path, folder: Path) -> AsyncGenerator[Save | None, None]:
-    """Yield None once all below the folder is watched, then every save. Raises UsageError where it cannot be watched."""
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A save waits for git, which seems to be at work as long as this file stands."""
+
+    lock: Path
+
+
+async def saves(root: Path, folder: Path) -> AsyncGenerator[Save | Held | None, None]:
+    """Yield None once all below the folder is watched, then every save, and which of them has to wait.
+
+    Raises UsageError where it cannot be watched.
+    """
     fitting = DefaultFilter()
     head = standing(root)
     waiting: set[str] = set()
@@ -50,7 +61,10 @@ async def saves(root: Path, folder: Path) -> AsyncGenerator[Save | None, None]:
             waiting |= some
             # One more quiet look: what git does to files comes before it moves HEAD, and a lock stands while it does.
             looks = 0 if some else looks + 1
-            if some or (_locked(root) and looks < _MOST_LOOKS):
+            lock = _repository(root) / "index.lock"
+            if some or (os.path.lexists(lock) and looks < _MOST_LOOKS):
+                if waiting and looks == _TOLD:
+                    yield Held(lock)
                 continue
             now = standing(root)
             moved, head = now != head, now
@@ -77,11 +91,6 @@ def _stamp(file: Path) -> _Stamp:
     except OSError:
         return 0, 0, 0
     return status.st_ino, status.st_size, status.st_mtime_ns
-
-
-def _locked(root: Path) -> bool:
-    """Whether git is at work on the files."""
-    return os.path.lexists(_repository(root) / "index.lock")
 
 
 def _repository(root: Path) -> Path:

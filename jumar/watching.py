@@ -23,11 +23,13 @@ from jumar.noticing import Noticed, Noticing
 from jumar.printers import Line
 from jumar.remarks import Remark, excerpt
 from jumar.run import Run
-from jumar.saves import Save, saves
+from jumar.saves import Held, Save, saves
 from prompts import words
 
 _MOST_WAITING = 10  # comments that are listed at the start
 _MOST_NOTES = 20  # that the model is told
+MOST_SAID = 16_000  # characters of comments that a prompt has in all
+MOST_SHOWN = 48_000  # characters of lines around them
 
 Asked = list[tuple[Noticed, tuple[Remark, ...]]]
 
@@ -108,7 +110,12 @@ class Watching:
     async def _hear_saves(self, root: Path, queue: asyncio.Queue[Save | None]) -> None:
         async with aclosing(saves(root, self._folder)) as heard:
             async for save in heard:
-                queue.put_nowait(save)
+                if not isinstance(save, Held):
+                    queue.put_nowait(save)
+                    continue
+                lock = safe_line(os.path.relpath(save.lock, root))
+                waits = "what you saved waits for it, a minute at most"
+                self._say(("warning", f"! git seems to be at work: {lock} stands, and {waits}; if no git runs, remove that file"))
 
     async def _begin(self, noticing: Noticing) -> None:
         waiting = await noticing.start()
@@ -127,7 +134,7 @@ class Watching:
                 session.tell(Warned(text=f"not acted on, for {one.why_not}: {where}; to have it done, save it in other words"))
         new = [one for one in noticed if not one.why_not]
         if todo := _of_kind(new, "do"):
-            await run.prompt(session, _prompt("watch", todo, noticing), ())
+            await run.prompt(session, asking_for("watch", todo, noticing), ())
             for one, asked in todo:
                 for remark in await noticing.standing(one.file, asked):
                     where = safe_line(f"{one.path}: {remark.said}")
@@ -136,7 +143,7 @@ class Watching:
             before = session.mode
             session.set_mode(Mode.PLAN)
             try:
-                await run.question(session, _prompt("watch-question", questions, noticing))
+                await run.question(session, asking_for("watch-question", questions, noticing))
             finally:
                 session.set_mode(before)
 
@@ -163,14 +170,32 @@ def _of_kind(noticed: list[Noticed], kind: str) -> Asked:
     return [(one, some) for one, some in asked if some]
 
 
-def _prompt(name: str, asked: Asked, noticing: Noticing) -> str:
+def asking_for(name: str, asked: Asked, noticing: Noticing) -> str:
     """Return what the model is told: what was said and where, what becomes of it, the lines around it, and notes."""
-    parts = ["\n".join(f"{one.path}:{remark.line}: {remark.said}" for one, some in asked for remark in some), words(name)]
-    for one, some in asked:
-        shown = excerpt(one.file.text, [remark.line for remark in some])
+    said, more = _within(MOST_SAID, [f"{one.path}:{remark.line}: {remark.said}" for one, some in asked for remark in some])
+    if more:
+        said.append(f"and {more} more such comments in these files: search them for `jumar:`")
+    parts = ["\n".join(said), words(name)]
+    room = MOST_SHOWN
+    for at, (one, some) in enumerate(asked):
+        lines, more = _within(room // (len(asked) - at), excerpt(one.file.text, [remark.line for remark in some]).split("\n"))
+        shown = "\n".join(lines)
+        room -= len(shown)
         fence = "`" * max(3, 1 + max(map(len, re.findall(r"`+", shown)), default=0))
-        parts.append(f"{one.path}, as it was saved:\n{fence}\n{shown}\n{fence}")
+        left = f"\nand {more} more lines around its comments: read them there" if more else ""
+        parts.append(f"{one.path}, as it was saved:\n{fence}\n{shown}\n{fence}{left}")
     notes = [f"{path}:{note.line}: {note.said}" for path, some in noticing.notes.items() for note in some]
     if notes:
         parts.append("\n".join(["Notes that they saved too; leave them where they are:", *notes[-_MOST_NOTES:]]))
     return "\n\n".join(parts)
+
+
+def _within(room: int, lines: list[str]) -> tuple[list[str], int]:
+    """Return the first lines, as many as there is room for, and how many more there are."""
+    kept = []
+    for line in lines:
+        room -= len(line) + 1
+        if room < 0:
+            break
+        kept.append(line)
+    return kept, len(lines) - len(kept)

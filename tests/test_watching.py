@@ -8,7 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -25,7 +25,8 @@ from jumar.asking import TerminalAsking
 from jumar.noticing import Noticed, Noticing
 from jumar.printers import Line
 from jumar.remarks import excerpt, remarks
-from jumar.saves import Save, standing
+from jumar.saves import Held, Save, saves, standing
+from jumar.watching import MOST_SAID, MOST_SHOWN, asking_for
 from tests.fakes import ScriptedServer, answer
 from tests.repositories import git, repository
 from tests.runs import Person
@@ -196,6 +197,30 @@ def test_head_that_moves_is_seen_in_a_linked_work_tree_too(bench: Bench) -> None
         before = standing(root)
         git(root, "commit", "-q", "--allow-empty", "-m", "x")
         assert standing(root) != before
+
+
+async def test_a_lock_that_git_left_behind_is_told_soon(bench: Bench) -> None:
+    lock = bench.root / ".git" / "index.lock"
+    lock.touch()
+    async with asyncio.timeout(30), aclosing(saves(bench.root, bench.root)) as heard:
+        assert await anext(heard) is None
+        path = bench.save("a.py", "# jumar: wait!\n")
+        assert await anext(heard) == Held(lock)
+        lock.unlink()
+        save = await anext(heard)
+        assert isinstance(save, Save)
+        assert save.paths == (path,)
+
+
+async def test_what_a_model_is_told_of_many_comments_has_an_end(bench: Bench) -> None:
+    await bench.noticing.start()
+    long = "".join(f"# jumar: {number} {'x' * 900}!\n{'y' * 400}\n" + "z\n" * 30 for number in range(50))
+    noticed = await bench.noticing.look(Save(tuple(bench.save(name, long) for name in ("a.py", "b.py", "c.py")), moved=False))
+    told = asking_for("watch", [(one, one.fresh) for one in noticed], bench.noticing)
+    assert sum(len(one.fresh) for one in noticed) == 150
+    assert len(told) < MOST_SAID + MOST_SHOWN + 2000
+    assert "and 133 more such comments in these files: search them for `jumar:`" in told
+    assert told.count(" more lines around its comments: read them there") == 3
 
 
 class Session:
