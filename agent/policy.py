@@ -84,7 +84,7 @@ def judge(mode: Mode, question: Question, rules: tuple[Rule, ...] = (), ground: 
         return _command(mode, question, question.command, rules, ground or Ground())
     base = TABLE[mode][question.effect]
     if base is _D:
-        return Verdict(base, f"{mode} mode is read-only: {_WHY[question.effect]}")
+        return Verdict(base, f"{mode} mode is read-only, and this call is not: {_WHY[question.effect]}")
     allowing = next((rule for rule in rules if rule.decision is _A and rule.allows(question)), None)
     if mode is not Mode.YOLO and (why := _worth_asking(question, allowing)):
         return Verdict(_Q, why)
@@ -118,7 +118,7 @@ def _command(mode: Mode, question: Question, command: Command, rules: tuple[Rule
         return Verdict(_A, "yolo mode allows it")
     if mode is Mode.PLAN:
         if worst := next((one for one in command.parts if one.deed not in {*CONFINED[mode], Deed.SECRET}), None):
-            return Verdict(_D, f"plan mode is read-only: {worst.why}")
+            return Verdict(_D, f"plan mode is read-only, and this call is not: {worst.why}")
         if secret := next(iter(command.doing(Deed.SECRET)), None):
             return Verdict(_Q, secret.why, confined=READ_ONLY if ground.sandbox else UNCONFINED)
         if not ground.sandbox and not _harmless(command):

@@ -85,7 +85,11 @@ def test_whoever_decides_and_whatever_is_undone_has_words() -> None:
     [
         ("the person stopped it", "由你停止"),
         ("it runs make", "会运行 make"),
-        ("plan mode is read-only: it writes to /a, b, which is never touched", "计划模式只读：会写入一律不碰的 /a, b"),
+        ("plan mode is read-only, and this call is not: it reads", "计划模式只读，而这个调用不是：只读取"),
+        (
+            "plan mode is read-only, and this call is not: it writes to /a, b, which is never touched",
+            "计划模式只读，而这个调用不是：会写入一律不碰的 /a, b",
+        ),
         ("auto mode asks: who knows", "自动模式需要询问：who knows"),
         ("nobody knows this one", "nobody knows this one"),
         ("nightly mode asks: it reads", "nightly mode asks: it reads"),
@@ -100,9 +104,9 @@ def test_what_is_known_is_said_and_the_rest_stays(english: str, said: str) -> No
 
 
 def test_a_hostile_value_cannot_make_it_slow() -> None:
-    text = "plan mode is read-only: " + "it reads , which " * 200 + "it"
+    text = "plan mode is read-only, and this call is not: " + "it reads , which " * 200 + "it"
     assert _CHINESE.told(text)
-    deep = "plan mode is read-only: " * 160 + "it reads"
+    deep = "plan mode is read-only, and this call is not: " * 160 + "it reads"
     assert _CHINESE.told(deep).endswith("it reads")
 
 

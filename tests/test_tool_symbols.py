@@ -167,7 +167,7 @@ async def test_what_cannot_be_outlined_is_a_failure_with_a_way_on(place: LocalWo
 
 async def test_one_definition_is_read_whole(place: LocalWorkspace) -> None:
     text = await reply(Read(), place, path="lib/calc.py", symbol="Adder.value")
-    assert text == "5\t    def value(self):\n6\t        return add(1, 2)  # Adder\n[lines 5-6 of 10; go on with offset=7]"
+    assert text == "5\t    def value(self):\n6\t        return add(1, 2)  # Adder\n[lines 5-6 of 10]"
 
 
 async def test_a_definition_that_is_not_there_names_those_called_nearly_so(place: LocalWorkspace) -> None:

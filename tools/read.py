@@ -50,10 +50,10 @@ class Read(Tool[ReadArguments]):
                 )
             return Result(f"{file.words}; shown to you{file.remarks}", (TextBlock(file.words),), images=(file.image,))
         lines = file.text.replace("\r\n", "\n").removesuffix("\n").split("\n") if file.text else []
-        first, limit, others = max(arguments.offset, 1), arguments.limit, ""
+        first, limit, others, end = max(arguments.offset, 1), arguments.limit, "", 0
         if arguments.symbol:
             one, others = await _defined(arguments.symbol, file)
-            first, limit = one.first, min(limit, one.last - one.first + 1)
+            first, limit, end = one.first, min(limit, one.last - one.first + 1), one.last
         if first > max(len(lines), 1):
             raise ToolFailure(f"{file.path.shown} has {len(lines)} lines only; offset {first} is beyond its end.")
         told: list[str] = []
@@ -66,7 +66,7 @@ class Read(Tool[ReadArguments]):
             told.append(f"{number}\t{shown}")
         last = first + len(told) - 1
         seen = context.seen(file, first, last)
-        notes = _notes(file, first, last, len(lines)) + others
+        notes = _notes(file, first, last, len(lines), end or len(lines)) + others
         return Result("\n".join([*told, f"[{notes}]"]), (TextBlock(notes.split(";", 1)[0]),), seen=(seen,))
 
 
@@ -86,11 +86,12 @@ async def _defined(symbol: str, file: FileText) -> tuple[Definition, str]:
     return found[0], f"; others called so in lines {others}" if others else ""
 
 
-def _notes(file: FileText, first: int, last: int, total: int) -> str:
+def _notes(file: FileText, first: int, last: int, total: int, end: int) -> str:
+    """Say what of a file was told; `end` is the last line of what was asked for."""
     if not total:
         return "empty file"
     notes = [f"lines {first}-{last} of {total}"]
-    if last < total:
+    if last < end:
         notes.append(f"go on with offset={last + 1}")
     if file.newline != "\n":
         notes.append(f"line ends {file.newline.encode('unicode_escape').decode()}, kept by edit and write")
