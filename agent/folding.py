@@ -249,11 +249,12 @@ _POINT = re.compile(r"\s*(not )?ok \d+(?: - )?(.*)")
 def _marks(lines: _Lines) -> None:
     """Runners that tick what passed: node's, mocha, jest, vitest."""
     for at, text in lines.free():
-        if _TICK.match(text):
+        if _TICK.match(text) and not _FELL.search(text):
             lines.passed(at)
 
 
 _TICK = re.compile(r"\s*[✓✔√] |PASS +\S")
+_FELL = re.compile(r"\b(?:FAIL(?:ED|URE)?|ERROR)\b|[✗✘✖×]|\b[1-9]\d* (?:failed|failing)\b")  # whatever it begins with
 
 
 def _between(begins: re.Pattern[str], ends: re.Pattern[str], lines: _Lines) -> None:

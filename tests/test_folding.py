@@ -76,6 +76,14 @@ def test_of_a_long_list_of_problems_the_first_are_told_and_the_others_counted(na
     assert passed(printed(name)) is False
 
 
+def test_a_line_that_begins_like_a_pass_and_tells_of_a_failure_is_kept() -> None:
+    fell = ("✓ step two FAILED: 3 of 4", "  ✓ 7 passing, 2 failing")
+    text = "\n".join([*(f"  ✓ adds {number}" for number in range(90)), *fell, "", "  88 passing (2s)", "  2 failing"])
+    told = folded(text, always=True)
+    assert all(line in told for line in fell)
+    assert "[90 lines that tell of passes are left out]" in told
+
+
 def test_the_first_failure_is_told_whole_and_the_others_are_named() -> None:
     told = folded(printed("pytest-v"), most=1)
     assert 'raise RuntimeError("fixture")' in told
@@ -246,6 +254,10 @@ def test_a_check_whose_exit_code_is_hidden_decides_nothing_by_it(command: str) -
         "ruff format .",
         "make -t test",
         "cd /nowhere/else && pytest",
+        "npm test --if-present",
+        "npx jest --passWithNoTests",
+        "ssh host pytest",
+        "ssh host 'cd project && pytest'",
     ],
 )
 def test_what_checks_nothing_is_not_taken_for_a_check(command: str) -> None:

@@ -74,6 +74,8 @@ def _part(part: Part, here: _Here) -> Checking | None:
     """Say whether a part checks, or what it would itself run."""
     if _checks(part, here.known, here.changed):
         return Checking(decides=_HIDES.get(_tool(part.argv), _NOTHING).isdisjoint(part.argv[1:]))
+    if _named(part.argv) in _FAR:
+        return None
     within = inner(part)
     if not any(_checks(one, here.known, here.changed) for one in within):
         return None
@@ -238,7 +240,8 @@ _CHECKERS = _table(
 _COMPILERS = names("gcc g++ cc c++ clang clang++ rustc javac kotlinc swiftc")  # of what they are given
 # With one of these a program shows something, and checks nothing.
 _SHOWS = names(
-    "--version -V --help -h --collect-only --co --fixtures --dry-run --list --listenvs --list-tests --print-config --init"
+    "--version -V --help -h --collect-only --co --fixtures --dry-run --list --listenvs --list-tests --print-config --init "
+    "--if-present --passWithNoTests --pass-with-no-tests --allow-no-tests"  # where nothing is there to be run, all is well
 )
 _NOTHING: frozenset[str] = frozenset()
 _SHOW = _table(
@@ -257,6 +260,7 @@ _SHOW = _table(
 _HIDES = _table((("ruff", "--exit-zero -e"), ("pylint flake8 bandit", "--exit-zero"), ("make gmake", "-i --ignore-errors")))
 _SHELLS = frozenset({"bash", "sh", "dash", "zsh"})
 _AWAY = names("setsid systemd-run screen tmux script watch")  # they do not wait, or end as they please
+_FAR = names("ssh mosh rsh")  # what they run, they run on another machine
 _HARMLESS = names("echo printf true : tail head grep cat wc date tee sort test [ ls exit set cd")
 _KEEPING = frozenset({("add",), ("commit",), ("diff",), ("log",), ("push",), ("show",), ("status",)})  # of git
 _DEEPEST = 4  # of commands that run others
