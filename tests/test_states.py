@@ -16,10 +16,12 @@ from agent.events import (
     Informed,
     ModelAnswered,
     ToolFinished,
+    ToolStarted,
     TurnStarted,
 )
 from agent.gate import Answered
 from agent.messages import Answer, Call, Usage
+from agent.tool import Effect
 from tests.fakes import ScriptedServer, answer
 from tests.runs import Person
 from tests.screens import screen_of
@@ -54,6 +56,18 @@ def call_of(*events: Event) -> Called:
     found = story.call("c")
     assert found is not None
     return found
+
+
+@pytest.mark.parametrize(("language", "said"), [("en", "syntax fault"), ("zh", "语法错误")])
+def test_a_text_that_is_not_well_formed_is_seen_in_the_line_of_its_call(language: str, said: str) -> None:
+    started = ToolStarted(call_id="c", tool="edit", subject="a.py", effect=Effect.WRITE)
+    for reply, seen in (
+        ("Edited a.py, +1 -1; SYNTAX FAULT at line 1: near 'x'.\n+x", True),
+        ("a.py: 1 match, +1 -1\nb.kt: 1 match; possible SYNTAX FAULTS at line 1: near 'x'.", True),
+        ("Edited a.py, +1 -1; no new syntax fault (1 fault there before).\n+told, SYNTAX FAULT at line 1", False),
+    ):
+        entry = call_of(started, replace(ended(), reply=reply))
+        assert (said in look(entry, replace(LOOK, words=words({}, language))).plain.partition("\n")[0]) is seen
 
 
 def test_every_ending_has_words_of_its_own() -> None:

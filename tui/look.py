@@ -1,5 +1,6 @@
 """Owns the look of an entry: what of it is seen closed, and what opened."""
 
+import re
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -30,6 +31,8 @@ _STATES = {
     "allowed": ("·", ""),
     "running": ("▶", "$text-accent"),
 }
+# What the model is told of a text that is not well-formed; lines of a difference are no such words.
+_MALFORMED = re.compile(r"^[^ +-].*[;,] (?:possible )?SYNTAX FAULTS? at line \d", re.MULTILINE)
 _SHORT = 14  # lines of a difference that are shown without being asked for
 _NAMED = 3  # files of several that were changed
 _MANY = 50  # files of which none is named
@@ -131,13 +134,15 @@ def _call(entry: Called, given: Look) -> Content:
     told += [words(f"timeline.{turned}")] if turned else []
     told += [f"#{entry.action}"] if entry.action else []
     tail = "  ".join([*counts, *told])
+    fault = words("call.malformed") if entry.effect == "write" and _MALFORMED.search(entry.reply) else ""
     subject = safe_text(entry.subject) or _progress(entry)
     first, more = subject.partition("\n")[0], "\n" in subject
-    room = max(10, given.width - len(entry.tool) - len(tail) - 7)
+    room = max(10, given.width - len(entry.tool) - len(tail) - (cell_len(fault) + 2 if fault else 0) - 7)
     head = Content.assemble(
         (f"{mark} ", style),
         (f"{safe_line(entry.tool)} ", "bold"),
         (_cut(first, room) + (" …" if more else ""), "strike $text-muted" if entry.undone else ""),
+        (f"  {fault}" if fault else "", "$text-warning"),
         (f"  {tail}" if tail else "", "$text-muted"),
     )
     return Content("\n").join([head, *_inside(entry, given)])
