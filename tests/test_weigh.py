@@ -12,8 +12,8 @@ from agent.workspace.contract import Located
 from agent.workspace.paths import Paths
 
 _PATHS = Paths(Path("/ws"), Path("/ws"), spill=Path("/ws/.spill"), add_dirs=(), hidden=(), person=Path("/home/ada"))
-_SIZE = 5_000
-_LONGEST = 10.0  # seconds: far more than it takes, and far less than what grows with the square, or worse, would
+_SIZE = 3_000
+_LONGEST = 5.0  # seconds: far more than it takes, and far less than what grows with the square, or worse, would
 _PIECES = (
     *("(", ")", "{", "}", "[", "]", "[[", "]]", "((", "))", "'", '"', "`", "\\", "$", "$(", "${", "$((", "<(", ">(", "$'", '$"'),
     *(
