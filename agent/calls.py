@@ -29,6 +29,11 @@ class Parsed:
         return self.tool.subject(self.arguments)
 
     @property
+    def title(self) -> str:
+        """What it is told by once it runs."""
+        return self.tool.title(self.arguments)
+
+    @property
     def given(self) -> str:
         """Its arguments as JSON text, without what was left to the tool."""
         return self.arguments.model_dump_json(exclude_unset=True)

@@ -224,7 +224,7 @@ class Execute:
         item = ready.item
         if item.effect is not Effect.READ:
             await self._before_change()
-        self._tell(ToolStarted(call_id=item.call.id, tool=item.call.name, subject=item.subject, effect=item.effect))
+        self._tell(ToolStarted(call_id=item.call.id, tool=item.call.name, subject=item.title, effect=item.effect))
         with self._watched(item.effect, tuple(ready.context.located.values())):
             result: Result = await item.tool.run(item.arguments, ready.context)
         return result
@@ -283,7 +283,7 @@ def _finish(began: float, longest: int, item: Parsed, status: CallStatus, result
         tool=item.call.name,
         status=status,
         reply=reply,
-        subject=item.subject,
+        subject=item.subject if status == "denied" else item.title,
         blocks=result.blocks,
         changes=result.changes,
         exit_code=result.exit_code,

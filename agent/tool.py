@@ -143,6 +143,10 @@ class Tool(ABC, Generic[A]):
     def subject(self, arguments: A) -> str:
         """Return what rules match: the path or the command."""
 
+    def title(self, arguments: A) -> str:
+        """Return what the call is told by once it runs; no rule matches it."""
+        return self.subject(arguments)
+
     def paths(self, arguments: A) -> tuple[str, ...]:
         """Return the paths that the call touches, for the policy."""
         return ()

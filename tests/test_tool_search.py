@@ -74,3 +74,9 @@ async def test_a_path_that_is_not_there_or_hidden_is_a_failure(place: LocalWorks
 async def test_a_bad_pattern_is_a_failure(place: LocalWorkspace) -> None:
     with pytest.raises(ToolFailure, match="no regular expression"):
         await reply(place, pattern="(")
+
+
+def test_a_search_is_told_by_what_is_looked_for_and_ruled_by_where() -> None:
+    tool, wide, narrow = Search(), SearchArguments(pattern="a.b"), SearchArguments(pattern="a.b", path="src")
+    assert [tool.title(one) for one in (wide, narrow)] == ["a.b", "a.b in src"]
+    assert [tool.subject(one) for one in (wide, narrow)] == [".", "src"]

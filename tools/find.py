@@ -28,6 +28,10 @@ class Find(Tool[FindArguments]):
         """Return the folder."""
         return arguments.path
 
+    def title(self, arguments: FindArguments) -> str:
+        """Return the glob, and where it is looked for unless that is everywhere."""
+        return arguments.glob if arguments.path == "." else f"{arguments.glob} in {arguments.path}"
+
     def paths(self, arguments: FindArguments) -> tuple[str, ...]:
         """Return the folder."""
         return (arguments.path,)

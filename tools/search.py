@@ -32,6 +32,10 @@ class Search(Tool[SearchArguments]):
         """Return the path."""
         return arguments.path
 
+    def title(self, arguments: SearchArguments) -> str:
+        """Return the pattern, and where it is looked for unless that is everywhere."""
+        return arguments.pattern if arguments.path == "." else f"{arguments.pattern} in {arguments.path}"
+
     def paths(self, arguments: SearchArguments) -> tuple[str, ...]:
         """Return the path."""
         return (arguments.path,)

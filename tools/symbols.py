@@ -39,6 +39,10 @@ class Symbols(Tool[SymbolsArguments]):
         """Return the path."""
         return arguments.path
 
+    def title(self, arguments: SymbolsArguments) -> str:
+        """Return the name, and where it is looked for unless that is everywhere."""
+        return arguments.name if arguments.path == "." else f"{arguments.name} in {arguments.path}"
+
     def paths(self, arguments: SymbolsArguments) -> tuple[str, ...]:
         """Return the path."""
         return (arguments.path,)
