@@ -24,7 +24,7 @@ from tui.scroll import Scroll
 from tui.story import Answered, Called, Entry, News, Noted, Said, Story
 from tui.words import Words
 
-_GROWS = 1 / 12  # seconds between two looks of what grows
+_GROWS = 1 / 10  # seconds between two looks of what grows
 _REST = 50  # times what laying out took, that what grows rests then
 
 

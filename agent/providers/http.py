@@ -15,7 +15,7 @@ sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
 import httpx  # noqa: E402
 
 _SIGNS_OF_LIFE = 6  # times of the silence that is borne, for which nothing else may come
-_REST = 0.03  # seconds between two reads of a body that comes in many small pieces: each costs as much as a dozen of these
+_REST = 0.035  # seconds between two reads of a body that comes in many small pieces: each costs as much as a dozen of these
 _UNRESTED = 8  # reads in a row, one soon after the other, before that
 _PLENTY = 16 << 10  # bytes after which more is waiting to be read
 _CONNECTIONS = httpx.Limits(max_connections=8, max_keepalive_connections=4, keepalive_expiry=60.0)
