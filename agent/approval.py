@@ -11,6 +11,7 @@ from agent.code.diff import told_apart
 from agent.command.deed import HELD, READ
 from agent.command.losses import ELSEWHERE, losses
 from agent.command.weigh import Command, weigh
+from agent.effects import Effect
 from agent.errors import ToolFailure, UsageError
 from agent.events import Event, ToolProgressed, Warned
 from agent.gate import Answered, Gate, Shown, fingerprint
@@ -18,7 +19,7 @@ from agent.mask import MASKED, Mask
 from agent.policy import Mode, Verdict
 from agent.record import Recorder
 from agent.rules import NETWORK, Decision, Question, Rule
-from agent.tool import AnyTool, Context, Effect, Result
+from agent.tool import AnyTool, Context, Result
 from agent.workspace.contract import UNCONFINED, Confinement, Located, Place, Workspace
 
 _CACHES = frozenset({"__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis", ".cache"})  # nobody misses them

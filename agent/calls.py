@@ -7,8 +7,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from agent.effects import Effect
 from agent.messages import Call
-from agent.tool import AnyTool, Arguments, Effect, Tool
+from agent.tool import AnyTool, Arguments, Tool
 
 _LARGEST_ARGUMENTS = 4 << 20
 

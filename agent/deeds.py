@@ -4,8 +4,8 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 
 from agent.blocks import PlanBlock, PlanItem
+from agent.effects import Change, Effect
 from agent.events import ActionFile, ActionRecorded, ActionsUndone, Informed, ToolFinished, ToolStarted
-from agent.tool import Change, Effect
 
 _MOST_COMMANDS = 60  # that are remembered
 _MOST_FILES = 1000

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Protocol
 
 from agent.command.weigh import weigh
+from agent.effects import Effect
 from agent.rules import NETWORK, Question, Rule
-from agent.tool import AnyTool, Effect
+from agent.tool import AnyTool
 from agent.workspace.contract import Located
 
 _LONGEST = 2000  # characters of a command: longer ones are seldom the same twice

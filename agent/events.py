@@ -10,10 +10,10 @@ from pydantic import Field, TypeAdapter
 from pydantic_core import PydanticSerializationError
 
 from agent.blocks import Block, Image, PlanBlock
+from agent.effects import Change, Effect, Seen
 from agent.messages import Answer, Usage
 from agent.model import RepairKind
 from agent.safe import mended
-from agent.tool import Change, Effect, Seen
 
 SCHEMA_VERSION = 1
 CHECK = "check-"  # what the ids of calls begin with that are the person's checks, and no model's

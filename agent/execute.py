@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from agent.approval import Approval, Ready
 from agent.blocks import TextBlock
 from agent.calls import Caller, Invalid, Parsed, parse
+from agent.effects import Effect
 from agent.errors import ToolFailure
 from agent.events import CallStatus, Event, Repaired, ToolFinished, ToolStarted
 from agent.gate import Gate
@@ -22,7 +23,7 @@ from agent.messages import Call
 from agent.policy import Mode
 from agent.record import About, Recorder
 from agent.rules import Decision
-from agent.tool import AnyTool, Effect, Result
+from agent.tool import AnyTool, Result
 from agent.workspace.contract import Located, Workspace
 
 if TYPE_CHECKING:

@@ -11,11 +11,11 @@ from itertools import chain
 from agent.blocks import Block
 from agent.command.weigh import Deed
 from agent.earlier import Earlier
+from agent.effects import Effect
 from agent.errors import UsageError
 from agent.events import ApprovalAsked, ApprovalDecided, Decider, Event, PartJudged, RuleScope
 from agent.policy import Ground, Mode, Verdict, judge, permits
 from agent.rules import Decision, Question, Rule, covered
-from agent.tool import Effect
 from agent.workspace.contract import Confinement, Located, Place
 
 _REMEMBERED = 500  # earlier calls that a rule is tried on before it is saved

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from agent.effects import Effect
 from agent.errors import JumarError, UsageError
 from agent.events import (
     Event,
@@ -26,7 +27,6 @@ from agent.events import (
     decode,
     encode,
 )
-from agent.tool import Effect
 
 _FLAGS = os.O_APPEND | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
 _HEAD = 200  # bytes of a line that hold its envelope and its type

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from agent.command.weigh import Command, Deed
+from agent.effects import Effect
 from agent.rules import STRICTNESS, Decision, Question, Rule, covered, suggested
-from agent.tool import Effect
 from agent.workspace.contract import READ_ONLY, UNCONFINED, Confinement, Place
 
 

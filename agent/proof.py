@@ -4,8 +4,8 @@ from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 
 from agent.blocks import TerminalBlock
+from agent.effects import Effect
 from agent.events import CHECK, ActionRecorded, ActionsUndone, Event, Informed, ToolFinished, ToolStarted, Verified
-from agent.tool import Effect
 
 # What running leaves behind by itself, and nobody misses.
 _CACHES = frozenset(

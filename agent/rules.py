@@ -13,8 +13,8 @@ from typing import Self
 
 from agent.command.parts import Part
 from agent.command.weigh import Command, Deed, Weighed
+from agent.effects import Effect
 from agent.errors import UsageError
-from agent.tool import Effect
 from agent.workspace.contract import Located, Place
 
 

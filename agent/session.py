@@ -11,6 +11,7 @@ from agent.ask import Words
 from agent.blocks import Image, PlanBlock
 from agent.checklist import Checklist
 from agent.earlier import Earlier
+from agent.effects import Effect
 from agent.ending import Ending
 from agent.errors import Fault, ModelError, UsageError
 from agent.estimate import Filling, filling
@@ -43,7 +44,7 @@ from agent.policy import Mode
 from agent.record import Recorder
 from agent.schema import parameters
 from agent.setting import Setting, Survey
-from agent.tool import AnyTool, Effect
+from agent.tool import AnyTool
 from agent.workspace.contract import Located
 
 if TYPE_CHECKING:

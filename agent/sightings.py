@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from agent.effects import Effect, Seen
 from agent.events import (
     CHECK,
     ActionFile,
@@ -14,7 +15,6 @@ from agent.events import (
     ToolFinished,
     ToolStarted,
 )
-from agent.tool import Effect, Seen
 
 _MOST_NAMED = 10  # files that a command changed and the model had read
 _MOST_KNOWN = 2000  # files, the last that were read or written

@@ -3,58 +3,23 @@
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
 from agent.blocks import Block, DiffBlock, Image
 from agent.code.diff import told_apart
 from agent.code.hunks import made
+from agent.effects import Change, Effect, Seen
 from agent.errors import ToolFailure
 from agent.safe import mended
 from agent.workspace.contract import WORKING, Confinement, FileText, Located, Workspace
-
-
-class Effect(StrEnum):
-    """What a call may do to the world."""
-
-    READ = "read"
-    WRITE = "write"
-    EXEC = "exec"
-    NET = "net"
 
 
 class Arguments(BaseModel):
     """What every tool's arguments are: frozen, and nothing that was not declared."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One file that a call changed; digests are sha256, None where there is no file."""
-
-    path: str
-    kind: Literal["created", "modified", "deleted"]
-    before: str | None
-    after: str | None
-    added: int
-    removed: int
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """Lines of a file that a reply shows whole; `path` is from the root where it lies there, `digest` the sha256 of the file.
-
-    `since` is the step whose reply shows them, where this one only names it.
-    """
-
-    path: str
-    digest: str
-    first: int
-    last: int
-    since: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from agent.command.script import read
 from agent.command.weigh import weigh
+from agent.effects import Effect
 from agent.policy import Ground, Mode, judge
 from agent.rules import Decision, Question, Rule
-from agent.tool import Effect
 from agent.workspace.paths import Paths
 
 RUNS = 400

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from agent.blocks import DiffBlock, TerminalBlock
+from agent.effects import Effect
 from agent.events import (
     ActionFile,
     ActionRecorded,
@@ -18,7 +19,6 @@ from agent.events import (
 )
 from agent.log import new_id, now
 from agent.messages import Answer, Call, Usage
-from agent.tool import Effect
 
 LAST = "the-very-last-word"
 _TEXT = """I looked at **{n}** files. What I found:

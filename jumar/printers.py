@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal, Protocol, TextIO
 
 from agent.blocks import Block, DiffBlock, PlanBlock, TableBlock, TerminalBlock, TextBlock
+from agent.effects import Effect
 from agent.events import (
     ActionRecorded,
     ActionsUndone,
@@ -43,7 +44,6 @@ from agent.events import (
 from agent.log import now
 from agent.mask import without_keys
 from agent.safe import lay_open, safe_json, safe_line, safe_text
-from agent.tool import Effect
 
 Style = Literal["plain", "good", "bad", "warning", "running", "strong", "dim", "added", "removed"]
 Line = tuple[Style, str]

@@ -10,11 +10,11 @@ from pathlib import Path
 from agent import config
 from agent.command.losses import losses
 from agent.command.weigh import Command, weigh
+from agent.effects import Effect
 from agent.errors import UsageError
 from agent.policy import Ground, Mode, Verdict, default_mode, judge
 from agent.rules import Decision, Question, Rule
 from agent.safe import safe_json, safe_line, safe_text
-from agent.tool import Effect
 from agent.workspace.contract import Located
 from agent.workspace.local import LocalWorkspace
 from jumar.arguments import MODES, Parser

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.blocks import Image
+from agent.effects import Change
 from agent.errors import RETRYABLE, Fault, JumarError
 from agent.events import (
     CHECK,
@@ -35,7 +36,6 @@ from agent.messages import Usage
 from agent.proof import Proof
 from agent.safe import mended
 from agent.session import Session
-from agent.tool import Change
 from agent.workspace.contract import Workspace
 from jumar.output_schema import OutputSchema
 

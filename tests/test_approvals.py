@@ -17,6 +17,7 @@ from agent.blocks import Block, DiffBlock, TerminalBlock
 from agent.code.diff import diff, told_apart
 from agent.code.hunks import count
 from agent.config import Connection
+from agent.effects import Effect
 from agent.errors import UsageError
 from agent.events import ActionRecorded, ApprovalAsked, ApprovalDecided, Event, ModelAnswered, ToolFinished, Warned
 from agent.gate import Answered
@@ -32,7 +33,7 @@ from agent.providers.openai import OpenAIModel
 from agent.rules import Decision, Rule
 from agent.session import Session
 from agent.setting import Setting
-from agent.tool import Arguments, Context, Effect, Result, Tool
+from agent.tool import Arguments, Context, Result, Tool
 from agent.workspace.contract import WORKING, Confinement, Ended
 from agent.workspace.local import LocalWorkspace
 from jumar.printers import describe

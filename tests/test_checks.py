@@ -8,10 +8,10 @@ import pytest
 from agent.blocks import TerminalBlock
 from agent.checks import Check, configured, detected, tasks
 from agent.config import load
+from agent.effects import Effect
 from agent.errors import UsageError
 from agent.events import ActionFile, ActionRecorded, ActionsUndone, Event, Informed, ToolFinished, ToolStarted, Verified
 from agent.proof import Proof
-from agent.tool import Effect
 from jumar.checking import checks
 from jumar.home import home
 from jumar.trust import trust

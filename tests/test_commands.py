@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from agent.command.weigh import Command, Deed, weigh
+from agent.effects import Effect
 from agent.policy import Ground, Mode, judge
 from agent.rules import Decision, Question
-from agent.tool import Effect
 from agent.workspace.contract import Located
 from agent.workspace.paths import Paths
 

@@ -19,6 +19,7 @@ from agent.ask import Patience
 from agent.blocks import Image, PlanBlock, PlanItem
 from agent.config import Connection
 from agent.deeds import Deeds
+from agent.effects import Change, Effect
 from agent.errors import Fault
 from agent.estimate import tokens
 from agent.events import (
@@ -55,7 +56,6 @@ from agent.providers.turns import Turns
 from agent.recap import recap, shortened
 from agent.session import Session
 from agent.setting import Setting
-from agent.tool import Change, Effect
 from agent.workspace.local import LocalWorkspace
 from jumar.wiring import find_tools
 from tests.fakes import Response, ScriptedServer, answer, anthropic, failure, recorded

@@ -9,6 +9,7 @@ from typing import Any, get_args
 import pytest
 
 from agent.blocks import DiffBlock, Image, PlanBlock, PlanItem, TableBlock, TerminalBlock, TextBlock
+from agent.effects import Effect
 from agent.events import (
     ActionFile,
     ActionRecorded,
@@ -42,7 +43,6 @@ from agent.events import (
     encode,
 )
 from agent.messages import Answer, Call, Usage
-from agent.tool import Effect
 from jumar.printers import StreamPrinter, TextPrinter
 from tests.runs import valid
 from tui.look import Look, look

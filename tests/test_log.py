@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from agent.effects import Effect
 from agent.errors import UsageError
 from agent.events import ModelAnswered, SessionStarted, ToolFinished, ToolStarted, TurnStarted
 from agent.history import fold, is_valid
 from agent.log import Log, sessions
 from agent.messages import Answer, Call, Prompt, Reply, Usage
-from agent.tool import Effect
 
 STARTED = SessionStarted(version="0", root="/r", cwd="/r", model="m", mode="ask", sandbox="none", tools=("read",))
 TURN = TurnStarted(turn=1, prompt="fix it", preface="env")

@@ -8,11 +8,11 @@ import pytest
 
 from agent.command.parts import Part, Word
 from agent.command.weigh import Command, Deed, Weighed, weigh
+from agent.effects import Effect
 from agent.errors import UsageError
 from agent.gate import Gate
 from agent.policy import CONFINED, ORDER, TABLE, Ground, Mode, default_mode, judge, permits
 from agent.rules import Decision, Question, Rule, covered, suggested
-from agent.tool import Effect
 from agent.workspace.contract import READ_ONLY, UNCONFINED, WORKING, Confinement, Located, Place
 from agent.workspace.paths import PROTECTED, Paths
 

@@ -10,11 +10,11 @@ import pytest
 
 import tui
 from agent.command.losses import losses
+from agent.effects import Effect
 from agent.events import Decider
 from agent.ledger.action import ActionKind
 from agent.policy import Ground, Mode, judge
 from agent.rules import Decision, Question, Rule
-from agent.tool import Effect
 from agent.workspace.contract import Confinement, Located, Place
 from tests.fakes import ScriptedServer, answer
 from tests.runs import Person

@@ -12,6 +12,7 @@ import pytest
 
 from agent.ask import Patience
 from agent.config import Connection
+from agent.effects import Effect
 from agent.events import (
     ApprovalAsked,
     Event,
@@ -31,7 +32,7 @@ from agent.providers.openai import OpenAIModel
 from agent.rules import Decision, Rule
 from agent.session import Session
 from agent.setting import Setting
-from agent.tool import Arguments, Context, Effect, Result, Tool
+from agent.tool import Arguments, Context, Result, Tool
 from agent.workspace.local import LocalWorkspace
 from jumar.wiring import find_tools
 from tests.fakes import Response, ScriptedServer, answer, failure

@@ -6,6 +6,7 @@ import pytest
 
 from agent.blocks import TextBlock
 from agent.checks import Check
+from agent.effects import Effect, Seen
 from agent.ending import Checks
 from agent.events import (
     ActionFile,
@@ -20,7 +21,6 @@ from agent.events import (
 )
 from agent.history import LEFT_OUT, History, fold, is_valid
 from agent.messages import Answer, Call, Reply, Usage
-from agent.tool import Effect, Seen
 from tests.fakes import answer
 from tests.test_compact import Bench as Small
 from tests.test_compact import answering, asks_for_note, go, note, size

@@ -6,6 +6,7 @@ from typing import Any, get_args
 import pytest
 
 from agent.blocks import PlanBlock, PlanItem
+from agent.effects import Effect
 from agent.events import (
     ActionFile,
     ActionPart,
@@ -21,7 +22,6 @@ from agent.events import (
 )
 from agent.gate import Answered
 from agent.messages import Answer, Call, Usage
-from agent.tool import Effect
 from tests.fakes import ScriptedServer, answer
 from tests.runs import Person
 from tests.screens import screen_of

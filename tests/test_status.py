@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from textual.app import App, ComposeResult
 
+from agent.effects import Effect
 from agent.events import (
     ApprovalAsked,
     Compacted,
@@ -21,7 +22,6 @@ from agent.events import (
     TurnStarted,
 )
 from agent.messages import Answer, Call, Usage
-from agent.tool import Effect
 from tests.fakes import ScriptedServer, answer
 from tests.runs import Person
 from tests.screens import screen_of

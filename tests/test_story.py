@@ -2,6 +2,7 @@
 
 from agent.blocks import TerminalBlock
 from agent.code.diff import diff
+from agent.effects import Effect
 from agent.events import (
     CallStreamed,
     Event,
@@ -16,7 +17,6 @@ from agent.events import (
     TurnStarted,
 )
 from agent.messages import Answer, Call, Usage
-from agent.tool import Effect
 from tui.diffs import lines_of
 from tui.markdown import code, markdown, sealed
 from tui.story import Answered, Called, Noted, Said, Story, Thought

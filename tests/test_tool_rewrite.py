@@ -10,8 +10,9 @@ import pytest
 from agent.blocks import DiffBlock
 from agent.code.patterns import language_of, spoken
 from agent.code.program import Gone, Program
+from agent.effects import Effect
 from agent.errors import ToolFailure
-from agent.tool import Context, Effect, Result
+from agent.tool import Context, Result
 from agent.workspace.contract import Located
 from agent.workspace.local import LocalWorkspace
 from tests.fakes import ScriptedServer, answer

@@ -9,8 +9,9 @@ import pytest
 from pydantic import ValidationError
 
 from agent.blocks import TerminalBlock
+from agent.effects import Effect
 from agent.errors import ToolFailure
-from agent.tool import Context, Effect, Result
+from agent.tool import Context, Result
 from agent.workspace.contract import WORKING, Confinement, Ended
 from agent.workspace.local import LocalWorkspace
 from tools.shell import Shell, ShellArguments

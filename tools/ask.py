@@ -5,8 +5,9 @@ from typing import ClassVar
 from pydantic import Field
 
 from agent.blocks import TextBlock
+from agent.effects import Effect
 from agent.errors import ToolFailure
-from agent.tool import Arguments, Context, Effect, Result, Tool
+from agent.tool import Arguments, Context, Result, Tool
 
 
 class AskArguments(Arguments):

@@ -9,8 +9,9 @@ from agent.blocks import Block, DiffBlock
 from agent.code.diff import diff
 from agent.code.replacement import Replacement, replaced
 from agent.code.syntax import state
+from agent.effects import Change, Effect
 from agent.errors import ToolFailure
-from agent.tool import Arguments, Change, Context, Effect, Result, Tool
+from agent.tool import Arguments, Context, Result, Tool
 from agent.workspace.contract import FileText
 
 _MOST = 60  # lines of the diff that are told

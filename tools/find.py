@@ -6,7 +6,8 @@ from typing import ClassVar
 from pydantic import Field
 
 from agent.blocks import TextBlock
-from agent.tool import Arguments, Context, Effect, Result, Tool
+from agent.effects import Effect
+from agent.tool import Arguments, Context, Result, Tool
 
 _MOST = 200
 

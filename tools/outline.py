@@ -14,8 +14,9 @@ from agent.code.grammars import WORDS, language
 from agent.code.names import meant, near
 from agent.code.parsing import Parsing, Text
 from agent.code.shape import SMALL, Definition, Shape
+from agent.effects import Effect
 from agent.errors import ToolFailure
-from agent.tool import Arguments, Context, Effect, Result, Tool
+from agent.tool import Arguments, Context, Result, Tool
 from agent.workspace.contract import Located
 
 _MOST = 12_000  # characters that are told

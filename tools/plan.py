@@ -5,7 +5,8 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from agent.blocks import PlanBlock, PlanItem
-from agent.tool import Arguments, Context, Effect, Result, Tool
+from agent.effects import Effect
+from agent.tool import Arguments, Context, Result, Tool
 
 
 class PlanLine(Arguments):

@@ -8,8 +8,9 @@ from agent.blocks import TextBlock
 from agent.code.names import meant, near
 from agent.code.parsing import Text, shapes
 from agent.code.shape import Definition
+from agent.effects import Effect
 from agent.errors import ToolFailure
-from agent.tool import Arguments, Context, Effect, Result, Tool
+from agent.tool import Arguments, Context, Result, Tool
 from agent.workspace.contract import FileText
 
 _LONGEST = 2000  # characters of a line that are told

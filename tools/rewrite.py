@@ -12,8 +12,9 @@ from agent.blocks import Block, DiffBlock, TextBlock
 from agent.code.diff import diff
 from agent.code.patterns import HOW, Matched, Matches, Pattern, Scope, candidates, language_of, matches, unread
 from agent.code.syntax import state
+from agent.effects import Change, Effect
 from agent.errors import ToolFailure
-from agent.tool import Arguments, Change, Context, Effect, Result, Tool
+from agent.tool import Arguments, Context, Result, Tool
 from agent.workspace.contract import Located, Place
 
 _MOST_FILES = 200  # that one call changes

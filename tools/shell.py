@@ -5,8 +5,9 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from agent.blocks import Block, TerminalBlock
+from agent.effects import Effect
 from agent.errors import ToolFailure
-from agent.tool import Arguments, Context, Effect, Result, Tool
+from agent.tool import Arguments, Context, Result, Tool
 from agent.workspace.contract import Background, Ended
 
 

@@ -6,8 +6,9 @@ from typing import ClassVar
 from pydantic import Field
 
 from agent.blocks import TextBlock
+from agent.effects import Effect
 from agent.errors import ToolFailure
-from agent.tool import Arguments, Context, Effect, Result, Tool
+from agent.tool import Arguments, Context, Result, Tool
 
 Reading = Callable[[str, str], str]  # of a skill by its name, and of a file of its where one is named; raises ToolFailure
 

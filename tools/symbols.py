@@ -8,7 +8,8 @@ from pydantic import Field
 from agent.blocks import TextBlock
 from agent.code.lookup import Answer, Asked, Place, Used, look_up
 from agent.code.names import parts
-from agent.tool import Arguments, Context, Effect, Result, Tool
+from agent.effects import Effect
+from agent.tool import Arguments, Context, Result, Tool
 from agent.workspace.contract import Workspace
 
 _LONGEST = 200  # characters of a line

@@ -6,8 +6,9 @@ from typing import ClassVar
 from agent.blocks import Block
 from agent.code.diff import diff
 from agent.code.syntax import state
+from agent.effects import Change, Effect
 from agent.errors import ToolFailure
-from agent.tool import Arguments, Change, Context, Effect, Result, Tool
+from agent.tool import Arguments, Context, Result, Tool
 from agent.workspace.contract import FileText
 from agent.workspace.text import with_line_ends
 
