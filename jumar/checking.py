@@ -33,7 +33,7 @@ def checks(arguments: Sequence[str]) -> int:
     if not Path(given.cwd).is_dir():
         parser.error(f"-C {given.cwd!r} is no folder")
     place, root = home(os.environ), tree_root(Path(given.cwd))
-    demand(place, root)
+    demand(place, root, for_once=False)
     if given.write:
         for name, command in keep(place, root, given.name):
             print(f"checks.{name}: {safe_line(command)}")

@@ -79,10 +79,11 @@ def _write(home: Home, roots: dict[str, int | None]) -> None:
         raise UsageError(f"cannot remember trust in {home.state}: {error.strerror}", 1) from error
 
 
-def demand(home: Home, root: Path) -> None:
-    """Raise UsageError with exit code 3 where the root is not trusted."""
+def demand(home: Home, root: Path, *, for_once: bool = True) -> None:
+    """Raise UsageError with exit code 3 where the root is not trusted; `for_once` where an option can say so for this time."""
     if not is_trusted(home, root):
-        raise UsageError(f"{root} is not trusted, so nothing in it was read; run `jumar trust` there, or add --trust", 3)
+        how = "run `jumar trust` there, or add --trust" if for_once else "run `jumar trust` there"
+        raise UsageError(f"{root} is not trusted, so nothing in it was read; {how}", 3)
 
 
 def trusted_roots(home: Home) -> list[str]:

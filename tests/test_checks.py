@@ -238,7 +238,7 @@ def test_proposed_checks_are_listed_and_taken_over_beside_what_stands_there(
         assert checks(["-C", str(root), *arguments]) == 0
         return capsys.readouterr().out
 
-    with pytest.raises(UsageError, match="not trusted"):
+    with pytest.raises(UsageError, match=r"is not trusted, .*; run `jumar trust` there$"):
         told()
     trust(home({"JUMAR_HOME": str(tmp_path / "home")}), root)
     assert "by your config.toml: none\nproposed by the files here:\n  pytest       python3 -m pytest" in told()
