@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.workspace.limits import Allowance, Meter
+from agent.workspace.limits import SELDOM, Allowance, Meter
 from agent.workspace.shell import Shell
 from tests.runs import alive, gone
 
@@ -90,9 +90,11 @@ async def test_no_picture_of_memory_is_written_when_one_crashes(make: Make) -> N
     assert resource.getrlimit(resource.RLIMIT_CORE)[0] == 0
 
 
-def test_what_stays_as_it_is_is_looked_at_more_seldom_until_it_changes(tmp_path: Path) -> None:
+def test_a_companion_that_stays_as_it_is_is_looked_at_more_seldom_until_it_changes_and_a_command_is_not(tmp_path: Path) -> None:
     living = [1]
-    meter = Meter(Allowance(), lambda most: living, tmp_path)
+    command = Meter(Allowance(), lambda most: living, tmp_path)
+    assert [(command.exceeded(), command.pause) for _ in range(20)] == [("", 0.1)] * 20
+    meter = Meter(Allowance(longest_pause=SELDOM), lambda most: living, tmp_path)
     pauses = []
     for _ in range(20):
         assert meter.exceeded() == ""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _OFTEN = 0.1  # seconds between two looks: a fork bomb makes some thousands meanwhile
-_SELDOM = 0.5  # the same, where a command has had the same processes for a while: a server waits for hours
+SELDOM = 0.5  # the same, of what runs for hours and is no command of a model's, once its processes have stayed the same
 _SLOWER = 1.2
 _MIB = 1 << 20
 
@@ -28,6 +28,7 @@ class Allowance:
     processes: int = 512
     memory: int = 0  # 0: half of the machine's
     free: int = 256 * _MIB
+    longest_pause: float = _OFTEN  # seconds between two looks, where its processes stay the same
 
     @property
     def most_memory(self) -> int:
@@ -51,7 +52,7 @@ class Meter:
         allowance = self._allowance
         pids = self._living(allowance.processes)
         before, self._pids = self._pids, frozenset(pids)
-        self.pause = min(_SELDOM, _SLOWER * self.pause) if self._pids == before else _OFTEN
+        self.pause = min(self._allowance.longest_pause, _SLOWER * self.pause) if self._pids == before else _OFTEN
         if len(pids) > allowance.processes:
             return f"it had more than {allowance.processes} processes"
         memory, most = sum(map(_memory, pids)), allowance.most_memory

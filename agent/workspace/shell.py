@@ -7,6 +7,7 @@ import secrets
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from agent.workspace.companion import Companion, Complaints
 from agent.workspace.contract import UNCONFINED, WORKING, Background, Confinement, Ended
 from agent.workspace.environment import for_commands, seal
 from agent.workspace.guard import Guard
-from agent.workspace.limits import Allowance, leave_no_core
+from agent.workspace.limits import SELDOM, Allowance, leave_no_core
 from agent.workspace.output import SHOWN, Fresh, Output, Spill, Telling
 from agent.workspace.running import GRACE, Running
 from agent.workspace.sandbox.contract import Launch, Sandbox, Way
@@ -255,7 +256,8 @@ class Shell:
                 os.close(handle)
         self._guard.add(program.pid)
         contained = self._sandbox is not None and confined.held
-        meter = (self._allowance, self._cwd)
+        allowance = self._allowance if pipes is None else replace(self._allowance, longest_pause=SELDOM)
+        meter = (allowance, self._cwd)
         running = Running(command, program, began, number, reading, take, self._grace, contained=contained, meter=meter)
         return running, launch.check
 
