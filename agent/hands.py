@@ -22,6 +22,7 @@ from agent.workspace.contract import UNCONFINED, Ended
 
 _PATIENCE = 1800.0  # seconds that a command of the person's may take
 _OWN = "person-"  # what the ids of calls begin with that are no model's
+_NOTHING_HELD = "nothing is recorded in this session, so nothing can be undone"
 T = TypeVar("T")
 
 
@@ -190,7 +191,7 @@ class Hands:
     @property
     def _ledger(self) -> Ledger:
         if self._setting.ledger is None:
-            raise UsageError("nothing is recorded in this session, so nothing can be undone")
+            raise UsageError(_NOTHING_HELD)
         return self._setting.ledger
 
     def _with_changed(self, words: str, call_id: str) -> str:
@@ -207,7 +208,7 @@ class Hands:
 
     async def _take_back(self, work: Callable[[Ledger], Awaitable[tuple[Plan, Listed | None]]], interrupt: bool) -> Plan:
         if self._recorder is None:
-            raise UsageError("nothing is recorded in this session, so nothing can be undone")
+            raise UsageError(_NOTHING_HELD)
         if interrupt:
             await self._interrupt()
         plan, _ = await self._recorder.take_back(work)
