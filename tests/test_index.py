@@ -152,7 +152,7 @@ async def test_what_files_are_called_like_secrets_hold_is_not_kept(place: LocalW
         assert store.refused() == ["credentials.json"]
         assert not store.holding("hunter2hunter2")
     notes = (await index.find(place, asked(place, "add"))).notes
-    assert notes == ("1 files that have the name could not be parsed; search shows their lines",)
+    assert notes == ("1 file that has the name could not be parsed; search shows its lines",)
 
 
 async def test_an_edit_is_seen_before_and_after_the_index_knows_of_it(place: LocalWorkspace, index: Index) -> None:

@@ -87,7 +87,7 @@ class Outline(Tool[OutlineArguments]):
             lines.append(f"[{_FILES} of {len(names)} files told; give a folder below]")
         if not whole:
             lines.append("[some folders could not be read: there may be more]")
-        return Result("\n".join(lines), (TextBlock(f"{arguments.path}: {len(shapes)} files"),))
+        return Result("\n".join(lines), (TextBlock(f"{arguments.path}: {len(shapes)} file{'' if len(shapes) == 1 else 's'}"),))
 
 
 def _below(symbol: str, definitions: Sequence[Definition], located: Located) -> tuple[Definition, ...]:

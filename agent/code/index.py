@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from agent.code.building import Building
-from agent.code.lookup import MOST_FILES, Answer, Asked, Place, Read, answered, look_up, look_up_exactly, rank, read_all
+from agent.code.lookup import MOST_FILES, Answer, Asked, Place, Read, answered, look_up, look_up_exactly, rank, read_all, unparsed
 from agent.code.map import Map, Wish, draw
 from agent.code.names import called, near, parts
 from agent.code.parsing import Parsing
@@ -291,8 +291,7 @@ async def _unparsed(workspace: Workspace, asked: Asked, refused: Sequence[Locate
         limit=0,
         visible=asked.visible,
     )
-    count = len(found.counts)
-    return [f"{count} files that have the name could not be parsed; search shows their lines"] if count else []
+    return unparsed(len(found.counts))
 
 
 def _unfinished(answer: Answer, progress: Progress | None) -> Answer:

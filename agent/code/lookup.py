@@ -139,7 +139,14 @@ async def read_all(
             found = await parser.shape(Text(path, text.encode("utf-8", "replace")), wanted)
             unread += bool(found.refused)
             reads.append(Read(path, text.split("\n"), found))
-    return reads, [f"{unread} files that have the name could not be parsed; search shows their lines"] if unread else []
+    return reads, unparsed(unread)
+
+
+def unparsed(count: int) -> list[str]:
+    """Say of how many files that have a name nothing more can be told."""
+    if count == 1:
+        return ["1 file that has the name could not be parsed; search shows its lines"]
+    return [f"{count} files that have the name could not be parsed; search shows their lines"] if count else []
 
 
 async def _having(workspace: Workspace, asked: Asked, pattern: str, wanted: str) -> _Candidates:
