@@ -136,6 +136,8 @@ class Log:
     def close(self) -> None:
         """Give the file back. What is told later fails, for the number may be another file's by then."""
         fd, self._fd = self._fd, -1
+        with suppress(OSError):
+            fcntl.flock(fd, fcntl.LOCK_UN)  # a child that has not become its program yet would hold on to it
         os.close(fd)
 
 

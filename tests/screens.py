@@ -40,16 +40,19 @@ class Screen:
 
     async def until(self, holds: Callable[[], Any]) -> None:
         """Let the app run until something holds."""
-        async with asyncio.timeout(_PATIENCE):
-            while not holds():
-                await self.pilot.pause(0.01)
+        await self._until(holds, "this does not hold")
 
     async def see(self, *words: str) -> None:
         """Wait until all these words can be seen."""
+        await self._until(lambda: all(word in self.text for word in words), f"{words} cannot be seen")
+
+    async def _until(self, holds: Callable[[], Any], fault: str) -> None:
         try:
-            await self.until(lambda: all(word in self.text for word in words))
+            async with asyncio.timeout(_PATIENCE):
+                while not holds():
+                    await self.pilot.pause(0.01)
         except TimeoutError:
-            raise AssertionError(f"{words} cannot be seen in\n{self.text}") from None
+            raise AssertionError(f"{fault} in\n{self.text}") from None
 
     async def idle(self) -> None:
         """Wait until no turn runs: its last words are seen before it has ended."""

@@ -2,6 +2,7 @@
 
 import json
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,16 @@ def test_a_second_writer_is_refused_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="open in another process; add --fork"):
         Log.open(path)
     log.close()
+
+
+def test_a_session_that_was_closed_can_be_opened_though_a_child_still_holds_its_file(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    log, _ = Log.open(path)
+    with subprocess.Popen(["sleep", "60"], pass_fds=(log._fd,)) as child:  # as each does between its fork and its program
+        log.close()
+        again, _ = Log.open(path)
+        again.close()
+        child.kill()
 
 
 def test_a_link_in_place_of_a_log_is_not_followed(tmp_path: Path) -> None:
