@@ -86,7 +86,7 @@ class Approval:
             partial(self._progress, item.call.id),
             partial(self._ask, item.call.id),
             located,
-            partial(self._gate.may_show, name),
+            self._gate.view(name),
             caller.pictures,
         )
         return Ready(item, question, context)

@@ -6,6 +6,7 @@ import json
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 
 from agent.blocks import Block
@@ -16,7 +17,7 @@ from agent.errors import UsageError
 from agent.events import ApprovalAsked, ApprovalDecided, Decider, Event, PartJudged, RuleScope
 from agent.policy import Ground, Mode, Verdict, judge, permits
 from agent.rules import Decision, Question, Rule, covered
-from agent.workspace.contract import Confinement, Located, Place
+from agent.workspace.contract import Confinement, Located, View
 
 _REMEMBERED = 500  # earlier calls that a rule is tried on before it is saved
 _MOST_COVERED = 20  # of them that are told
@@ -112,10 +113,11 @@ class Gate:
         """Say what becomes of a call by the policy and the rules of now."""
         return judge(self.mode, question, self._rules, self._ground)
 
-    def may_show(self, tool: str, path: Located) -> bool:
-        """Whether a call that goes through a folder may show what is in this file."""
-        if path.place is Place.INSIDE and not path.secret and all(rule.decision is Decision.ALLOW for rule in self._rules):
-            return True  # as `judge` would say, and there may be very many
+    def view(self, tool: str) -> View:
+        """Return what a call of a tool that reads may show of what it goes through."""
+        return View(partial(self._may_show, tool), plain=not any(rule.narrows_reading(tool) for rule in self._rules))
+
+    def _may_show(self, tool: str, path: Located) -> bool:
         question = Question(tool, Effect.READ, path.shown, (path,))
         decision = judge(self.mode, question, self._rules, self._ground).decision
         return decision is not Decision.DENY and not (path.secret and decision is Decision.ASK)

@@ -111,6 +111,10 @@ class Rule:
         names = {question.subject, *(name for path in question.paths for name in (path.shown, path.called, str(path.real)))}
         return any(_is_at(name, self.pattern) for name in names if name)
 
+    def narrows_reading(self, tool: str) -> bool:
+        """Whether the rule can ask for or deny a call of a tool that reads."""
+        return self.decision is not Decision.ALLOW and self.tool in {tool, "read"}
+
     def _is_named(self, command: Command) -> bool:
         """Whether a command names a path that the pattern is of, wherever it stands: what only leads there is not seen."""
         words = {*_bare_words(command.text), *(word for one in command.parts for word in one.part.argv)}

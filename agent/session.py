@@ -45,7 +45,7 @@ from agent.record import Recorder
 from agent.schema import parameters
 from agent.setting import Setting, Survey
 from agent.tool import AnyTool
-from agent.workspace.contract import Located
+from agent.workspace.contract import View
 
 if TYPE_CHECKING:
     from agent.diagnostics.diagnostics import Diagnostics
@@ -261,16 +261,16 @@ class Session:
 
     async def _turn(self, began: TurnStarted, survey: Survey | None, limits: Limits) -> TurnFinished:
         if survey is not None:
-            more = await survey(began.prompt, self._may_show)
+            more = await survey(began.prompt, self._view())
             self.tell(replace(began, preface=f"{began.preface}\n\n{more}".strip()))
         if self._recorder is not None:
             await self._recorder.border()
         return await self._loop.turn(limits)
 
-    def _may_show(self, path: Located) -> bool:
-        """Whether every tool that reads may show what is in a file."""
-        reading = (name for name, tool in self._setting.tools.items() if tool.effect is Effect.READ)
-        return all(self._gate.may_show(name, path) for name in reading)
+    def _view(self) -> View:
+        """Return what every tool that reads may show."""
+        views = [self._gate.view(name) for name, tool in self._setting.tools.items() if tool.effect is Effect.READ]
+        return View(lambda path: all(view.shows(path) for view in views), plain=all(view.plain for view in views))
 
     def steer(self, text: str, images: tuple[Image, ...] = ()) -> bool:
         """Say more while a turn runs; it reaches the model with the next step. False where no turn runs."""

@@ -14,12 +14,12 @@ from agent.model import Model
 from agent.policy import Ground, Mode
 from agent.rules import Rule
 from agent.tool import AnyTool
-from agent.workspace.contract import Located, Workspace
+from agent.workspace.contract import View, Workspace
 
 if TYPE_CHECKING:
     from agent.diagnostics.diagnostics import Diagnostics
 
-Survey = Callable[[str, Callable[[Located], bool]], Awaitable[str]]
+Survey = Callable[[str, View], Awaitable[str]]
 
 
 async def _nothing() -> None:

@@ -13,7 +13,7 @@ from agent.code.hunks import made
 from agent.effects import Change, Effect, Seen
 from agent.errors import ToolFailure
 from agent.safe import mended
-from agent.workspace.contract import WORKING, Confinement, FileText, Located, Workspace
+from agent.workspace.contract import EVERYTHING, WORKING, Confinement, FileText, Located, View, Workspace
 
 
 class Arguments(BaseModel):
@@ -38,16 +38,11 @@ class Result:
     seen: tuple[Seen, ...] = ()
 
 
-def _everything(_: Located) -> bool:
-    """Show all."""
-    return True
-
-
 @dataclass(frozen=True, slots=True)
 class Context:
     """What a running tool may use; `told` shows progress to the person, `ask` puts a question with choices to them.
 
-    `located` holds where the call's paths led when they were judged: what was judged is what is touched. `visible` says what
+    `located` holds where the call's paths led when they were judged: what was judged is what is touched. `view` says what
     a call that goes through a folder may show of it, `pictures` whether the model can be shown any, `confined` how a command
     runs. `approved` is what a person saw of the call before they allowed it, where one did; `hunks` are those of its change
     that they chose, None where it is all of them.
@@ -57,7 +52,7 @@ class Context:
     told: Callable[[str], None]
     ask: Callable[[str, tuple[str, ...]], Awaitable[str]]
     located: Mapping[str, Located] = field(default_factory=dict)
-    visible: Callable[[Located], bool] = _everything
+    view: View = EVERYTHING
     pictures: bool = False
     confined: Confinement = WORKING
     hunks: frozenset[int] | None = None

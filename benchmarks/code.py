@@ -21,6 +21,7 @@ from typing import Self
 from agent.code.index import Index
 from agent.code.lookup import Answer, Asked, look_up
 from agent.estimate import tokens
+from agent.workspace.contract import EVERYTHING
 from agent.workspace.local import LocalWorkspace
 
 FILES = 50_000
@@ -112,12 +113,10 @@ async def beside_ripgrep(place: LocalWorkspace) -> None:
     here = place.locate(".")
 
     def search(pattern: str) -> Callable[[], Awaitable[object]]:
-        return lambda: place.search(
-            pattern, paths=(here,), glob="", context=0, ignore_case=False, limit=100, visible=lambda located: True
-        )
+        return lambda: place.search(pattern, paths=(here,), glob="", context=0, ignore_case=False, limit=100, view=EVERYTHING)
 
     def find(glob: str) -> Callable[[], Awaitable[object]]:
-        return lambda: asyncio.to_thread(place.find, glob, here, lambda located: True)
+        return lambda: asyncio.to_thread(place.find, glob, here, EVERYTHING, 200)
 
     await compared("search, a name that few files have", search(name(7)), "-n", name(7), ".")
     await compared("search, what most files have", search("return"), "-n", "return", ".")
@@ -177,7 +176,7 @@ async def main(count: int) -> None:
         place = LocalWorkspace(root, root, spill=Path(folder) / "spill", environment={"PATH": os.environ["PATH"]})
 
         def ask(index: Index, wanted: str) -> Callable[[], Awaitable[Answer]]:
-            return lambda: index.find(place, Asked(wanted, place.locate("."), lambda located: True))
+            return lambda: index.find(place, Asked(wanted, place.locate("."), EVERYTHING))
 
         index = Index(kept, root)
         with Watcher() as watcher:
@@ -220,10 +219,10 @@ async def main(count: int) -> None:
             spent = [await took(ask(index, one)) for one in wanted]
             tell(told, f"{statistics.median(spent) * 1000:.1f} ms", goal)
         wish = f"make {name(7)} load faster, see file777.py"
-        drawn = [await least(lambda: index.draw(place, wish, 1200, tokens, lambda located: True)) for _ in range(3)]
+        drawn = [await least(lambda: index.draw(place, wish, 1200, tokens, EVERYTHING)) for _ in range(3)]
         tell("map", f"{min(clock for clock, _ in drawn):.1f} ms ({min(spent for _, spent in drawn):.1f} ms CPU)", "200 ms")
         tell("memory of the session for it", f"{(pages(Path('/proc/self')) - held) / 1024:.0f} MiB", "120 MiB in all")
-        direct = await took(lambda: look_up(place, Asked(name(7), place.locate("."), lambda located: True)))
+        direct = await took(lambda: look_up(place, Asked(name(7), place.locate("."), EVERYTHING)))
         tell("the same class without the index", f"{direct * 1000:.0f} ms", "-")
         await index.close()
         await beside_ripgrep(place)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from agent.errors import JumarError, ToolFailure
 from agent.ledger.ledger import Ledger
-from agent.workspace.contract import FileText, Located, Place, Workspace
+from agent.workspace.contract import FileText, Located, Place, View, Workspace
 from agent.workspace.git import Git
 from agent.workspace.text import decode, encode
 from agent.workspace.walk import Walk
@@ -57,9 +57,9 @@ class Noticing:
         self._seal = self._ledger.head() if self._ledger is not None else ""
         where = self._workspace.locate(str(self._folder))
         found = await self._workspace.search(
-            MENTION, paths=(where,), glob="", context=0, ignore_case=False, limit=0, visible=_is_fit
+            MENTION, paths=(where,), glob="", context=0, ignore_case=False, limit=0, view=View(_is_fit)
         )
-        paths = [path for path, _ in found.counts]
+        paths = sorted(found.counts)
         waiting: list[tuple[str, Remark]] = []
         for path in paths[:_MOST_KNOWN]:
             file = await self._read(self._workspace.locate(path))

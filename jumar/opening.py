@@ -30,7 +30,7 @@ from agent.route import key_variables
 from agent.safe import mended
 from agent.session import Listener, Session
 from agent.setting import Setting
-from agent.workspace.contract import Located
+from agent.workspace.contract import View
 from agent.workspace.environment import is_secret, seal, without
 from agent.workspace.git import Git
 from agent.workspace.local import LocalWorkspace
@@ -165,8 +165,8 @@ async def prepare(
         parts = (around, instructions(root, options.cwd, profile.instructions), skills)
         preface = "\n\n".join(part for part in parts if part).rstrip()
 
-    async def survey(prompt: str, visible: Callable[[Located], bool]) -> str:
-        return mapped(await index.draw(workspace, prompt, profile.map, tokens, visible)) if profile.map else ""
+    async def survey(prompt: str, view: View) -> str:
+        return mapped(await index.draw(workspace, prompt, profile.map, tokens, view)) if profile.map else ""
 
     setting = Setting(
         models=models,

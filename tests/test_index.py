@@ -14,7 +14,7 @@ import pytest
 from agent.code.index import Index
 from agent.code.lookup import Answer, Asked, look_up
 from agent.code.store import Store
-from agent.workspace.contract import Found, Located
+from agent.workspace.contract import EVERYTHING, Found, Located, View
 from agent.workspace.local import LocalWorkspace
 from agent.workspace.search import Query, Stop
 
@@ -103,7 +103,7 @@ async def built(index: Index) -> None:
 
 
 def asked(place: LocalWorkspace, name: str, where: str = ".") -> Asked:
-    return Asked(name, place.locate(where), lambda located: True)
+    return Asked(name, place.locate(where), EVERYTHING)
 
 
 def told(answer: Answer) -> tuple[object, ...]:
@@ -130,7 +130,7 @@ async def test_it_answers_for_a_folder_alone_and_for_what_may_be_shown(place: Lo
     def visible(located: Located) -> bool:
         return located.shown != "lib/calc.py"
 
-    answer = await index.find(place, Asked("Adder", place.locate("."), visible))
+    answer = await index.find(place, Asked("Adder", place.locate("."), View(visible)))
     assert [one.path for one in answer.definitions] == ["web/page.py"]
 
 

@@ -11,6 +11,7 @@ import pytest
 from agent.code.index import Index
 from agent.code.lookup import Asked
 from agent.code.store import Store
+from agent.workspace.contract import EVERYTHING
 from agent.workspace.local import LocalWorkspace
 from tests.test_index import age, built, unsearched
 from tests.test_shape import FILES, FOLDER, USED
@@ -39,12 +40,12 @@ async def holds(index: Index, place: LocalWorkspace, shift: int) -> None:
     asked = unsearched(place)
     for used in USED.splitlines():
         file, name, *lines = used.split()
-        answer = await index.find(asked, Asked(name, place.locate(file), lambda located: True))
+        answer = await index.find(asked, Asked(name, place.locate(file), EVERYTHING))
         assert [(one.path, [number for number, *_ in one.lines]) for one in answer.uses] == [
             (file, [int(line) + shift for line in lines])
         ]
     for file, kind, name, first in _FIRST:
-        answer = await index.find(asked, Asked(name, place.locate(file), lambda located: True))
+        answer = await index.find(asked, Asked(name, place.locate(file), EVERYTHING))
         assert (kind, int(first) + shift) in [(one.definition.kind, one.definition.first) for one in answer.definitions], file
 
 
@@ -92,5 +93,5 @@ async def test_no_file_harms_the_index_or_what_it_says_of_others(place: LocalWor
     with Store.reading(index.path) as store:
         assert {"a_large.js", "b_minified.js", "c_binary.py", "d_crash.yaml"} <= set(store.refused())
         assert {one.path for one in store.holding("whole_one")} == {"f_broken.py", "g_latin.py", "h_utf16.py", "j_last.py"}
-    answer = await index.find(place, Asked("last_of_all", place.locate("."), lambda located: True))
+    answer = await index.find(place, Asked("last_of_all", place.locate("."), EVERYTHING))
     assert [one.path for one in answer.definitions] == ["j_last.py"]

@@ -12,6 +12,7 @@ import pytest
 from agent.code.index import Index
 from agent.code.lookup import Asked
 from agent.events import ActionFile, ActionRecorded, Event, StepStarted, TextStreamed, TurnStarted
+from agent.workspace.contract import EVERYTHING
 from agent.workspace.local import LocalWorkspace
 from jumar.home import home
 from jumar.indexing import indexing
@@ -42,7 +43,7 @@ async def test_the_index_is_built_once_the_first_request_is_answered_and_never_b
     (root / "b.py").write_text("def second(): pass\n")
     files = (ActionFile(path="b.py", kind="created", added=1, removed=0),)
     hear(ActionRecorded(action="1", seal="", call_id="1", tool="write", title="write b.py", files=files), b"")
-    answer = await index.find(place, Asked("second", place.locate("."), lambda located: True))
+    answer = await index.find(place, Asked("second", place.locate("."), EVERYTHING))
     assert [one.path for one in answer.definitions] == ["b.py"]
 
     (root / "c.py").write_text("def third(): pass\n")
@@ -51,7 +52,7 @@ async def test_the_index_is_built_once_the_first_request_is_answered_and_never_b
         hear(event, b"")
     await index.built()
     assert index.progress() == (3, 3, True)
-    answer = await index.find(place, Asked("third", place.locate("."), lambda located: True))
+    answer = await index.find(place, Asked("third", place.locate("."), EVERYTHING))
     assert [one.path for one in answer.definitions] == ["c.py"]
     assert len(heard) == 8
     await index.close()

@@ -3,7 +3,7 @@
 import os
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,7 @@ from agent.code.map import Map
 from agent.code.store import Progress, Store
 from agent.context import mapped
 from agent.estimate import tokens
-from agent.workspace.contract import Located
+from agent.workspace.contract import EVERYTHING, View
 from agent.workspace.local import LocalWorkspace
 from jumar.home import home
 from tests.fakes import ScriptedServer, answer
@@ -58,14 +58,8 @@ async def built(index: Index) -> None:
     await index.built()
 
 
-def everything(path: Located) -> bool:
-    return True
-
-
-async def drawn(
-    index: Index, place: LocalWorkspace, prompt: str = "", room: int = 1200, visible: Callable[[Located], bool] = everything
-) -> Map:
-    return await index.draw(place, prompt, room, tokens, visible)
+async def drawn(index: Index, place: LocalWorkspace, prompt: str = "", room: int = 1200, view: View = EVERYTHING) -> Map:
+    return await index.draw(place, prompt, room, tokens, view)
 
 
 async def test_the_files_that_others_use_most_come_first_and_tests_and_texts_do_not(place: LocalWorkspace, index: Index) -> None:
@@ -135,7 +129,7 @@ async def test_hostile_names_and_signatures_stay_one_short_line_each(place: Loca
 
 async def test_nothing_is_told_that_may_not_be_shown(place: LocalWorkspace, index: Index, tmp_path: Path) -> None:
     await built(index)
-    found = await drawn(index, place, "LedgerBook", visible=lambda path: path.shown != "lib/ledger.py")
+    found = await drawn(index, place, "LedgerBook", view=View(lambda path: path.shown != "lib/ledger.py"))
     assert "LedgerBook" not in "".join(line for one in found.files if one.path == "lib/ledger.py" for *_, line in one.lines)
     assert "lib/ledger.py" not in [one.path for one in found.files]
     below = LocalWorkspace(place.root, place.root / "lib", spill=tmp_path / "spill", environment=os.environ)

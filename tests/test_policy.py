@@ -403,4 +403,6 @@ def test_what_a_search_may_show_is_what_may_be_read(mode: Mode, rules: tuple[Rul
                 path = replace(path, secret=secret)
                 decision = judge(mode, Question(tool, Effect.READ, path.shown, (path,)), rules, Ground()).decision
                 hidden = decision is Decision.DENY or (secret and decision is Decision.ASK)
-                assert gate.may_show(tool, path) is not hidden
+                view = gate.view(tool)
+                assert view.shows(path) is not hidden
+                assert not (hidden and view.plain and place is Place.INSIDE and not secret)

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from agent.errors import ToolFailure
-from agent.workspace.contract import Found
+from agent.workspace.contract import Found, Located, Place, View
 from agent.workspace.globs import matching
+from agent.workspace.lines import LARGEST
 from agent.workspace.locating import Locating
 from agent.workspace.paths import Paths
 from agent.workspace.plain import Plain
@@ -198,8 +199,22 @@ async def test_what_is_asked_for_by_name_is_searched_even_if_ignored(tree: Path)
 
 
 async def test_what_may_not_be_seen_is_not_even_counted(tree: Path) -> None:
-    query = Query("needle", tree, [tree / "src", tree / "a.py"], allowed=lambda path: path != str(tree / "a.py"))
+    query = Query("needle", tree, [tree / "src", tree / "a.py"], shown=lambda paths: [one for one in paths if "src" in one])
     assert await both(query) == {"src/one.js": 2}
+
+
+async def test_a_file_too_large_to_show_is_counted_and_named_or_said_to_be_missing(tmp_path: Path) -> None:
+    (tmp_path / "a.log").write_bytes(b"needle\n" * 3 + (b"x" * 127 + b"\n") * (LARGEST // 128))
+    (tmp_path / "b.txt").write_text("needle\n")
+    query = Query("needle", tmp_path, [tmp_path], limit=2)
+    found = await search(ripgrep(tmp_path), query)
+    assert found.counts == {"a.log": 3, "b.txt": 1}
+    assert [one.path for one in found.matches] == ["b.txt"]
+    assert found.large == ("a.log",)
+    assert not found.partial
+    plain = await search(Plain(), query)
+    assert plain.counts == {"b.txt": 1}
+    assert plain.partial
 
 
 async def test_outside_the_workspace_paths_are_told_whole(tree: Path, tmp_path: Path) -> None:
@@ -267,7 +282,7 @@ async def test_a_pattern_that_takes_for_ever_is_ended_when_its_time_is_up(tmp_pa
     root = fill(tmp_path, {"a": b"aa\n", "b": b"a" * 40 + b"!\n"})
     found = await search(Plain(), Query(FOR_EVER, root, [root], seconds=0.5))
     assert found.partial
-    assert found.counts == (("a", 1),)
+    assert found.counts == {"a": 1}
     assert [match.text for match in found.matches] == ["aa"]
 
 
@@ -369,6 +384,9 @@ def test_both_engines_list_the_same_files(tree: Path, start: str) -> None:
     assert one == other == sorted(Walk(tree).files(tree / start))
     assert one
     assert [partial for _, partial in listed] == [False, False]
+    for age, path in enumerate(reversed(one)):
+        os.utime(path, ns=(age, age))
+    assert [engine.files(Query("", tree, [tree / start]), Stop(10))[0] for engine in engines(tree)] == [one, one]
     some, _ = ripgrep(tree).files(Query("", tree, [tree], glob="*.txt"), Stop(10))
     assert {Path(path).suffix for path in some} == {".txt"}
 
@@ -390,6 +408,42 @@ def test_a_listed_file_is_located_as_any_other(tree: Path, tmp_path: Path) -> No
     assert len(every) > 30
     for path in every:
         assert locate(str(path)) == paths.locate(str(path))
+
+
+def test_of_what_is_listed_that_is_shown_which_may_be(tmp_path: Path) -> None:
+    paths = Paths(tmp_path, tmp_path, spill=tmp_path / "spill", add_dirs=(), hidden=(tmp_path / "state",), person=tmp_path)
+    folders = ("", "src/", ".github/", "secrets/", ".ssh/", "state/", "node_modules/.claude/")
+    stems = (
+        "a",
+        "a.b",
+        "A-1",
+        "_",
+        ".env",
+        ".env.a",
+        "id_rsa",
+        "AGENTS",
+        "sitecustomize",
+        "secret",
+        "private-key",
+        "caf\u00e9",
+        "a b",
+    )
+    ends = ("", ".py", ".PY", ".md", ".ts", ".pem", ".json", ".txt", ".pth", ".py.bak", ".lock", ".py ", "\n.py")
+    listed = [f"{tmp_path}/{folder}{stem}{end}" for folder in folders for stem in stems for end in ends]
+    asked: list[str] = []
+
+    def shows(located: Located) -> bool:
+        asked.append(located.asked)
+        return located.place is Place.INSIDE and not located.secret
+
+    known = {path: paths.locate(path) for path in listed}
+    for plain in (True, False):
+        found = Locating(paths).shown(View(shows, plain=plain), listed)
+        assert found == [path for path in listed if known[path].place is Place.INSIDE and not known[path].secret]
+    # Of what lies inside by a name that means nothing it is not asked; of the rest it is, and of all where a rule may be of any.
+    spared = [path for path in listed if asked.count(path) == 1]
+    assert f"{tmp_path}/src/a.b.py" in spared
+    assert all(known[path].place is Place.INSIDE and not known[path].secret for path in spared)
 
 
 def test_walking_a_tree_yields_its_files_once(tree: Path) -> None:

@@ -1,5 +1,6 @@
 """What the model is told when it reads, writes and edits."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from agent.blocks import DiffBlock
 from agent.errors import ToolFailure
 from agent.tool import AnyTool, Arguments, Context, Result
-from agent.workspace.contract import Found, Located
+from agent.workspace.contract import EVERYTHING, Found, Listed
 from agent.workspace.local import LocalWorkspace
 from tools.edit import Edit, EditArguments
 from tools.read import Read, ReadArguments
@@ -123,17 +124,25 @@ async def test_editing_without_reading_does_not_make_a_file_known(bench: Bench) 
         await bench.write("a.txt", "gone\n")
 
 
-def everything(_: Located) -> bool:
-    return True
-
-
-def found(workspace: LocalWorkspace, glob: str, folder: str) -> tuple[list[tuple[str, float]], bool]:
-    return workspace.find(glob, workspace.locate(folder), everything)
+def found(workspace: LocalWorkspace, glob: str, folder: str) -> Listed:
+    return workspace.find(glob, workspace.locate(folder), EVERYTHING)
 
 
 async def searched(workspace: LocalWorkspace, pattern: str, path: str, glob: str) -> Found:
     start = workspace.locate(path)
-    return await workspace.search(pattern, paths=[start], glob=glob, context=0, ignore_case=False, limit=10, visible=everything)
+    return await workspace.search(pattern, paths=[start], glob=glob, context=0, ignore_case=False, limit=10, view=EVERYTHING)
+
+
+def test_the_newest_are_told_first_and_of_one_moment_by_name(tmp_path: Path) -> None:
+    workspace = LocalWorkspace(tmp_path, tmp_path, spill=tmp_path / "spill", environment={})
+    times = {"f": 1, "e": 2, "d": 3, "c": 3, "b": 3, "a": 4}
+    for name, when in times.items():
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, ns=(when, when))
+    for most in range(1, 8):
+        listed = workspace.find("*", workspace.locate("."), EVERYTHING, most)
+        assert listed == Listed(tuple("abcdef"[:most]), 6)
+    assert sorted(workspace.find("*", workspace.locate("."), EVERYTHING).paths) == list("abcdef")
 
 
 async def test_credentials_are_never_touched(tmp_path: Path) -> None:
@@ -141,7 +150,7 @@ async def test_credentials_are_never_touched(tmp_path: Path) -> None:
     (root / ".ssh").mkdir(parents=True)
     (root / ".ssh/id").write_text("secret")
     workspace = LocalWorkspace(root, root, spill=tmp_path / "spill", environment={"HOME": str(root)})
-    assert found(workspace, "*", ".") == ([], True)
+    assert found(workspace, "*", ".") == Listed((), 0)
     with pytest.raises(ToolFailure, match="hidden"):
         workspace.read(workspace.locate(".ssh/id"))
     assert (await searched(workspace, "secret", ".", "")).total == 0
@@ -153,12 +162,12 @@ async def test_paths_are_told_and_taken_from_the_current_folder(tmp_path: Path) 
     (root / "app[1]/src/a.py").write_text("needle\n")
     (root / "b.py").write_text("needle\n")
     workspace = LocalWorkspace(root, root / "app[1]", spill=tmp_path / "spill", environment={})
-    assert [path for path, _ in found(workspace, "src/*.py", ".")[0]] == ["src/a.py"]
-    assert sorted(path for path, _ in found(workspace, "*.py", "..")[0]) == ["../b.py", "src/a.py"]
-    assert [path for path, _ in found(workspace, f"{root}/app[1]/src/*.py", ".")[0]] == ["src/a.py"]
+    assert found(workspace, "src/*.py", ".").paths == ("src/a.py",)
+    assert sorted(found(workspace, "*.py", "..").paths) == ["../b.py", "src/a.py"]
+    assert found(workspace, f"{root}/app[1]/src/*.py", ".").paths == ("src/a.py",)
     with pytest.raises(ToolFailure, match="globs are relative"):
         found(workspace, "../*.py", ".")
     for glob, paths in (("src/*.py", ["src/a.py"]), (f"{root}/b.py", ["../b.py"]), ("", ["../b.py", "src/a.py"])):
         hits = await searched(workspace, "needle", "..", glob)
-        assert sorted(path for path, _ in hits.counts) == paths
+        assert sorted(hits.counts) == paths
         assert all(workspace.read(workspace.locate(match.path)).text == "needle\n" for match in hits.matches)

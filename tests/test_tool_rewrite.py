@@ -13,7 +13,7 @@ from agent.code.program import Gone, Program
 from agent.effects import Effect
 from agent.errors import ToolFailure
 from agent.tool import Context, Result
-from agent.workspace.contract import Located
+from agent.workspace.contract import Located, View
 from agent.workspace.local import LocalWorkspace
 from tests.fakes import ScriptedServer, answer
 from tests.runs import Person
@@ -244,7 +244,7 @@ async def test_outside_of_the_workspace_and_in_what_may_not_be_shown_nothing_is_
         return "private" not in path.shown
 
     arguments = RewriteArguments(pattern="foo($A)", rewrite="bar($A)")
-    assert await Rewrite().reached(arguments, replace(bench.context, visible=visible)) == ("a.py",)
+    assert await Rewrite().reached(arguments, replace(bench.context, view=View(visible))) == ("a.py",)
 
 
 async def test_hostile_files_are_passed_over_and_named(bench: Bench) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from agent.errors import ToolFailure
 from agent.tool import AnyTool, Context
-from agent.workspace.contract import Located
+from agent.workspace.contract import Located, View
 from agent.workspace.local import LocalWorkspace
 from tools.outline import Outline
 from tools.read import Read
@@ -103,7 +103,7 @@ async def test_what_a_call_may_not_show_is_not_told(place: LocalWorkspace) -> No
     def visible(located: Located) -> bool:
         return located.shown != "web/page.ts"
 
-    context = Context(place, lambda text: None, nobody, visible=visible)
+    context = Context(place, lambda text: None, nobody, view=View(visible))
     both: list[tuple[AnyTool, dict[str, str]]] = [(Symbols(), {"name": "Adder"}), (Outline(), {"path": "."})]
     for tool, given in both:
         text = (await tool.run(tool.arguments.model_validate(given), context)).text

@@ -40,12 +40,12 @@ class Find(Tool[FindArguments]):
     async def run(self, arguments: FindArguments, context: Context) -> Result:
         """Find. Raises ToolFailure."""
         folder = context.locate(arguments.path)
-        found, whole = await asyncio.to_thread(context.workspace.find, arguments.glob, folder, context.visible)
-        lines = [path.replace("\n", "\\n") for path, _ in found[:_MOST]]
-        if not found:
+        found = await asyncio.to_thread(context.workspace.find, arguments.glob, folder, context.view, _MOST)
+        lines = [path.replace("\n", "\\n") for path in found.paths]
+        if not found.total:
             lines.append(f"No file in {arguments.path} matches {arguments.glob}.")
-        if len(found) > _MOST:
-            lines.append(f"[the newest {_MOST} of {len(found)} files; narrow glob or path]")
-        if not whole:
+        if found.total > _MOST:
+            lines.append(f"[the newest {_MOST} of {found.total} files; narrow glob or path]")
+        if found.partial:
             lines.append("[some folders could not be read, or the time was up: there may be more]")
-        return Result("\n".join(lines), (TextBlock(f"{arguments.glob}: {len(found)} file{'' if len(found) == 1 else 's'}"),))
+        return Result("\n".join(lines), (TextBlock(f"{arguments.glob}: {found.total} file{'' if found.total == 1 else 's'}"),))

@@ -69,8 +69,8 @@ class Outline(Tool[OutlineArguments]):
         return Result("\n".join([*lines, f"[{'; '.join(notes)}]"]), (TextBlock(f"{located.shown}: {len(lines)} definitions"),))
 
     async def _folder(self, arguments: OutlineArguments, folder: Located, context: Context) -> Result:
-        found, whole = await asyncio.to_thread(context.workspace.find, "*", folder, context.visible)
-        names = sorted(path for path, _ in found if language(path))
+        found = await asyncio.to_thread(context.workspace.find, "*", folder, context.view)
+        names = sorted(filter(language, found.paths))
         names.sort(key=lambda path: (language(path) in WORDS, path.count("/")))
         shapes: list[tuple[str, Shape]] = []
         async with Parsing() as parsing:
@@ -85,7 +85,7 @@ class Outline(Tool[OutlineArguments]):
             lines.append(f"No file in {arguments.path} is in a language that is parsed here; find lists what there is.")
         if len(names) > _FILES:
             lines.append(f"[{_FILES} of {len(names)} files told; give a folder below]")
-        if not whole:
+        if found.partial:
             lines.append("[some folders could not be read: there may be more]")
         return Result("\n".join(lines), (TextBlock(f"{arguments.path}: {len(shapes)} file{'' if len(shapes) == 1 else 's'}"),))
 

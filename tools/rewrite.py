@@ -120,7 +120,7 @@ Prepared = tuple[Matched, str, DiffBlock]
 
 async def _look(arguments: RewriteArguments, context: Context) -> tuple[Pattern, Matches]:
     """Look for the pattern in all files that it is asked of. Raises ToolFailure where it is nowhere."""
-    scope = Scope(context.locate(arguments.path), arguments.glob, context.visible)
+    scope = Scope(context.locate(arguments.path), arguments.glob, context.view)
     language, paths = await candidates(context.workspace, scope, arguments.pattern, arguments.language)
     pattern = Pattern(arguments.pattern, language, arguments.rewrite)
     pattern.check()
@@ -152,7 +152,7 @@ async def _prepared(arguments: RewriteArguments, context: Context) -> list[Prepa
 
 async def _passed_over(arguments: RewriteArguments, context: Context) -> str:
     """Return which files could hold matches and cannot be looked into, in one line; empty where all could."""
-    scope = Scope(context.locate(arguments.path), arguments.glob, context.visible)
+    scope = Scope(context.locate(arguments.path), arguments.glob, context.view)
     try:
         language = arguments.language or language_of(context.located, arguments.path)
         _, paths = await candidates(context.workspace, scope, arguments.pattern, language)
@@ -192,7 +192,7 @@ async def _standing(arguments: RewriteArguments, context: Context) -> str:
     where = [context.locate(arguments.path)]
     try:
         found = await context.workspace.search(
-            rf"\b{name}\b", paths=where, glob="", context=0, ignore_case=False, limit=0, visible=context.visible
+            rf"\b{name}\b", paths=where, glob="", context=0, ignore_case=False, limit=0, view=context.view
         )
     except ToolFailure:
         return ""

@@ -1,5 +1,6 @@
 """Owns the tool that searches files by regular expression."""
 
+from heapq import nsmallest
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -50,13 +51,14 @@ class Search(Tool[SearchArguments]):
             context=arguments.context,
             ignore_case=arguments.ignore_case,
             limit=arguments.limit if arguments.mode == "lines" else 0,
-            visible=context.visible,
+            view=context.view,
         )
         totals = f"{found.total} {_plural(found.total, 'line')} in {len(found.counts)} {_plural(len(found.counts), 'file')}"
         lines, left_out = _lines(found, arguments)
         if not found.total:
             where = f" of {arguments.glob!r}" if arguments.glob else ""
             lines.append(f"No line matches in {arguments.path}{where}.")
+        lines += [f"[{_path(path)} is too large to show its lines here; search it in the shell]" for path in found.large]
         if left_out:
             lines.append(f"[{left_out}; {totals} match; narrow pattern, path or glob, or raise limit]")
         if found.partial:
@@ -71,8 +73,8 @@ def _lines(found: Found, arguments: SearchArguments) -> tuple[list[str], str]:
         return _grouped(
             found.matches, arguments.context > 0
         ), f"{told} {_plural(told, 'line')} told" if told < found.total else ""
-    some = found.counts[: arguments.limit]
-    lines = [_path(path) if arguments.mode == "files" else f"{_path(path)}:{count}" for path, count in some]
+    some = nsmallest(arguments.limit, found.counts)
+    lines = [_path(path) if arguments.mode == "files" else f"{_path(path)}:{found.counts[path]}" for path in some]
     return lines, f"{len(some)} {_plural(len(some), 'file')} told" if len(some) < len(found.counts) else ""
 
 

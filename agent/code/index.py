@@ -18,7 +18,7 @@ from agent.code.parsing import Parsing
 from agent.code.shape import Shape
 from agent.code.store import Holding, Progress, Store, mark_of
 from agent.errors import ToolFailure
-from agent.workspace.contract import Located, Workspace
+from agent.workspace.contract import Located, View, Workspace
 from agent.workspace.contract import Place as Lies
 from agent.workspace.walk import Walk
 
@@ -89,15 +89,13 @@ class Index:
             self._building.damaged = True
             return None
 
-    async def draw(
-        self, workspace: Workspace, prompt: str, room: int, count: Callable[[str], int], visible: Callable[[Located], bool]
-    ) -> Map:
-        """Draw the map of what is visible for a prompt, as large as `count` says that `room` is.
+    async def draw(self, workspace: Workspace, prompt: str, room: int, count: Callable[[str], int], view: View) -> Map:
+        """Draw the map of what may be shown for a prompt, as large as `count` says that `room` is.
 
         It is an empty one where there is no index yet, or where that takes too long.
         """
         wish = Wish(prompt, room, count, time.monotonic() + _HASTE)
-        asked = Asked("", workspace.locate("."), visible)
+        asked = Asked("", workspace.locate("."), view)
 
         def shown(path: str) -> str:
             located = self._shown(workspace, asked, path)
@@ -269,7 +267,7 @@ class Index:
         """Return where a file is, None where it may not be shown, or lies beyond a link."""
         located = workspace.locate(str(self._root / path))
         inside = located.place in {Lies.INSIDE, Lies.PROTECTED} and located.real == self._root / path
-        return located if inside and asked.visible(located) else None
+        return located if inside and asked.view.shows(located) else None
 
 
 def _within(path: str, below: str) -> bool:
@@ -289,7 +287,7 @@ async def _unparsed(workspace: Workspace, asked: Asked, refused: Sequence[Locate
         context=0,
         ignore_case=False,
         limit=0,
-        visible=asked.visible,
+        view=asked.view,
     )
     return unparsed(len(found.counts))
 

@@ -3,7 +3,7 @@
 import asyncio
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 
@@ -12,7 +12,7 @@ from agent.code.names import called, is_test, meant, near, parts, words
 from agent.code.parsing import Parsing, Text
 from agent.code.shape import Definition, Shape
 from agent.errors import ToolFailure
-from agent.workspace.contract import Located, Workspace
+from agent.workspace.contract import Located, View, Workspace
 
 MOST_FILES = 300  # that are parsed for one answer
 _SECONDS = 10.0
@@ -28,7 +28,7 @@ class Asked:
 
     name: str
     where: Located
-    visible: Callable[[Located], bool]
+    view: View
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,9 +164,9 @@ async def _having(workspace: Workspace, asked: Asked, pattern: str, wanted: str)
 
 async def _search(workspace: Workspace, asked: Asked, pattern: str, ignore_case: bool = False) -> tuple[list[str], bool]:
     found = await workspace.search(
-        pattern, paths=(asked.where,), glob="", context=0, ignore_case=ignore_case, limit=0, visible=asked.visible
+        pattern, paths=(asked.where,), glob="", context=0, ignore_case=ignore_case, limit=0, view=asked.view
     )
-    return [path for path, _ in found.counts], found.partial
+    return sorted(found.counts), found.partial
 
 
 async def _like(workspace: Workspace, asked: Asked, wanted: str) -> tuple[tuple[Place, ...], list[str]]:

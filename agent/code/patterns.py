@@ -4,7 +4,7 @@ import asyncio
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -13,7 +13,7 @@ from agent.code.grammars import language
 from agent.code.program import Gone, Program
 from agent.code.shape import refusal
 from agent.errors import ToolFailure
-from agent.workspace.contract import FileText, Located, Workspace
+from agent.workspace.contract import FileText, Located, View, Workspace
 
 UNFIT = frozenset({"json", "toml", "markdown"})  # a variable can stand nowhere in them, or no parser for patterns is there
 _SECONDS = 2.0  # for one file
@@ -97,7 +97,7 @@ class Scope:
 
     where: Located
     glob: str
-    visible: Callable[[Located], bool]
+    view: View
 
 
 async def candidates(workspace: Workspace, scope: Scope, code: str, wanted: str) -> tuple[str, list[str]]:
@@ -115,9 +115,9 @@ async def candidates(workspace: Workspace, scope: Scope, code: str, wanted: str)
             context=0,
             ignore_case=False,
             limit=0,
-            visible=scope.visible,
+            view=scope.view,
         )
-        paths = [path for path, _ in found.counts]
+        paths = list(found.counts)
     else:
         paths = await _all(workspace, scope)
     of = f" that match {scope.glob}" if scope.glob else ""
@@ -138,8 +138,8 @@ async def candidates(workspace: Workspace, scope: Scope, code: str, wanted: str)
 async def _all(workspace: Workspace, scope: Scope) -> list[str]:
     if scope.where.real.is_file():
         return [scope.where.shown]
-    found, _ = await asyncio.to_thread(workspace.find, scope.glob or "*", scope.where, scope.visible)
-    return [path for path, _ in found]
+    found = await asyncio.to_thread(workspace.find, scope.glob or "*", scope.where, scope.view)
+    return list(found.paths)
 
 
 def language_of(paths: Iterable[str], where: str) -> str:

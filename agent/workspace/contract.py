@@ -1,6 +1,6 @@
 """Owns the seam to the world: what a place to work in can do."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -51,6 +51,20 @@ class Located:
     shown: str  # relative to the current folder where it is in the workspace
     called: str = ""  # as asked for, but without `.` and `..`: a rule may name a link and not only where it leads
     secret: bool = False  # it is called as files with keys and passwords are
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a call that goes through a folder may show of it: `shows` says it of each file.
+
+    `plain`: it says yes of all that lie inside, are not protected and no secret, so that of these it need not be asked.
+    """
+
+    shows: Callable[[Located], bool]
+    plain: bool = False
+
+
+EVERYTHING = View(lambda located: True, plain=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +121,20 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a search found, capped; `total` counts lines, `counts` lines a file, all of them."""
+    """What a search found, capped; `total` counts lines, `counts` lines a file, all of them, in any order."""
 
     matches: tuple[Match, ...]
-    counts: tuple[tuple[str, int], ...]
+    counts: Mapping[str, int]
+    total: int
+    partial: bool = False
+    large: tuple[str, ...] = ()  # files that are too large for their lines to be told
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """Files that were found by their names: all in any order, or the newest alone and first; `total` counts all."""
+
+    paths: tuple[str, ...]
     total: int
     partial: bool = False
 
@@ -150,8 +174,8 @@ class Workspace(Protocol):
         """Replace what `expected` says is there, or create where it is None. Raises ToolFailure when that is not so."""
         ...
 
-    def find(self, glob: str, folder: Located, visible: Callable[[Located], bool]) -> tuple[list[tuple[str, float]], bool]:
-        """Return visible files and when they changed, newest first, without what .gitignore names, and whether that is all."""
+    def find(self, glob: str, folder: Located, view: View, most: int | None = None) -> Listed:
+        """List files, without what .gitignore names and what is not shown. Raises ToolFailure."""
         ...
 
     async def search(
@@ -163,9 +187,9 @@ class Workspace(Protocol):
         context: int,
         ignore_case: bool,
         limit: int,
-        visible: Callable[[Located], bool],
+        view: View,
     ) -> Found:
-        """Search lines by regular expression, without what .gitignore names and what is not visible. Raises ToolFailure."""
+        """Search lines by regular expression, without what .gitignore names and what is not shown. Raises ToolFailure."""
         ...
 
     async def run(self, command: str, limit: float, told: Callable[[str], None], confined: Confinement = WORKING) -> Ended:

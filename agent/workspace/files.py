@@ -4,23 +4,25 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from difflib import get_close_matches
+from heapq import nsmallest
 from itertools import islice
 from pathlib import Path
 
 from agent import pictures
 from agent.errors import ToolFailure
 from agent.safe import safe_line
-from agent.workspace.contract import FileText, Located, Place
+from agent.workspace.contract import FileText, Listed, Located, Place, View
 from agent.workspace.exchange import exchange
 from agent.workspace.globs import from_root, matching
 from agent.workspace.locating import Locating
 from agent.workspace.paths import Paths
 from agent.workspace.placing import copy_attributes, digest_of, give_back, overwrite, put, same_owner, settle, temporary
-from agent.workspace.search import Engine, Query, Stop
+from agent.workspace.search import Engine, Query, Stop, changed
 from agent.workspace.text import decode, encode, kind
 
 _LARGEST = 16 << 20
@@ -86,38 +88,29 @@ class Files:
             self.saw(file)
         return file
 
-    def find(
-        self, glob: str, folder: Located, visible: Callable[[Located], bool], engine: Engine
-    ) -> tuple[list[tuple[str, float]], bool]:
-        """Return visible files and when they changed, newest first, without what .gitignore names, and whether that is all.
-
-        Raises ToolFailure.
-        """
+    def find(self, glob: str, folder: Located, view: View, engine: Engine, most: int | None) -> Listed:
+        """List files, without what .gitignore names and what is not shown. Raises ToolFailure."""
         _refuse_hidden(folder)
         if not folder.real.is_dir():
             raise ToolFailure(f"There is no folder {folder.shown}.")
         wanted = from_root(glob, self._paths.cwd)
         matches = matching(wanted)
-        locate, stop = Locating(self._paths), Stop(_SECONDS)
-        listed, partial = engine.files(Query("", self._paths.root, (folder.real,), wanted), stop)
-        hidden = self._paths.hidden_below(folder.real)
-        inside, below = (f"{str(one).rstrip('/')}/" for one in (self._paths.cwd, folder.real))
-        found: list[tuple[str, float]] = []
-        for absolute in listed:
-            if stop.due:
-                partial = True
-                break
-            if hidden and f"{absolute}/".startswith(hidden):
-                continue
-            shown = absolute.removeprefix(inside) if absolute.startswith(inside) else os.path.relpath(absolute, self._paths.cwd)
-            if not matches(shown) and not matches(absolute.removeprefix(below)):
-                continue
-            located = locate(absolute)
-            if not visible(located):
-                continue
-            with suppress(OSError):
-                found.append((located.shown, os.lstat(absolute).st_mtime))
-        return sorted(found, key=lambda pair: (-pair[1], pair[0])), not partial
+        locating, stop = Locating(self._paths), Stop(_SECONDS)
+        last = _last(wanted)
+        listed, partial = engine.files(Query("", self._paths.root, (folder.real,), "" if last in {"*", "**"} else last), stop)
+        if "/" in wanted:
+            inside, below = (f"{str(one).rstrip('/')}/" for one in (self._paths.cwd, folder.real))
+
+            def fits(absolute: str) -> bool:
+                shown = (
+                    absolute.removeprefix(inside) if absolute.startswith(inside) else os.path.relpath(absolute, self._paths.cwd)
+                )
+                return matches(shown) or matches(absolute.removeprefix(below))
+
+            listed = list(filter(fits, listed))
+        found = locating.shown(view, listed)
+        told = found if most is None else _newest(found, most)
+        return Listed(tuple(map(locating.name, told)), len(found), partial)
 
     @contextmanager
     def _folder(self, located: Located, *, make: bool) -> Iterator[int]:
@@ -204,6 +197,26 @@ class Files:
         if hashlib.sha256(raw).hexdigest() != expected.digest:
             raise _changed(located)
         return status
+
+
+def _last(glob: str) -> str:
+    """Return the part of a glob that the name of a file itself has to match; nothing where that cannot be told by itself."""
+    last = glob.rpartition("/")[2]
+    alone = not glob.startswith("!") and not any(sign in glob for sign in "[\\") and last.count("{") == last.count("}")
+    return last if "/" not in glob or alone else ""
+
+
+def _newest(files: Sequence[str], most: int) -> list[str]:
+    """Return the first of files, the newest of which come first, in the order of their names where they changed at one moment."""
+    times = [-changed(path) for path in files[:most]]
+    surely = len(times)
+    if len(files) > most:  # of those that changed when the last one did, others may come first
+        surely = bisect_left(times, times[-1])
+        also = bisect_right(range(len(files)), times[-1], key=lambda at: -changed(files[at]))
+        others = nsmallest(most - surely, files[surely:also])
+    else:
+        others = []
+    return [path for _, path in sorted(zip(times, files[:surely], strict=False))] + others
 
 
 def _changed(located: Located) -> ToolFailure:

@@ -81,11 +81,11 @@ def _class(whole: str, rest: str) -> str:
 
 
 def _lines(path: bytes) -> list[str] | None:
-    """Return the lines of a text file, none of a binary one, None where it could not be read."""
+    """Return the lines of a text file, none of a binary one, None where it could not be read or is too large for that."""
     try:
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC), "rb") as opened:
             if os.fstat(opened.fileno()).st_size > LARGEST:
-                return []
+                return None
             raw = opened.read()
     except OSError:
         return None

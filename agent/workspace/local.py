@@ -5,12 +5,13 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from agent.errors import ToolFailure
 from agent.pictures import Picture, Unshowable, picture
 from agent.workspace.companion import Companion
-from agent.workspace.contract import WORKING, Background, Confinement, Ended, FileText, Found, Located, Place
+from agent.workspace.contract import WORKING, Background, Confinement, Ended, FileText, Found, Listed, Located, Place, View
 from agent.workspace.files import Files
 from agent.workspace.locating import Locating
 from agent.workspace.output import SHOWN
@@ -85,9 +86,9 @@ class LocalWorkspace:
         """Replace what `expected` says is there, or create where it is None. Raises ToolFailure when that is not so."""
         return self._files.write(located, text, expected)
 
-    def find(self, glob: str, folder: Located, visible: Callable[[Located], bool]) -> tuple[list[tuple[str, float]], bool]:
-        """Return visible files and when they changed, newest first, without what .gitignore names, and whether that is all."""
-        return self._files.find(glob, folder, visible, self._engine)
+    def find(self, glob: str, folder: Located, view: View, most: int | None = None) -> Listed:
+        """List files, without what .gitignore names and what is not shown. Raises ToolFailure."""
+        return self._files.find(glob, folder, view, self._engine, most)
 
     async def search(
         self,
@@ -98,24 +99,21 @@ class LocalWorkspace:
         context: int,
         ignore_case: bool,
         limit: int,
-        visible: Callable[[Located], bool],
+        view: View,
     ) -> Found:
-        """Search lines by regular expression, without what .gitignore names and what is not visible. Raises ToolFailure."""
+        """Search lines by regular expression, without what .gitignore names and what is not shown. Raises ToolFailure."""
         starts = [_start(path) for path in paths]
-        locate = Locating(self._paths)
-
-        def allowed(path: str) -> bool:
-            located = locate(path)
-            return located.place is not Place.HIDDEN and visible(located)
-
-        query = Query(pattern, self.root, starts, self._from_root(glob), context, ignore_case, limit, allowed)
+        locating = Locating(self._paths)
+        shown = partial(locating.shown, view)
+        query = Query(pattern, self.root, starts, self._from_root(glob), context, ignore_case, limit, shown)
         found = await search(self._engine, query)
         if self.cwd == self.root:
             return found
         return replace(
             found,
             matches=tuple(replace(match, path=self._told(match.path)) for match in found.matches),
-            counts=tuple((self._told(path), count) for path, count in found.counts),
+            counts={self._told(path): count for path, count in found.counts.items()},
+            large=tuple(map(self._told, found.large)),
         )
 
     @property
@@ -181,7 +179,8 @@ class LocalWorkspace:
         return f"{glob[: len(glob) - len(bare)]}{folder}/{bare.removeprefix('./')}"
 
     def _told(self, path: str) -> str:
-        return self._paths.shown(self.root / path)
+        below = f"{self.cwd.relative_to(self.root)}/"
+        return path.removeprefix(below) if path.startswith(below) else self._paths.shown(self.root / path)
 
 
 def _start(located: Located) -> Path:

@@ -37,7 +37,7 @@ class Paths:
         self.cwd = _real(cwd)
         self.spill = _real(spill)
         self._person = person
-        self._inside = (self.root, *(_real(folder) for folder in add_dirs))
+        self.folders = (self.root, *(_real(folder) for folder in add_dirs))
         credentials = [person / name for name in _CREDENTIALS] if person is not None else []
         self._hidden = (*(_real(path) for path in (*hidden, *credentials)), *_DEVICES)
         self._hidden_parts = frozenset(_folded_parts(path) for path in self._hidden)
@@ -61,14 +61,14 @@ class Paths:
 
     def shown(self, real: Path) -> str:
         """Return a path as it is told: relative to the current folder where it is in the workspace."""
-        if any(_within(real, folder) for folder in self._inside):
+        if any(_within(real, folder) for folder in self.folders):
             below = real.parts[len(self.cwd.parts) :] if _within(real, self.cwd) else ()
             return safe_line("/".join(below) or os.path.relpath(real, self.cwd))
         return safe_line(str(real))
 
     def base(self, real: Path) -> Path:
         """Return the folder below which no link may stand on the way to a file: an attacker cannot change what is above."""
-        return next((folder for folder in (*self._inside, self.spill) if _within(real, folder) and real != folder), Path("/"))
+        return next((folder for folder in (*self.folders, self.spill) if _within(real, folder) and real != folder), Path("/"))
 
     def hidden_files(self) -> tuple[Path, ...]:
         """Return what is hidden, but for devices: what a command may not see either."""
@@ -82,7 +82,7 @@ class Paths:
     def _is_secret(self, path: Path) -> bool:
         if _within(path, self.spill):
             return False
-        folder = next((folder for folder in self._inside if _within(path, folder)), Path("/"))
+        folder = next((folder for folder in self.folders if _within(path, folder)), Path("/"))
         names = [_folded(part) for part in path.parts[len(folder.parts) :]]
         if not are_of_secret(names):
             return bool(names) and is_folder_of_secrets(names[-1])
@@ -96,7 +96,7 @@ class Paths:
             parts = _folded_parts(path)
             if any(parts[:depth] in self._hidden_parts for depth in self._hidden_depths):
                 return Place.HIDDEN
-        folder = next((folder for folder in self._inside if _within(real, folder)), None)
+        folder = next((folder for folder in self.folders if _within(real, folder)), None)
         if folder is None:
             return Place.OUTSIDE
         above = len(folder.parts)

@@ -11,7 +11,7 @@ from agent.errors import ToolFailure
 from agent.workspace import lines
 from agent.workspace.contract import Found, Match
 from agent.workspace.globs import matching
-from agent.workspace.search import Query, Stop, fault, first, found, relative
+from agent.workspace.search import Query, Stop, changed, fault, first, found, relative
 from agent.workspace.walk import Walk
 
 
@@ -22,20 +22,20 @@ class Plain:
         """Search until done or stopped. Raises ToolFailure."""
         matches = matching(query.glob)
         walk = Walk(query.root)
-        sources: dict[str, str] = {}
+        sources: list[str] = []
         partial = False
         for start in query.starts:
             for absolute in [str(start)] if start.is_file() else walk.files(start):
                 if stop.due:
                     partial = True
                     break
-                shown = relative(absolute, query.root)
-                if matches(shown) and query.allowed(absolute):
-                    sources[shown] = absolute
-        paths = sorted(sources)
+                if matches(relative(absolute, query.root)):
+                    sources.append(absolute)
+        shown = {relative(absolute, query.root): absolute for absolute in query.shown(sources)}
+        paths = sorted(shown)
         counts: dict[str, int] = {}
         told: dict[str, list[Match]] = {}
-        printed, cut = self._run(query, stop, [sources[path] for path in paths])
+        printed, cut = self._run(query, stop, [shown[path] for path in paths])
         for number, count, *line in _answers(printed):
             path = paths[number]
             if line:
@@ -49,14 +49,18 @@ class Plain:
 
     def files(self, query: Query, stop: Stop) -> tuple[list[str], bool]:
         """Walk through them."""
+        matches = matching(query.glob)
         walk = Walk(query.root)
-        found: list[str] = []
+        files: list[str] = []
         for start in query.starts:
+            found: list[tuple[int, str]] = []
             for absolute in walk.files(start):
                 if stop.due:
-                    return found, True
-                found.append(absolute)
-        return found, walk.partial
+                    break
+                if matches(relative(absolute, query.root)):
+                    found.append((changed(absolute), absolute))
+            files += [absolute for _, absolute in sorted(found, reverse=True)]
+        return files, walk.partial or stop.due
 
     def _run(self, query: Query, stop: Stop, paths: list[str]) -> tuple[bytes, bool]:
         """Return what the process printed, and whether it was cut short."""

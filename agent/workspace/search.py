@@ -6,9 +6,10 @@ import re
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from heapq import nsmallest
 from pathlib import Path
 from typing import Protocol
 
@@ -18,14 +19,9 @@ from agent.workspace.globs import from_root
 _SECONDS = 30.0
 
 
-def all_allowed(path: str) -> bool:
-    """Let every file be seen."""
-    return True
-
-
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What to look for. `root` is what globs and told paths are relative to; `allowed` says which absolute paths may be seen."""
+    """What to look for. `root` is what globs and told paths are relative to; `shown` returns which absolute paths may be seen."""
 
     pattern: str
     root: Path
@@ -34,7 +30,7 @@ class Query:
     context: int = 0
     ignore_case: bool = False
     limit: int = 100
-    allowed: Callable[[str], bool] = all_allowed
+    shown: Callable[[Sequence[str]], Sequence[str]] = lambda paths: paths
     seconds: float = _SECONDS
 
 
@@ -86,9 +82,9 @@ class Engine(Protocol):
         ...
 
     def files(self, query: Query, stop: Stop) -> tuple[list[str], bool]:
-        """Return the absolute paths of all files that it would search, in any order, and whether some may be missing.
+        """Return the absolute paths of all files that it would search, and whether some may be missing.
 
-        More may be among them than the glob matches.
+        Of each start the newest change comes first. No link is among them. Raises ToolFailure.
         """
         ...
 
@@ -104,10 +100,10 @@ async def search(engine: Engine, query: Query) -> Found:
         raise
 
 
-def first(counts: dict[str, int], limit: int) -> list[str]:
+def first(counts: Mapping[str, int], limit: int) -> list[str]:
     """Return the files whose lines are told, in the order of their paths, until the limit is full."""
     wanted: list[str] = []
-    for path in sorted(counts):
+    for path in nsmallest(limit, counts):
         if limit <= 0:
             break
         wanted.append(path)
@@ -115,7 +111,7 @@ def first(counts: dict[str, int], limit: int) -> list[str]:
     return wanted
 
 
-def found(counts: dict[str, int], told: Iterable[tuple[str, list[Match]]], limit: int, partial: bool) -> Found:
+def found(counts: Mapping[str, int], told: Iterable[tuple[str, list[Match]]], limit: int, partial: bool) -> Found:
     """Return the answer: the lines up to the limit, the counts of all."""
     matches: list[Match] = []
     for path, lines in told:
@@ -125,8 +121,16 @@ def found(counts: dict[str, int], told: Iterable[tuple[str, list[Match]]], limit
             if limit < 0:
                 break
             matches.append(Match(_printable(path), line.line, line.text, line.context))
-    ordered = tuple((_printable(path), counts[path]) for path in sorted(counts))
-    return Found(tuple(matches), ordered, sum(counts.values()), partial)
+    printable = {path if path.isascii() else _printable(path): count for path, count in counts.items()}
+    return Found(tuple(matches), printable, sum(counts.values()), partial)
+
+
+def changed(absolute: str) -> int:
+    """Return when a file changed last, in nanoseconds; 0 where it is gone."""
+    try:
+        return os.lstat(absolute).st_mtime_ns
+    except OSError:
+        return 0
 
 
 def relative(absolute: str, root: Path) -> str:

@@ -7,10 +7,11 @@ _SPARE = r"(?:~|\.(?:bak|backup|old|orig|save|sav|swp|swo|tmp|copy|\d{1,3}))+"  
 _KEPT = r"(?:json5?|ya?ml|toml|ini|cfg|conf|config|env|properties|xml|csv|txt|db|sqlite3?|plist|tfrc\.json|ps1xml)"
 _STAGE = r"(?:prod|production|dev|development|staging|stage|test|testing|local|live|qa|uat|ci)"
 # Beside a name that says "secret" these are programs and prose, which speak of secrets and hold none.
-_PROSE = re.compile(
-    r".*\.(?:py|pyi|pyx|ipynb|go|rs|c|h|cc|cpp|hpp|cs|java|kt|kts|scala|swift|rb|php|pl|lua|r|jl|dart|zig|ex|exs|erl|hs|ml|clj|"
+PROSE = (
+    r"(?:py|pyi|pyx|ipynb|go|rs|c|h|cc|cpp|hpp|cs|java|kt|kts|scala|swift|rb|php|pl|lua|r|jl|dart|zig|ex|exs|erl|hs|ml|clj|"
     r"js|mjs|cjs|jsx|ts|mts|cts|tsx|vue|svelte|css|scss|html?|md|mdx|rst|adoc|sh|bash|zsh|fish|ps1|sql|tf|proto|svg|png|lock)"
 )
+_PROSE = re.compile(rf".*\.{PROSE}")
 _NAMED = re.compile(
     "|".join(
         (
