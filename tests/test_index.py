@@ -123,6 +123,24 @@ async def test_it_says_of_every_name_what_the_files_say(place: LocalWorkspace, i
     assert index.progress() == (8, 8, True)
 
 
+async def test_of_the_uses_beyond_what_is_asked_for_the_lines_are_not_read(place: LocalWorkspace, index: Index) -> None:
+    for number in range(4):
+        use = place.root / f"use{number}.py"
+        use.write_text("def using():\n    return grand_total(1)\n" + "grand_total(2)\n" * number)
+        os.utime(use, (1, 1))  # what changed a moment ago is read anew
+    (place.root / "whole.py").write_text("def grand_total(x):\n    return x\n")
+    await built(index)
+    answer = await index.find(place, Asked("grand_total", place.locate("."), EVERYTHING, 2))
+    assert [one.path for one in answer.definitions] == ["whole.py"]
+    assert [[text for _, _, text in one.lines] for one in answer.uses] == [
+        ["return grand_total(1)"],
+        ["return grand_total(1)", "grand_total(2)"],
+        ["", "", ""],
+        ["", "", "", ""],
+    ]
+    assert answer.uses[1].lines[0] == (2, "using", "return grand_total(1)")
+
+
 async def test_it_answers_for_a_folder_alone_and_for_what_may_be_shown(place: LocalWorkspace, index: Index) -> None:
     await built(index)
     assert [one.path for one in (await index.find(place, asked(place, "Adder", "lib"))).definitions] == ["lib/calc.py"]

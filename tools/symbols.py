@@ -50,7 +50,7 @@ class Symbols(Tool[SymbolsArguments]):
 
     async def run(self, arguments: SymbolsArguments, context: Context) -> Result:
         """Look it up. Raises ToolFailure."""
-        asked = Asked(arguments.name, context.locate(arguments.path), context.view)
+        asked = Asked(arguments.name, context.locate(arguments.path), context.view, arguments.limit)
         answer = await self._find(context.workspace, asked)
         lines = _definitions(answer, arguments) if arguments.what != "uses" or answer.near else []
         if arguments.what != "definitions" and not answer.near:

@@ -44,8 +44,9 @@ class _Kept:
 
 @dataclass(slots=True)
 class _Sorted:
-    reads: list[tuple[tuple[bool, int, str], Read]] = field(default_factory=list)
+    reads: list[Read] = field(default_factory=list)
     stale: list[str] = field(default_factory=list)
+    uses: int = 0
 
 
 class Index:
@@ -97,8 +98,10 @@ class Index:
         wish = Wish(prompt, room, count, time.monotonic() + _HASTE)
         asked = Asked("", workspace.locate("."), view)
 
+        locate = workspace.locating()
+
         def shown(path: str) -> str:
-            located = self._shown(workspace, asked, path)
+            located = self._shown(locate, asked, path)
             return "" if located is None or located.secret else located.shown
 
         drawn = Map()
@@ -212,25 +215,26 @@ class Index:
             holdings = [one for one in every if (lines or one.defined) and _within(one.path, below)]
             if len(holdings) == _MOST_HELD:
                 notes = (_MANY,)  # whatever may be shown of these, there are others
-            if len(holdings) > MOST_FILES:
-                holdings.sort(key=lambda one: (not one.defined, rank(one.path), one.path))
+            holdings.sort(key=lambda one: (not one.defined, rank(one.path), one.path))
+            locate = workspace.locating()
             for one in holdings:
-                if one.path in seen or not (located := self._shown(workspace, asked, one.path)):
+                if one.path in seen or not (located := self._shown(locate, asked, one.path)):
                     continue
                 if len(seen) == MOST_FILES:
                     notes = (_MANY,)
                     break
                 seen.add(one.path)
-                self._sort(workspace, store, one, located, names[0] if lines else "", sorted_)
+                self._sort(workspace, store, one, located, names[0] if lines else "", asked.most, sorted_)
             for path in self._changed(store, seen):
-                if _within(path, below) and (located := self._shown(workspace, asked, path)):
+                if _within(path, below) and (located := self._shown(locate, asked, path)):
                     sorted_.stale.append(os.path.relpath(located.real, workspace.cwd))
             refused = store.refused() if lines else []
-        reads = tuple(read for _, read in sorted(sorted_.reads, key=lambda pair: pair[0]))
-        unparsed = (self._shown(workspace, asked, path) for path in refused if _within(path, below))
-        return _Kept(reads, tuple(sorted_.stale[:MOST_FILES]), tuple(filter(None, unparsed)), notes)
+        unparsed = (self._shown(locate, asked, path) for path in refused if _within(path, below))
+        return _Kept(tuple(sorted_.reads), tuple(sorted_.stale[:MOST_FILES]), tuple(filter(None, unparsed)), notes)
 
-    def _sort(self, workspace: Workspace, store: Store, one: Holding, located: Located, wanted: str, into: _Sorted) -> None:
+    def _sort(
+        self, workspace: Workspace, store: Store, one: Holding, located: Located, wanted: str, most: int, into: _Sorted
+    ) -> None:
         path = os.path.relpath(located.real, workspace.cwd)
         try:
             status = os.lstat(located.real)
@@ -240,16 +244,16 @@ class Index:
             into.stale.append(path)
             return
         text: list[str] = []
-        if wanted and one.lines:
+        told = into.uses < most
+        if wanted and one.lines and told:
             try:
                 text = workspace.read(located).text.replace("\r\n", "\n").split("\n")
             except ToolFailure:
                 into.stale.append(path)
                 return
         uses = {wanted: list(one.lines)} if one.lines else {}
-        into.reads.append(
-            ((not one.defined, rank(one.path), one.path), Read(path, text, Shape(store.definitions(one.file), uses)))
-        )
+        into.uses += len(one.lines)
+        into.reads.append(Read(path, text, Shape(store.definitions(one.file) if told or one.defined else (), uses)))
 
     def _changed(self, store: Store, seen: set[str]) -> Iterator[str]:
         """Yield files that were heard of, and that the index does not hold as they are."""
@@ -263,10 +267,11 @@ class Index:
             if mark_of(status) != held and (held is not None or not walk.ignores(path)):
                 yield path
 
-    def _shown(self, workspace: Workspace, asked: Asked, path: str) -> Located | None:
+    def _shown(self, locate: Callable[[str], Located], asked: Asked, path: str) -> Located | None:
         """Return where a file is, None where it may not be shown, or lies beyond a link."""
-        located = workspace.locate(str(self._root / path))
-        inside = located.place in {Lies.INSIDE, Lies.PROTECTED} and located.real == self._root / path
+        absolute = f"{str(self._root).rstrip('/')}/{path}"
+        located = locate(absolute)
+        inside = located.place in {Lies.INSIDE, Lies.PROTECTED} and str(located.real) == absolute
         return located if inside and asked.view.shows(located) else None
 
 

@@ -24,11 +24,12 @@ _LEADING = (
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is looked for: a name, in a file or folder, in what a call may show."""
+    """What is looked for: a name, in a file or folder, in what a call may show; of how many uses more than the line is told."""
 
     name: str
     where: Located
     view: View
+    most: int = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """The lines of one file that use a name, each with what it stands in."""
+    """The lines of one file that use a name, each with what it stands in; of those beyond what was asked for the number alone."""
 
     path: str
     lines: tuple[tuple[int, str, str], ...]  # number, the whole name of the definition around it, the line
@@ -107,9 +108,10 @@ def answered(name: str, reads: Sequence[Read]) -> Answer:
 def used(path: str, numbers: Sequence[int], lines: Sequence[str], definitions: Sequence[Definition]) -> Used:
     """Return the uses of a file with their lines and what they stand in."""
     told = []
+    names = tuple(called(definitions))
     for number in numbers:
         within = ""
-        for whole, one in called(definitions):
+        for whole, one in names:
             if one.first <= number <= one.last and one.last > one.first:
                 within = whole
         told.append((number, within, lines[number - 1].strip() if number <= len(lines) else ""))
