@@ -14,7 +14,7 @@ from jumar.screen import FrontDesk
 from tests.fakes import ScriptedServer, answer
 from tests.runs import Person
 from tests.screens import Screen, screen_of
-from tui import app, choosing, goahead, help, plan, preview, review, sessions, timeline, transcript  # noqa: A004 - the module
+from tui import app, choosing, goahead, help, plan, preview, review, rows, sessions, transcript  # noqa: A004 - the module
 from tui.choosing import Listing, Question
 from tui.commands import COMMANDS, offers
 from tui.desk import Choice
@@ -70,7 +70,7 @@ def bound(*owners: Any) -> Iterable[str]:
     [
         ("everywhere", [app.JumarApp]),
         ("transcript", [transcript.Transcript]),
-        ("timeline", [timeline.Rows]),
+        ("timeline", [rows.Rows]),
         ("plan", [plan.Steps]),
         ("goahead", [goahead.GoAhead]),
         ("preview", [preview.Preview, preview.Shown]),

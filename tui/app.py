@@ -38,6 +38,7 @@ from tui.preview import Preview, Shown, Undoing, Work
 from tui.prompt import Prompt
 from tui.queue import Queue
 from tui.review import Place, Review
+from tui.rows import Rows
 from tui.side import Side
 from tui.small import guard
 from tui.starting import start
@@ -423,7 +424,7 @@ class JumarApp(App[int]):
         timeline.only(self.story.checklist.names(followed.step), followed.step.text)
         timeline.focus()
 
-    def on_timeline_show(self, wanted: Timeline.Show) -> None:
+    def on_rows_show(self, wanted: Rows.Show) -> None:
         """Show what an action did."""
         self._show_act(wanted.act)
 
@@ -450,15 +451,15 @@ class JumarApp(App[int]):
             shown = Shown(self.words, self._session, act, self.desk.taste.diffs, before)
             self.push_screen(shown, lambda undo: self.preview(undoing) if undo else None)
 
-    def on_timeline_undo(self, wanted: Timeline.Undo) -> None:
+    def on_rows_undo(self, wanted: Rows.Undo) -> None:
         """Take actions back, once the person has seen what that changes."""
         self.preview(Undoing("undo", wanted.actions))
 
-    def on_timeline_rewind(self, wanted: Timeline.Rewind) -> None:
+    def on_rows_rewind(self, wanted: Rows.Rewind) -> None:
         """Go back to before an action, once the person has seen what that changes."""
         self.preview(Undoing("rewind", (wanted.action,)))
 
-    def on_timeline_redo(self) -> None:
+    def on_rows_redo(self) -> None:
         """Bring back what was taken back last."""
         self.redo()
 
@@ -483,7 +484,7 @@ class JumarApp(App[int]):
 
         self.run_task(take())
 
-    def on_timeline_fork(self, wanted: Timeline.Fork) -> None:
+    def on_rows_fork(self, wanted: Rows.Fork) -> None:
         """Go on in another session from before a turn."""
         if self._turn is not None:
             self.notify(self.words("timeline.busy"), markup=False)
