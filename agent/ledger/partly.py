@@ -128,7 +128,3 @@ def told(planned: Plan) -> tuple[str, tuple[DiffBlock, ...]]:
         lines.append(f"{block.path}: +{block.added} -{block.removed} lines")
         lines += block.diff.split("\n") if block.diff.count("\n") < _MOST_LINES else []
     return safe_text("\n".join(lines)), blocks
-
-
-def _text(thing: Thing | None) -> str | None:
-    return None if thing is None else thing.content.decode("utf-8", "surrogateescape")

@@ -14,20 +14,13 @@ from dataclasses import dataclass, field
 
 from agent.errors import JumarError
 from agent.ledger.action import Held
-from agent.ledger.bare import FILLED_BY_TOOLS
 from agent.ledger.blobs import Blobs
+from agent.ledger.scope import Round, Scope
 from agent.ledger.snapshot import (
     CLOSED_FOLDER,
-    HUGE,
     IGNORED_FOLDER,
-    LARGE,
     MOST_FILES,
-    MOST_IGNORED,
-    NO_FILE,
     OWN_REPOSITORY,
-    SMALL,
-    TOO_LARGE,
-    TOO_MANY,
     UNREADABLE,
     LeftOut,
     Snapshot,
@@ -41,13 +34,8 @@ from agent.ledger.table import Known, Table, mode_of, size_and_time, stamp, unsu
 from agent.ledger.watch import Watch
 from agent.workspace.tree import Moved, Thing, Tree
 
-FULL_FOLDER = "an ignored folder of many files"
-_FEW = 300  # files and folders in an ignored folder that is entered all the same
-_MOST_SMALL = 32 << 20  # bytes of all ignored files
 _MOST_LINKED = 2000  # files with further names, of whose changes no watch of folders tells
 _TOGETHER = 32 << 20  # bytes that are read before they are kept
-_RULES = b".gitignore"
-_FILLED = frozenset(map(os.fsencode, FILLED_BY_TOOLS))
 
 
 @dataclass(slots=True)
@@ -68,22 +56,6 @@ class Glance:
     content: bytes = b""
 
 
-@dataclass(slots=True)
-class _Round:
-    """What one look knows besides: what the snapshot holds, where it is the first, and what it has decided so far."""
-
-    survey: Survey
-    began: int  # nanoseconds
-    first: Mapping[bytes, tuple[str, bool]] = field(default_factory=dict)
-    above: frozenset[bytes] = frozenset()  # the folders of that
-    ignored_folders: frozenset[bytes] = frozenset()
-    adopted: set[bytes] = field(default_factory=set)  # folders that were closed: what is old in them is not new
-    closing: dict[bytes, str] = field(default_factory=dict)
-    ignored: set[bytes] = field(default_factory=set)
-    small: list[int] = field(default_factory=lambda: [0, 0])  # ignored files that come to be held: how many, their bytes
-    found: dict[bytes, tuple[bytes, Known, int]] = field(default_factory=dict)  # stamp, what it is, how many names it has
-
-
 class Sight:
     """What is known of the files below the root of a store. `until` a first look was `taken`, that is nothing."""
 
@@ -101,14 +73,13 @@ class Sight:
         self._blobs: Blobs | None = None
         self._lock = asyncio.Lock()
         self._meanwhile: dict[bytes, Known] = {}  # noted while a look was taken
-        self._small = [0, 0]  # ignored files that are held: how many, and their bytes
         self._linked: set[bytes] = set()
         self._unpinned: set[str] = set()  # names of bytes that are in no snapshot, and in no record as long as they stay
         self._pinned: set[str] = set()
         self._too_much = ""  # why looks are given up
         self._last = 0  # nanoseconds: when the last look began
         self._sweep = Sweep(store.bare, store.root, self.table, now)
-        self._ours = tuple(os.fsencode(folder) for folder in store.bare.inside())
+        self._scope = Scope(store, self.table)
 
     async def blobs(self) -> Blobs:
         """Return the bytes of the store, which is made where there is none. Raises JumarError."""
@@ -208,18 +179,18 @@ class Sight:
 
     async def _look(self, dirty: set[bytes] | None, blobs: Blobs, *, full: bool = False) -> Seen:
         survey = Survey(self._root, self.table, self._watch, MOST_FILES, time.monotonic() + self._seconds)
-        one = _Round(survey, time.time_ns())
+        one = Round(survey, time.time_ns())
         if not self.taken:
             await self._take_snapshot(one)
         await asyncio.to_thread(survey.everything if dirty is None else lambda: survey.at(dirty))
-        await self._reopen(one, full or dirty is None)
+        await self._scope.reopen(one, full or dirty is None)
         while survey.fresh:
-            entering = await self._judge(one)
+            entering = await self._scope.judge(one)
             await asyncio.to_thread(survey.enter, entering)
         for path in survey.nested:
             one.closing[path] = OWN_REPOSITORY
         self._look_at_lone(survey)
-        asked = [path for path in survey.differs if self._is_open_question(one, path)]
+        asked = [path for path in survey.differs if self._scope.is_open_question(one, path)]
         one.ignored = await self._store.ignored(asked)
         await self._read(one, blobs)
         seen = self._apply(one)
@@ -230,7 +201,7 @@ class Sight:
         await self._pin()
         return seen
 
-    async def _take_snapshot(self, one: _Round) -> None:
+    async def _take_snapshot(self, one: Round) -> None:
         snapshot = await self._store.snapshot()
         self.first = snapshot
         one.began = snapshot.began
@@ -238,73 +209,6 @@ class Sight:
         one.above = frozenset(folder[:-1] for folder in folders_above(*one.first))
         left_out = snapshot.left_out.items()
         one.ignored_folders = frozenset(path[:-1] for path, left in left_out if left.why == IGNORED_FOLDER)
-
-    async def _reopen(self, one: _Round, full: bool) -> None:
-        """Where ignore rules changed, find the closed folders that are closed no longer."""
-        survey, closed = one.survey, self.table.closed
-        if any(path.rpartition(b"/")[2] == _RULES for path in (*survey.differs, *survey.gone)) and self.taken:
-            asked = [path for path, why in closed.items() if why in {IGNORED_FOLDER, FULL_FOLDER} and not self._is_filled(path)]
-            one.adopted |= set(asked) - await self._store.ignored(asked)
-        if full:
-            one.adopted |= {
-                path
-                for path, why in closed.items()
-                if why == CLOSED_FOLDER and os.access(self._root + b"/" + path, os.R_OK | os.X_OK)
-            }
-        for path in one.adopted - survey.left:
-            with suppress(OSError):
-                survey.fresh[path] = os.lstat(self._root + b"/" + path).st_ino
-
-    async def _judge(self, one: _Round) -> list[tuple[bytes, int, bool]]:
-        """Decide which of the fresh folders are entered: path, inode, and whether all in it is ignored."""
-        fresh, one.survey.fresh = one.survey.fresh, {}
-        entering, asked, ignored = [], [], []
-        for path, inode in fresh.items():
-            if path in one.above:
-                entering.append((path, inode, False))
-            elif self._is_filled(path):
-                one.closing[path] = IGNORED_FOLDER
-            elif self._is_in_ignored(one, path):
-                entering.append((path, inode, True))
-            elif path in one.ignored_folders:
-                ignored.append(path)
-            else:
-                asked.append(path)
-        named = await self._store.ignored(asked)
-        entering += [(path, fresh[path], False) for path in asked if path not in named]
-        for path in (*ignored, *named):
-            if await asyncio.to_thread(self._has_few, path):
-                entering.append((path, fresh[path], True))
-            else:
-                one.closing[path] = FULL_FOLDER
-        return entering
-
-    def _has_few(self, path: bytes) -> bool:
-        count, waiting = 0, [path]
-        while waiting:
-            with suppress(OSError), os.scandir(self._root + b"/" + waiting.pop()) as entries:
-                for entry in entries:
-                    count += 1
-                    if count > _FEW:
-                        return False
-                    if entry.is_dir(follow_symlinks=False):
-                        waiting.append(entry.path[len(self._root) + 1 :])
-        return True
-
-    def _is_filled(self, path: bytes) -> bool:
-        """Whether it is what tools fill, or ours."""
-        return not _FILLED.isdisjoint(path.split(b"/")) or any(path == one or path.startswith(one + b"/") for one in self._ours)
-
-    def _is_in_ignored(self, one: _Round, path: bytes) -> bool:
-        above = path.rpartition(b"/")[0]
-        if above in one.survey.entered:
-            return one.survey.entered[above][1]
-        return above in self.table.folders and self.table.folders[above].ignored
-
-    def _is_open_question(self, one: _Round, path: bytes) -> bool:
-        """Whether ignore rules must be asked about a file."""
-        known = None if path in one.first else self.table.known(path)
-        return path not in one.first and not isinstance(known, Held) and not self._is_in_ignored(one, path)
 
     def _look_at_lone(self, survey: Survey) -> None:
         """Look at files that no walk comes to, or no watch tells of."""
@@ -319,16 +223,16 @@ class Sight:
             if record is not None and not record.startswith(stamp(status)) and not stat.S_ISDIR(status.st_mode):
                 survey.differs[path] = status
 
-    async def _read(self, one: _Round, blobs: Blobs) -> None:
+    async def _read(self, one: Round, blobs: Blobs) -> None:
         """Read what differs, and keep its bytes, so many at a time."""
         some: list[tuple[bytes, os.stat_result]] = []
         size = 0
         for path, status in one.survey.differs.items():
-            if self._is_first(one, path, status):
+            if one.is_first(path, status):
                 held = Held(one.first[path][0], status.st_mode)
                 one.found[path] = stamp(status), held, status.st_nlink
                 continue
-            why = self._why_not(one, path, status)
+            why = self._scope.why_not(one, path, status)
             if why is None:
                 continue
             if why:
@@ -341,44 +245,19 @@ class Sight:
                 some, size = [], 0
         await self._read_some(one, some, blobs)
 
-    def _is_first(self, one: _Round, path: bytes, status: os.stat_result) -> bool:
-        """Whether the snapshot of a first look holds what is there now."""
-        known = one.first.get(path)
-        if known is None or status.st_ctime_ns + margin(status) > one.began:
-            return False
-        return known[1] == stat.S_ISLNK(status.st_mode) and stat.S_IFMT(status.st_mode) in {stat.S_IFREG, stat.S_IFLNK}
-
-    def _is_as_first(self, one: _Round) -> bool:
+    def _is_as_first(self, one: Round) -> bool:
         """Whether a first look found what the snapshot holds, and besides only what no snapshot does."""
         found, left_out = one.survey.differs, self.first.left_out if self.first is not None else {}
         return (
             not self._meanwhile
             and one.first.keys() <= found.keys()
             and all(
-                path in left_out or self._is_first(one, path, status) or self._is_in_ignored(one, path)
+                path in left_out or one.is_first(path, status) or self._scope.is_in_ignored(one, path)
                 for path, status in found.items()
             )
         )
 
-    def _why_not(self, one: _Round, path: bytes, status: os.stat_result) -> str | None:
-        """Return why a file is not held; empty where it is, None where it is not even told."""
-        if not (stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode)):
-            return NO_FILE
-        if path in one.first or isinstance(self.table.known(path), Held):
-            return TOO_LARGE if status.st_size > HUGE else ""
-        if self._is_filled(path):
-            return None
-        if path not in one.ignored and not self._is_in_ignored(one, path):
-            return TOO_LARGE if status.st_size > LARGE else ""
-        if status.st_size > SMALL:
-            return TOO_LARGE
-        if self._small[0] + one.small[0] >= MOST_IGNORED or self._small[1] + one.small[1] + status.st_size > _MOST_SMALL:
-            return TOO_MANY
-        one.small[0] += 1
-        one.small[1] += status.st_size
-        return ""
-
-    async def _read_some(self, one: _Round, some: list[tuple[bytes, os.stat_result]], blobs: Blobs) -> None:
+    async def _read_some(self, one: Round, some: list[tuple[bytes, os.stat_result]], blobs: Blobs) -> None:
         contents = await asyncio.to_thread(self._read_them, one, some, blobs)
         try:
             await self._store.keep(contents)
@@ -387,7 +266,7 @@ class Sight:
         if not self.taken or one.adopted:
             self._unpinned.update(contents)
 
-    def _read_them(self, one: _Round, some: Iterable[tuple[bytes, os.stat_result]], blobs: Blobs) -> dict[str, bytes]:
+    def _read_them(self, one: Round, some: Iterable[tuple[bytes, os.stat_result]], blobs: Blobs) -> dict[str, bytes]:
         contents = {}
         for path, status in some:
             old, now = self.table.known(path), time.time_ns()
@@ -407,7 +286,7 @@ class Sight:
         return contents
 
     def _keep_some(
-        self, one: _Round, some: Iterable[tuple[bytes, os.stat_result]], blobs: Blobs, contents: dict[str, bytes]
+        self, one: Round, some: Iterable[tuple[bytes, os.stat_result]], blobs: Blobs, contents: dict[str, bytes]
     ) -> None:
         """Keep what can be kept, where the disk has no room for all, and tell the rest as not held."""
         why = {}
@@ -431,7 +310,7 @@ class Sight:
                 return stamp(status)
         return unsure(thing.mode)
 
-    def _apply(self, one: _Round) -> Seen:
+    def _apply(self, one: Round) -> Seen:
         """Have the table say what was found, and return what is not as it was."""
         seen, survey, table = Seen(), one.survey, self.table
         for folder in survey.left - survey.entered.keys():
@@ -461,10 +340,10 @@ class Sight:
                 self._linked.add(path)
             else:
                 self._linked.discard(path)
-        self._small = [had + came for had, came in zip(self._small, one.small, strict=True)]
+        self._scope.settle(one)
         return seen
 
-    def _found(self, one: _Round, path: bytes, mark: bytes, now: Known, seen: Seen) -> None:
+    def _found(self, one: Round, path: bytes, mark: bytes, now: Known, seen: Seen) -> None:
         old, record = self.table.known(path), self.table.record(path)
         if record is not None and isinstance(now, LeftOut) and isinstance(old, Held):
             now = _still(record, old, mark, now)
