@@ -363,6 +363,19 @@ class Slow:
         return self._inner.files(query, stop)
 
 
+def test_where_there_is_no_time_to_see_all_files_some_are_listed(tmp_path: Path) -> None:
+    for age, name in enumerate(("a.py", "b.py", "c.py")):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, ns=(age, age))
+    program = tmp_path / "rg"
+    program.write_text(
+        "#!/bin/sh\n[ \"$8\" = --sortr=modified ] && exec sleep 1000\nprintf './a.py\\0./c.py\\0./b'\nexec sleep 1000\n"
+    )
+    program.chmod(0o755)
+    listed = Ripgrep(program).files(Query("", tmp_path, [tmp_path]), Stop(0.6))
+    assert listed == ([str(tmp_path / "c.py"), str(tmp_path / "a.py")], True)
+
+
 async def test_cancelling_ends_the_program(tree: Path, tmp_path: Path) -> None:
     program = tmp_path / "rg"
     program.write_text("#!/bin/sh\nexec sleep 1000\n")

@@ -19,7 +19,7 @@ from agent.errors import ToolFailure
 from agent.workspace.contract import Found, Match
 from agent.workspace.globs import matching
 from agent.workspace.lines import LARGEST, UTF16, window
-from agent.workspace.search import Query, Stop, fault, first, found, relative
+from agent.workspace.search import Query, Stop, changed, fault, first, found, relative
 
 _COUNTED = re.compile(r"([^\0]*)\0(\d+)\r?\n")
 # What ripgrep reads in a type as `matching` does; with any other glob it looks at all files, and `matching` chooses.
@@ -77,14 +77,19 @@ class Ripgrep:
     def files(self, query: Query, stop: Stop) -> tuple[list[str], bool]:
         """Have it list them. Raises ToolFailure."""
         matches = _rest(query.glob)
-        listing = ["--files", "--null", "--sortr=modified"]
         files: list[str] = []
         partial = False
         for start in query.starts:
-            printed, cut = self._run(query, stop, [*listing, *self._chosen(query, start), "--", _argument(start, query.root)])
+            listing = ["--files", "--null", *self._chosen(query, start), "--", _argument(start, query.root)]
+            printed, cut = self._run(query, stop, ["--sortr=modified", *listing], share=0.5)
+            late = cut and not printed and not stop.due
+            if late:  # with an order it tells nothing before it has seen all; a part is better
+                printed, cut = self._run(query, stop, listing)
             partial |= cut
-            listed = os.fsdecode(printed).split("\0")[:-1]  # the last one of a listing that was stopped may be cut
-            absolute = _absolute(listed, query.root)
+            # The last one of a listing that was stopped may be cut.
+            absolute = _absolute(os.fsdecode(printed).split("\0")[:-1], query.root)
+            if late:
+                absolute.sort(key=changed, reverse=True)
             files += absolute if matches is None else [one for one in absolute if matches(relative(one, query.root))]
         return files, partial
 
@@ -105,7 +110,8 @@ class Ripgrep:
             flags.append("--ignore-file=.gitignore")
         return flags
 
-    def _run(self, query: Query, stop: Stop, arguments: list[str]) -> tuple[bytes, bool]:
+    def _run(self, query: Query, stop: Stop, arguments: list[str], share: float = 1) -> tuple[bytes, bool]:
+        """Run it for that share of the time that is left; return what it printed, and whether that is cut. Raises ToolFailure."""
         case = "--ignore-case" if query.ignore_case else "--case-sensitive"
         always = ["--no-config", "--no-messages", "--color=never", "--engine=auto", "--crlf", "--no-mmap", case]
         with _scratch() as printed:
@@ -124,7 +130,7 @@ class Ripgrep:
             late = False
             with stop.holding(program):
                 try:
-                    _, faults = program.communicate(timeout=max(0, stop.left))
+                    _, faults = program.communicate(timeout=max(0, share * stop.left))
                 except subprocess.TimeoutExpired:
                     late = True
                     program.kill()
