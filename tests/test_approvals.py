@@ -36,7 +36,7 @@ from agent.setting import Setting
 from agent.tool import Arguments, Context, Result, Tool
 from agent.workspace.contract import WORKING, Confinement, Ended
 from agent.workspace.local import LocalWorkspace
-from jumar.printers import describe
+from jumar.lines import describe
 from jumar.wiring import find_tools
 from tests.fakes import Response, ScriptedServer, answer
 from tests.repositories import repository

@@ -12,14 +12,12 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Input, Static, TextArea
 
-from agent.blocks import DiffBlock
-from agent.events import ApprovalAsked, RuleScope
+from agent.events import RuleScope
 from agent.safe import safe_line, safe_text
-from tui.draw import draw
+from tui.approval import Approval
 from tui.fields import Area, Line
 from tui.forms import Form, Unreadable
 from tui.hints import Hints
-from tui.hunks import chosen_hunks, hunks_of
 from tui.story import Called, Story
 from tui.words import Words
 
@@ -61,12 +59,11 @@ class Asking(Vertical, can_focus=True):
         super().__init__(id="asking")
         self._words = words
         self._called: Called | None = None
+        self._approval: Approval | None = None  # of that call, where it is no question of the model's
         self._digest = ""
         self._doing: Doing = "deciding"
         self._since = 0.0
         self._seen = False  # to its end
-        self._kept: set[int] = set()  # hunks
-        self._hunk = 0
         self._scope: RuleScope = "session"
         self._form: Form | None = None  # where all arguments are changed, not one text
         self.display = False
@@ -96,30 +93,14 @@ class Asking(Vertical, can_focus=True):
                 self.screen.focus_next("#prompt")
             return
         self._since, self._seen = time.monotonic(), False
-        self._hunk, self._kept = 0, set(range(len(self._hunks())))
+        asked = called.asked if called.question is None else None
+        self._approval = Approval(asked, called.tool, self._words) if asked is not None else None
         line = self.query_one("#asking-line", Input)
         line.value = line.placeholder = ""  # what was written for another is no answer to this one
         self._begin("telling" if called.question is not None else "deciding")
         self._paint()
         self.query_one("#asking-body", VerticalScroll).scroll_home(animate=False)
         self.call_after_refresh(self._look)
-
-    def _hunks(self) -> list[tuple[int, int]]:
-        """Return the hunks that can be chosen: of all differences that are shown, by the lines of what is shown of these."""
-        asked = self._asked()
-        if asked is None or asked.hunks < 1:
-            return []
-        found: list[tuple[int, int]] = []
-        above = 0
-        for block in _diffs(asked):
-            hunks = hunks_of(block.diff)
-            above += 1 - (hunks[0][0] if hunks else 0)  # its head; what stands before its first hunk is not shown
-            found += [(above + start, above + end) for start, end in hunks]
-            above += hunks[-1][1] if hunks else 0
-        return found
-
-    def _asked(self) -> ApprovalAsked | None:
-        return self._called.asked if self._called is not None and self._called.question is None else None
 
     # What is shown.
 
@@ -136,49 +117,18 @@ class Asking(Vertical, can_focus=True):
             why.update("")
             keys.update(Content.styled(words("asking.keys_question"), "$text-muted"))
             return
-        asked = called.asked
-        if asked is None:
+        if self._approval is None:
             return
-        named = f"{safe_line(asked.subject)} · " if self._hunks() else ""  # else what it is stands whole below
-        title, tool = (words("asking.title"), "bold $warning"), (f"{safe_line(called.tool)} ", "bold")
-        head.update(Content.assemble(title, "  ", tool, named, (safe_line(words.told(asked.reason)), "$text-muted")))
-        what.update(Content("\n").join(self._blocks(asked)))
-        why.update(Content("\n").join(self._facts(asked)))
+        head.update(self._approval.head)
+        what.update(self._approval.what)
+        why.update(Content("\n").join(self._approval.facts(self._holding)))
         keys.update(Content.styled(self._keys(), "$text-muted"))
-
-    def _blocks(self, asked: ApprovalAsked) -> list[Content]:
-        hunks = self._hunks()
-        if not hunks:
-            return [draw(block) for block in asked.blocks] or [Content(safe_text(asked.subject))]
-        diffs = _diffs(asked)
-        shown = [draw(one) for one in asked.blocks if one not in diffs]
-        first = 0
-        for block in diffs:
-            kept = {number - first for number in self._kept}
-            shown.append(chosen_hunks(block, kept, self._hunk - first, several=len(hunks) > 1))
-            first += len(hunks_of(block.diff))
-        return shown
-
-    def _facts(self, asked: ApprovalAsked) -> list[Content]:
-        words = self._words
-        facts: list[tuple[str, str]] = [(words("asking.where"), asked.cwd)] if asked.cwd else []
-        facts += [(words("asking.confined"), words.told(asked.confined))] if asked.confined else []
-        if len(asked.parts) > 1:
-            facts += [(f"{'?' if part.asks else '✓'} {part.source}", words.told(part.why)) for part in asked.parts]
-        facts += [(words("asking.irreversible"), _loss(text, words)) for text in asked.irreversible]
-        lines = [Content.assemble((f"{safe_line(name)}  ", "$text-muted"), safe_line(text)) for name, text in facts]
-        if self._doing == "ruling":
-            lines.append(
-                Content.assemble((f"{words('asking.scope')}  ", "$text-muted"), (words(f"asking.{self._scope}"), "bold"))
-            )
-        return lines
 
     def tried(self, covered: tuple[str, ...], fault: str = "") -> None:
         """Show what the rule that is being written would have covered."""
-        asked = self._asked()
-        if self._doing != "ruling" or asked is None:
+        if self._doing != "ruling" or self._approval is None:
             return
-        lines = self._facts(asked)
+        lines = self._approval.facts(self._holding)
         if fault:
             lines.append(Content.styled(safe_line(self._words.told(fault)), "$text-error"))
         else:
@@ -188,11 +138,24 @@ class Asking(Vertical, can_focus=True):
         self.query_one("#asking-why", Static).update(Content("\n").join(lines))
         self.query_one("#asking-body", VerticalScroll).scroll_end(animate=False)
 
+    @property
+    def _holding(self) -> RuleScope | None:
+        """How long the rule that is being written would hold."""
+        return self._scope if self._doing == "ruling" else None
+
+    @property
+    def _several(self) -> bool:
+        return self._approval is not None and self._approval.count > 1
+
+    @property
+    def _chosen(self) -> tuple[int, ...] | None:
+        return self._approval.chosen if self._approval is not None else None
+
     def _keys(self) -> str:
         if self._doing != "deciding":
             return self._words(f"asking.keys_{self._doing}")
         keys = self._words("asking.keys")
-        return f"{keys} · {self._words('asking.keys_hunks')}" if len(self._hunks()) > 1 else keys
+        return f"{keys} · {self._words('asking.keys_hunks')}" if self._several else keys
 
     def _begin(self, doing: Doing) -> None:
         self._doing = doing
@@ -289,7 +252,7 @@ class Asking(Vertical, can_focus=True):
             case "a" | "A" | "upper_a" | "e" if not self._seen:
                 self._scroll(body.scroll_offset.y + body.size.height)
             case "a":
-                self._answer(allowed=True, hunks=self._chosen())
+                self._answer(allowed=True, hunks=self._chosen)
             case "A" | "upper_a":
                 self._rule()
             case "r":
@@ -299,13 +262,12 @@ class Asking(Vertical, can_focus=True):
                 self._paint()
             case "e":
                 self._edit()
-            case "space" if self._hunks():
-                self._kept ^= {self._hunk}
+            case "space" if self._approval is not None and self._approval.count:
+                self._approval.turn()
                 self._paint()
                 self.call_after_refresh(self._show_hunk)
-            case "down" | "j" | "up" | "k" if len(self._hunks()) > 1:
-                step = 1 if event.key in {"down", "j"} else -1
-                self._hunk = (self._hunk + step) % len(self._hunks())
+            case "down" | "j" | "up" | "k" if self._approval is not None and self._several:
+                self._approval.step(1 if event.key in {"down", "j"} else -1)
                 self._paint()
                 self.call_after_refresh(self._show_hunk)
             case "pagedown" | "down" | "j":
@@ -323,20 +285,13 @@ class Asking(Vertical, can_focus=True):
 
     def _tops(self) -> list[int]:
         """Return the row at which each hunk begins, as it is laid out."""
-        asked, what = self._asked(), self.query_one("#asking-what", Static)
-        hunks = self._hunks()
-        if asked is None or not hunks or not what.content_size.width:
-            return []
-        lines = Content("\n").join(self._blocks(asked)).split("\n")
-        lines = lines[len(lines) - hunks[-1][1] :]  # of the differences; what stands before them has its own height
-        heights = [len(line.wrap(what.content_size.width)) for line in lines]
-        above = what.content_size.height - sum(heights)
-        return [above + sum(heights[:start]) for start, _ in hunks]
+        size = self.query_one("#asking-what", Static).content_size
+        return self._approval.tops(size.width, size.height) if self._approval is not None else []
 
     def _show_hunk(self) -> None:
         """Bring the hunk that keys are for to sight."""
-        if tops := self._tops():
-            self.query_one("#asking-body", VerticalScroll).scroll_to(y=tops[self._hunk], animate=False, immediate=True)
+        if self._approval is not None and (tops := self._tops()):
+            self.query_one("#asking-body", VerticalScroll).scroll_to(y=tops[self._approval.hunk], animate=False, immediate=True)
         self._look()
 
     def _scroll(self, row: int) -> None:
@@ -344,11 +299,7 @@ class Asking(Vertical, can_focus=True):
         body = self.query_one("#asking-body", VerticalScroll)
         body.scroll_to(y=row, animate=False, immediate=True)
         top, bottom = body.scroll_offset.y, body.scroll_offset.y + body.size.height
-        tops = self._tops()
-        if tops and not top <= tops[self._hunk] < bottom:
-            begun = [number for number, row in enumerate(tops) if row < bottom]
-            seen = [number for number in begun if tops[number] >= top]
-            self._hunk = (seen or begun[-1:] or [0])[0]
+        if self._approval is not None and self._approval.see(self._tops(), top, bottom):
             self._paint()
         self._look()
 
@@ -356,16 +307,12 @@ class Asking(Vertical, can_focus=True):
         """Take note of whether its end can be seen."""
         body = self.query_one("#asking-body", VerticalScroll)
         self._seen = self._seen or body.scroll_offset.y >= body.max_scroll_y
-        asked = self._asked()
-        if asked is not None and self._doing == "deciding":
+        if self._approval is not None and self._doing == "deciding":
             keys = self._keys() if self._seen else self._words("asking.more")
             self.query_one("#asking-keys", Static).update(Content.styled(keys, "$text-muted"))
 
-    def _chosen(self) -> tuple[int, ...] | None:
-        return None if len(self._kept) == len(self._hunks()) else tuple(sorted(self._kept))
-
     def _rule(self) -> None:
-        asked = self._asked()
+        asked = self._approval.asked if self._approval is not None else None
         if asked is None or not asked.suggested:
             self.app.notify(self._words("asking.no_rule"), markup=False)
             return
@@ -376,7 +323,7 @@ class Asking(Vertical, can_focus=True):
         self.post_message(self.Tried(asked.suggested))
 
     def _edit(self) -> None:
-        asked = self._asked()
+        asked = self._approval.asked if self._approval is not None else None
         if asked is None or not asked.arguments:
             return
         arguments = json.loads(asked.arguments)
@@ -391,7 +338,7 @@ class Asking(Vertical, can_focus=True):
         self._paint()
 
     def _edited(self) -> None:
-        asked = self._asked()
+        asked = self._approval.asked if self._approval is not None else None
         if asked is None:
             return
         text = self.query_one("#asking-text", TextArea).text
@@ -428,7 +375,7 @@ class Asking(Vertical, can_focus=True):
         elif self._doing == "refusing":
             self._answer(allowed=False, words=text.strip())
         elif self._doing == "ruling":
-            self._answer(allowed=True, rules=_rules(text), hunks=self._chosen())
+            self._answer(allowed=True, rules=_rules(text), hunks=self._chosen)
 
     def _answer(
         self,
@@ -444,16 +391,6 @@ class Asking(Vertical, can_focus=True):
         if self._called is not None:
             answered = Answered(allowed, words, rules, self._scope if rules else "session", arguments, hunks, self._digest)
             self.post_message(self.Decided(self._called.call_id, answered))
-
-
-def _loss(text: str, words: Words) -> str:
-    """Return what could not be undone, and why, which stands in brackets after a path."""
-    path, bracket, why = text.removesuffix(")").rpartition(" (")
-    return f"{path} ({words.told(why)})" if bracket and text.endswith(")") else words.told(text)
-
-
-def _diffs(asked: ApprovalAsked) -> list[DiffBlock]:
-    return [block for block in asked.blocks if isinstance(block, DiffBlock)]
 
 
 def _rules(text: str) -> tuple[str, ...]:
