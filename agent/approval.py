@@ -13,7 +13,9 @@ from agent.command.losses import ELSEWHERE, losses
 from agent.command.weigh import Command, weigh
 from agent.effects import Effect
 from agent.errors import ToolFailure, UsageError
-from agent.events import Event, ToolProgressed, Warned
+from agent.events.call import ToolProgressed
+from agent.events.event import Event
+from agent.events.news import Warned
 from agent.gate import Answered, Gate, Shown, fingerprint
 from agent.mask import MASKED, Mask
 from agent.policy import Mode, Verdict

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from agent.errors import Fault, ModelError
-from agent.events import CallStreamed, Event, ModelAnswered, ReasoningStreamed, RequestRetried, StepStarted, TextStreamed
+from agent.events.event import Event
+from agent.events.step import CallStreamed, ModelAnswered, ReasoningStreamed, RequestRetried, StepStarted, TextStreamed
 from agent.messages import Message
 from agent.model import CallDelta, Failed, Finish, Finished, Model, ReasoningDelta, Repair, Request, TextDelta, ToolOffer
 

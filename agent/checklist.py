@@ -5,7 +5,10 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, assert_never
 
 from agent.blocks import PlanBlock, PlanItem
-from agent.events import Event, Informed, ModelAnswered, ToolFinished
+from agent.events.call import ToolFinished
+from agent.events.event import Event
+from agent.events.news import Informed
+from agent.events.step import ModelAnswered
 
 Mark = Literal["", "added", "reworded", "struck", "back", "missing"]
 ChangeKind = Literal["added", "removed", "reworded", "struck", "restored", "moved"]

@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 from agent.ask import Pause, Words, ask
 from agent.errors import Fault, ModelError
 from agent.estimate import Estimate, of_message, tokens
-from agent.events import Compacted, Event, ModelAnswered, RequestRetried, StepStarted, Warned
+from agent.events.event import Event
+from agent.events.news import Warned
+from agent.events.step import Compacted, ModelAnswered, RequestRetried, StepStarted
 from agent.handoff import FIELDS, carried, completed, fitted, lacking
 from agent.history import LEFT_OUT, History, thinned
 from agent.messages import Answer, Message, Prompt, Reply, Usage

@@ -5,7 +5,9 @@ from dataclasses import dataclass, field, replace
 
 from agent.blocks import PlanBlock, PlanItem
 from agent.effects import Change, Effect
-from agent.events import ActionFile, ActionRecorded, ActionsUndone, Informed, ToolFinished, ToolStarted
+from agent.events.action import ActionFile, ActionRecorded, ActionsUndone
+from agent.events.call import ToolFinished, ToolStarted
+from agent.events.news import Informed
 
 _MOST_COMMANDS = 60  # that are remembered
 _MOST_FILES = 1000

@@ -10,7 +10,10 @@ from pathlib import Path
 from agent.blocks import TerminalBlock
 from agent.checks import Check, told
 from agent.errors import JumarError
-from agent.events import CHECK, Event, Informed, ToolFinished, ToolStarted, TurnStarted, Warned
+from agent.events.call import CHECK, ToolFinished, ToolStarted
+from agent.events.conversation import TurnStarted
+from agent.events.event import Event
+from agent.events.news import Informed, Warned
 from agent.execute import Execute
 from agent.proof import Proof
 from agent.safe import safe_line

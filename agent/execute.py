@@ -14,7 +14,9 @@ from agent.blocks import TextBlock
 from agent.calls import Caller, Invalid, Parsed, parse
 from agent.effects import Effect
 from agent.errors import ToolFailure
-from agent.events import CallStatus, Event, Repaired, ToolFinished, ToolStarted
+from agent.events.call import CallStatus, ToolFinished, ToolStarted
+from agent.events.event import Event
+from agent.events.step import Repaired
 from agent.gate import Gate
 from agent.history import History
 from agent.instructions import reached

@@ -14,7 +14,8 @@ from agent.command.weigh import Deed
 from agent.earlier import Earlier
 from agent.effects import Effect
 from agent.errors import UsageError
-from agent.events import ApprovalAsked, ApprovalDecided, Decider, Event, PartJudged, RuleScope
+from agent.events.call import ApprovalAsked, ApprovalDecided, Decider, PartJudged, RuleScope
+from agent.events.event import Event
 from agent.policy import Ground, Mode, Verdict, judge, permits
 from agent.rules import Decision, Question, Rule, covered
 from agent.workspace.contract import Confinement, Located, View

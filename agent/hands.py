@@ -7,7 +7,8 @@ from typing import TypeVar
 
 from agent.blocks import TerminalBlock
 from agent.errors import UsageError
-from agent.events import ActionPart, Event, Informed
+from agent.events.event import Event
+from agent.events.news import ActionPart, Informed
 from agent.history import History
 from agent.ledger import partly
 from agent.ledger.commit import Committed, Committing

@@ -8,21 +8,12 @@ from itertools import takewhile, zip_longest
 from agent.blocks import PlanBlock, TextBlock
 from agent.checklist import whole
 from agent.deeds import Deeds
-from agent.events import (
-    ActionRecorded,
-    ActionsUndone,
-    Compacted,
-    Event,
-    Informed,
-    ModelAnswered,
-    Repaired,
-    Steered,
-    ToolFinished,
-    ToolStarted,
-    TurnFinished,
-    TurnStarted,
-    Uncompacted,
-)
+from agent.events.action import ActionRecorded, ActionsUndone
+from agent.events.call import ToolFinished, ToolStarted
+from agent.events.conversation import Steered, TurnFinished, TurnStarted
+from agent.events.event import Event
+from agent.events.news import Informed
+from agent.events.step import Compacted, ModelAnswered, Repaired, Uncompacted
 from agent.messages import Answer, Call, Message, Prompt, Reply, Usage
 from agent.recap import recap, unmarked
 from agent.sightings import Sighting, Sightings

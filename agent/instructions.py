@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from agent.context import INSTRUCTIONS, ONE_INSTRUCTION, instruction
-from agent.events import Informed
+from agent.events.news import Informed
 from agent.rules import Question
 from agent.safe import mended, safe_line
 from agent.workspace.contract import Located, Place

@@ -13,20 +13,11 @@ from pydantic import ValidationError
 
 from agent.effects import Effect
 from agent.errors import JumarError, UsageError
-from agent.events import (
-    Event,
-    ModelAnswered,
-    RunFinished,
-    SessionRenamed,
-    SessionStarted,
-    Steered,
-    ToolFinished,
-    ToolStarted,
-    TurnFinished,
-    TurnStarted,
-    decode,
-    encode,
-)
+from agent.events.call import ToolFinished, ToolStarted
+from agent.events.conversation import SessionRenamed, SessionStarted, Steered, TurnFinished, TurnStarted
+from agent.events.event import Event, decode, encode
+from agent.events.run import RunFinished
+from agent.events.step import ModelAnswered
 
 _FLAGS = os.O_APPEND | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
 _HEAD = 200  # bytes of a line that hold its envelope and its type

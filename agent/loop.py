@@ -10,7 +10,10 @@ from agent.calls import Caller
 from agent.compact import Compact, refused
 from agent.ending import Ending
 from agent.errors import Fault, ModelError
-from agent.events import Event, ModelSwitched, Repaired, ToolFinished, TurnFinished, TurnStatus
+from agent.events.call import ToolFinished
+from agent.events.conversation import TurnFinished, TurnStatus
+from agent.events.event import Event
+from agent.events.step import ModelSwitched, Repaired
 from agent.execute import Execute
 from agent.history import FOUND, History
 from agent.messages import Answer, Usage

@@ -4,21 +4,13 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from agent.blocks import Block, DiffBlock, PlanBlock, TableBlock, TerminalBlock, TextBlock
-from agent.events import (
-    ActionsUndone,
-    ApprovalAsked,
-    Event,
-    Informed,
-    ModelSwitched,
-    RequestRetried,
-    RunFinished,
-    ToolFinished,
-    ToolProgressed,
-    TurnFinished,
-    TurnStarted,
-    Verified,
-    Warned,
-)
+from agent.events.action import ActionsUndone
+from agent.events.call import ApprovalAsked, ToolFinished, ToolProgressed
+from agent.events.conversation import TurnFinished, TurnStarted
+from agent.events.event import Event
+from agent.events.news import Informed, Warned
+from agent.events.run import RunFinished, Verified
+from agent.events.step import ModelSwitched, RequestRetried
 from agent.mask import MASKED, Mask
 
 _REMARK = f"[{MASKED} stands for a secret that you are not shown; the file has it. Edit around it, and never write {MASKED}.]"

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Sequence
 from pathlib import PurePath
 
-from agent.events import ActionFile, Informed
+from agent.events.action import ActionFile
+from agent.events.news import Informed
 from agent.ledger.action import Delta
 from agent.safe import mended
 from agent.workspace.secrets import are_of_secret

@@ -6,7 +6,9 @@ from dataclasses import replace
 
 from agent.code.diff import diff
 from agent.errors import JumarError
-from agent.events import ActionFile, ActionRecorded, ActionsUndone, Event, Warned
+from agent.events.action import ActionFile, ActionRecorded, ActionsUndone
+from agent.events.event import Event
+from agent.events.news import Warned
 from agent.ledger.action import Action, Delta
 from agent.ledger.capture import Capture, Captured
 from agent.ledger.ledger import Ledger, Listed

@@ -5,7 +5,11 @@ from pathlib import Path, PurePosixPath
 
 from agent.blocks import TerminalBlock
 from agent.effects import Effect
-from agent.events import CHECK, ActionRecorded, ActionsUndone, Event, Informed, ToolFinished, ToolStarted, Verified
+from agent.events.action import ActionRecorded, ActionsUndone
+from agent.events.call import CHECK, ToolFinished, ToolStarted
+from agent.events.event import Event
+from agent.events.news import Informed
+from agent.events.run import Verified
 
 # What running leaves behind by itself, and nobody misses.
 _CACHES = frozenset(

@@ -8,7 +8,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from agent.errors import JumarError, ToolFailure
-from agent.events import ActionRecorded, ActionsUndone, ApprovalDecided, Event, ModelAnswered, TurnStarted, Warned
+from agent.events.action import ActionRecorded, ActionsUndone
+from agent.events.call import ApprovalDecided
+from agent.events.conversation import TurnStarted
+from agent.events.event import Event
+from agent.events.news import Warned
+from agent.events.step import ModelAnswered
 from agent.ledger.action import Action
 from agent.ledger.attending import attend
 from agent.ledger.capture import Before, Capture, Captured

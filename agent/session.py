@@ -15,21 +15,12 @@ from agent.effects import Effect
 from agent.ending import Ending
 from agent.errors import Fault, ModelError, UsageError
 from agent.estimate import Filling, filling
-from agent.events import (
-    ActionRecorded,
-    ActionsUndone,
-    Event,
-    Informed,
-    QuestionAsked,
-    SessionRenamed,
-    SessionStarted,
-    Steered,
-    ToolFinished,
-    TurnFinished,
-    TurnStarted,
-    Uncompacted,
-    Warned,
-)
+from agent.events.action import ActionRecorded, ActionsUndone
+from agent.events.call import QuestionAsked, ToolFinished
+from agent.events.conversation import SessionRenamed, SessionStarted, Steered, TurnFinished, TurnStarted
+from agent.events.event import Event
+from agent.events.news import Informed, Warned
+from agent.events.step import Uncompacted
 from agent.execute import Execute, offered
 from agent.gate import Answered, Gate
 from agent.hands import Hands

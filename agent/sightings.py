@@ -4,17 +4,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from agent.effects import Effect, Seen
-from agent.events import (
-    CHECK,
-    ActionFile,
-    ActionRecorded,
-    ActionsUndone,
-    Event,
-    Informed,
-    ModelAnswered,
-    ToolFinished,
-    ToolStarted,
-)
+from agent.events.action import ActionFile, ActionRecorded, ActionsUndone
+from agent.events.call import CHECK, ToolFinished, ToolStarted
+from agent.events.event import Event
+from agent.events.news import Informed
+from agent.events.step import ModelAnswered
 
 _MOST_NAMED = 10  # files that a command changed and the model had read
 _MOST_KNOWN = 2000  # files, the last that were read or written

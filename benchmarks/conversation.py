@@ -5,18 +5,11 @@ from pathlib import Path
 
 from agent.blocks import DiffBlock, TerminalBlock
 from agent.effects import Effect
-from agent.events import (
-    ActionFile,
-    ActionRecorded,
-    Event,
-    ModelAnswered,
-    SessionStarted,
-    ToolFinished,
-    ToolStarted,
-    TurnFinished,
-    TurnStarted,
-    encode,
-)
+from agent.events.action import ActionFile, ActionRecorded
+from agent.events.call import ToolFinished, ToolStarted
+from agent.events.conversation import SessionStarted, TurnFinished, TurnStarted
+from agent.events.event import Event, encode
+from agent.events.step import ModelAnswered
 from agent.log import new_id, now
 from agent.messages import Answer, Call, Usage
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from agent.ask import Patience, Pause, ask
 from agent.config import Connection
-from agent.events import Event
+from agent.events.event import Event
 from agent.messages import Prompt
 from agent.model import Request, ToolOffer
 from agent.providers.openai import OpenAIModel

@@ -10,7 +10,9 @@ from typing import Protocol
 
 from agent.blocks import TerminalBlock
 from agent.errors import UsageError
-from agent.events import ApprovalAsked, ApprovalDecided, Event, QuestionAsked, ToolFinished, TurnFinished
+from agent.events.call import ApprovalAsked, ApprovalDecided, QuestionAsked, ToolFinished
+from agent.events.conversation import TurnFinished
+from agent.events.event import Event
 from agent.gate import Answered
 from agent.safe import lay_open, safe_line, safe_text
 from jumar.printers import Line, drawn

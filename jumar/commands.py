@@ -85,7 +85,7 @@ def _schema(arguments: Sequence[str]) -> int:
     Parser(prog="jumar schema", description="Print the JSON Schema of one line of --output-format stream-json.").parse_args(
         arguments
     )
-    from agent.events import schema
+    from agent.events.event import schema
 
     print(json.dumps(schema(), indent=1))
     return 0

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable
 
 from agent.errors import JumarError, UsageError
-from agent.events import Warned
+from agent.events.news import Warned
 from agent.session import Session
 from jumar.inputs import (
     AnswerMessage,

@@ -9,7 +9,8 @@ from contextlib import AsyncExitStack, suppress
 from typing import Any, Protocol, TextIO
 
 from agent.blocks import Image
-from agent.events import Event, Warned
+from agent.events.event import Event
+from agent.events.news import Warned
 from agent.loop import Limits
 from agent.model import Model
 from agent.session import Session

@@ -6,16 +6,10 @@ Where a person has yet to write what they want, it is begun meanwhile, so that t
 import asyncio
 
 from agent.code.index import Index
-from agent.events import (
-    ActionRecorded,
-    ActionsUndone,
-    CallStreamed,
-    Event,
-    ModelAnswered,
-    ReasoningStreamed,
-    TextStreamed,
-    TurnStarted,
-)
+from agent.events.action import ActionRecorded, ActionsUndone
+from agent.events.conversation import TurnStarted
+from agent.events.event import Event
+from agent.events.step import CallStreamed, ModelAnswered, ReasoningStreamed, TextStreamed
 from agent.session import Listener
 
 

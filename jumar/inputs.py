@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, T
 
 from agent.blocks import Image
 from agent.errors import UsageError
-from agent.events import RuleScope
+from agent.events.call import RuleScope
 from agent.gate import Answered
 from agent.pictures import MOST
 from jumar.pictures import from_message

@@ -17,7 +17,8 @@ from agent.context import instructions, mapped
 from agent.ending import Checks
 from agent.errors import UsageError
 from agent.estimate import tokens
-from agent.events import TurnStarted, Warned
+from agent.events.conversation import TurnStarted
+from agent.events.news import Warned
 from agent.ledger.capture import Capture
 from agent.ledger.ledger import Ledger
 from agent.ledger.span import Span

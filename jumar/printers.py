@@ -11,35 +11,23 @@ from typing import Literal, Protocol, TextIO
 
 from agent.blocks import Block, DiffBlock, PlanBlock, TableBlock, TerminalBlock, TextBlock
 from agent.effects import Effect
-from agent.events import (
-    ActionRecorded,
-    ActionsUndone,
-    ApprovalAsked,
-    ApprovalDecided,
-    CallStatus,
+from agent.events.action import ActionRecorded, ActionsUndone
+from agent.events.call import ApprovalAsked, ApprovalDecided, CallStatus, QuestionAsked, ToolFinished, ToolProgressed, ToolStarted
+from agent.events.conversation import SessionStarted, TurnFinished, TurnStarted
+from agent.events.event import Event, encode
+from agent.events.news import Informed, Warned
+from agent.events.run import RunFinished, Verified
+from agent.events.step import (
     CallStreamed,
     Compacted,
-    Event,
-    Informed,
     ModelAnswered,
     ModelSwitched,
-    QuestionAsked,
     ReasoningStreamed,
     Repaired,
     RequestRetried,
-    RunFinished,
-    SessionStarted,
     StepStarted,
     TextStreamed,
-    ToolFinished,
-    ToolProgressed,
-    ToolStarted,
-    TurnFinished,
-    TurnStarted,
     Uncompacted,
-    Verified,
-    Warned,
-    encode,
 )
 from agent.log import now
 from agent.mask import without_keys

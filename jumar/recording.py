@@ -8,7 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from agent.errors import UsageError
-from agent.events import CHECK, Event, ModelAnswered, ToolFinished, TurnFinished, TurnStarted
+from agent.events.call import CHECK, ToolFinished
+from agent.events.conversation import TurnFinished, TurnStarted
+from agent.events.event import Event
+from agent.events.step import ModelAnswered
 from agent.log import Log
 from agent.providers.replay import Outcome, Recording, ReplayModel, Step, dump, load
 from agent.safe import safe_json, safe_line

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from agent.config import Config
 from agent.errors import UsageError
-from agent.events import RuleScope
+from agent.events.call import RuleScope
 from agent.rules import NETWORK, Decision, Rule
 from agent.safe import safe_line
 from jumar.home import Home

@@ -12,23 +12,12 @@ from typing import Any
 from agent.blocks import Image
 from agent.effects import Change
 from agent.errors import RETRYABLE, Fault, JumarError
-from agent.events import (
-    CHECK,
-    ActionFile,
-    ActionRecorded,
-    ActionsUndone,
-    Compacted,
-    Denied,
-    Event,
-    FileChanged,
-    Repaired,
-    RunFinished,
-    ToolFinished,
-    TurnFinished,
-    TurnStarted,
-    Verified,
-    VerifyOutcome,
-)
+from agent.events.action import ActionFile, ActionRecorded, ActionsUndone
+from agent.events.call import CHECK, ToolFinished
+from agent.events.conversation import TurnFinished, TurnStarted
+from agent.events.event import Event
+from agent.events.run import Denied, FileChanged, RunFinished, Verified, VerifyOutcome
+from agent.events.step import Compacted, Repaired
 from agent.ledger.span import Span
 from agent.ledger.store import FileChange
 from agent.loop import Limits

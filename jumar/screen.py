@@ -17,7 +17,9 @@ from pydantic import TypeAdapter, ValidationError
 from agent import config
 from agent.blocks import Image
 from agent.errors import JumarError, UsageError
-from agent.events import Event, SessionRenamed, Warned
+from agent.events.conversation import SessionRenamed
+from agent.events.event import Event
+from agent.events.news import Warned
 from agent.log import Log, events_of, sessions
 from agent.mask import Mask
 from agent.model import Capabilities, Model

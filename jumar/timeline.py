@@ -13,7 +13,7 @@ from typing import Any
 from agent.blocks import DiffBlock
 from agent.code.diff import diff
 from agent.errors import JumarError, UsageError
-from agent.events import ActionRecorded
+from agent.events.action import ActionRecorded
 from agent.ledger.action import Action, Delta
 from agent.ledger.bare import Bare
 from agent.ledger.ledger import Ledger, Listed

@@ -11,7 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from agent.errors import UsageError
-from agent.events import Event, TurnFinished, Warned
+from agent.events.conversation import TurnFinished
+from agent.events.event import Event
+from agent.events.news import Warned
 from agent.policy import Mode
 from agent.safe import safe_line
 from agent.session import Session

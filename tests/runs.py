@@ -13,7 +13,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from agent.events import schema
+from agent.events.event import schema
 from tests import prepared
 from tests.fakes import answer
 

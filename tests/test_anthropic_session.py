@@ -10,7 +10,10 @@ import pytest
 
 from agent.ask import Patience
 from agent.config import Connection
-from agent.events import Event, RequestRetried, ToolStarted, TurnFinished
+from agent.events.call import ToolStarted
+from agent.events.conversation import TurnFinished
+from agent.events.event import Event
+from agent.events.step import RequestRetried
 from agent.history import fold, is_valid
 from agent.log import Log
 from agent.messages import Usage

@@ -19,7 +19,11 @@ from agent.code.hunks import count
 from agent.config import Connection
 from agent.effects import Effect
 from agent.errors import UsageError
-from agent.events import ActionRecorded, ApprovalAsked, ApprovalDecided, Event, ModelAnswered, ToolFinished, Warned
+from agent.events.action import ActionRecorded
+from agent.events.call import ApprovalAsked, ApprovalDecided, ToolFinished
+from agent.events.event import Event
+from agent.events.news import Warned
+from agent.events.step import ModelAnswered
 from agent.gate import Answered
 from agent.history import fold, is_valid
 from agent.ledger.bare import Bare

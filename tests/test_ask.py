@@ -7,7 +7,8 @@ import pytest
 
 from agent.ask import Asked, Patience, Pause, ask
 from agent.config import Connection
-from agent.events import CallStreamed, Event, ReasoningStreamed, StepStarted, TextStreamed
+from agent.events.event import Event
+from agent.events.step import CallStreamed, ReasoningStreamed, StepStarted, TextStreamed
 from agent.messages import Answer, Prompt, Usage
 from agent.model import CallDelta, Capabilities, Chunk, Finished, Model, ReasoningDelta, Request, TextDelta
 from agent.providers.openai import OpenAIModel

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from agent.blocks import PlanBlock, PlanItem
 from agent.checklist import Checklist, carried_out, compared, objected, told
-from agent.events import Informed, ModelAnswered, ToolFinished
+from agent.events.call import ToolFinished
+from agent.events.news import Informed
+from agent.events.step import ModelAnswered
 from agent.history import fold
 from agent.messages import Answer, Call, Prompt, Usage
 

@@ -10,7 +10,11 @@ from agent.checks import Check, configured, detected, tasks
 from agent.config import load
 from agent.effects import Effect
 from agent.errors import UsageError
-from agent.events import ActionFile, ActionRecorded, ActionsUndone, Event, Informed, ToolFinished, ToolStarted, Verified
+from agent.events.action import ActionFile, ActionRecorded, ActionsUndone
+from agent.events.call import ToolFinished, ToolStarted
+from agent.events.event import Event
+from agent.events.news import Informed
+from agent.events.run import Verified
 from agent.proof import Proof
 from jumar.checking import checks
 from jumar.home import home

@@ -22,24 +22,12 @@ from agent.deeds import Deeds
 from agent.effects import Change, Effect
 from agent.errors import Fault
 from agent.estimate import tokens
-from agent.events import (
-    ActionFile,
-    ActionRecorded,
-    ActionsUndone,
-    Compacted,
-    Event,
-    ModelAnswered,
-    ModelSwitched,
-    Repaired,
-    RequestRetried,
-    Steered,
-    ToolFinished,
-    ToolStarted,
-    TurnFinished,
-    TurnStarted,
-    Uncompacted,
-    Warned,
-)
+from agent.events.action import ActionFile, ActionRecorded, ActionsUndone
+from agent.events.call import ToolFinished, ToolStarted
+from agent.events.conversation import Steered, TurnFinished, TurnStarted
+from agent.events.event import Event
+from agent.events.news import Warned
+from agent.events.step import Compacted, ModelAnswered, ModelSwitched, Repaired, RequestRetried, Uncompacted
 from agent.handoff import FIELDS, carried, fitted, lacking, sections
 from agent.history import LEFT_OUT, PICTURE_LEFT_OUT, History, fold, is_valid
 from agent.log import Log

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from agent.config import EndpointTable, ModelTable, load
 from agent.endpoints import BUILT_IN
-from agent.events import schema
+from agent.events.event import schema
 from agent.policy import TABLE
 from agent.route import Route, routes
 from agent.rules import Decision, Rule

@@ -8,7 +8,7 @@ from typing import Literal
 
 import pytest
 
-from agent.events import ActionFile, ActionRecorded
+from agent.events.action import ActionFile, ActionRecorded
 from agent.ledger.span import Span
 from agent.ledger.store import Store
 from agent.loop import Limits

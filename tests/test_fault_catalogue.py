@@ -12,7 +12,9 @@ import pytest
 
 from agent.ask import Patience
 from agent.config import Connection
-from agent.events import Event, ToolFinished, ToolStarted, TurnFinished
+from agent.events.call import ToolFinished, ToolStarted
+from agent.events.conversation import TurnFinished
+from agent.events.event import Event
 from agent.history import fold, is_valid
 from agent.log import Log
 from agent.messages import Call

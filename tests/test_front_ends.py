@@ -10,37 +10,23 @@ import pytest
 
 from agent.blocks import DiffBlock, Image, PlanBlock, PlanItem, TableBlock, TerminalBlock, TextBlock
 from agent.effects import Effect
-from agent.events import (
-    ActionFile,
-    ActionRecorded,
-    ActionsUndone,
-    ApprovalAsked,
-    ApprovalDecided,
+from agent.events.action import ActionFile, ActionRecorded, ActionsUndone
+from agent.events.call import ApprovalAsked, ApprovalDecided, QuestionAsked, ToolFinished, ToolProgressed, ToolStarted
+from agent.events.conversation import SessionRenamed, SessionStarted, Steered, TurnFinished, TurnStarted
+from agent.events.event import Event, encode
+from agent.events.news import Informed, Warned
+from agent.events.run import RunFinished, Verified
+from agent.events.step import (
     CallStreamed,
     Compacted,
-    Event,
-    Informed,
     ModelAnswered,
     ModelSwitched,
-    QuestionAsked,
     ReasoningStreamed,
     Repaired,
     RequestRetried,
-    RunFinished,
-    SessionRenamed,
-    SessionStarted,
-    Steered,
     StepStarted,
     TextStreamed,
-    ToolFinished,
-    ToolProgressed,
-    ToolStarted,
-    TurnFinished,
-    TurnStarted,
     Uncompacted,
-    Verified,
-    Warned,
-    encode,
 )
 from agent.messages import Answer, Call, Usage
 from jumar.printers import StreamPrinter, TextPrinter

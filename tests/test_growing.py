@@ -4,7 +4,8 @@ import time
 
 import pytest
 
-from agent.events import StepStarted, TextStreamed, TurnStarted
+from agent.events.conversation import TurnStarted
+from agent.events.step import StepStarted, TextStreamed
 from tests.fakes import ScriptedServer
 from tests.runs import Person
 from tests.screens import screen_of

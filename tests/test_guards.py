@@ -11,7 +11,10 @@ import pytest
 from agent.ask import Patience
 from agent.config import Connection, ModelTable, PriceTable
 from agent.errors import Fault, ModelError
-from agent.events import Event, ModelAnswered, ModelSwitched, Repaired, RequestRetried, ToolFinished, TurnFinished
+from agent.events.call import ToolFinished
+from agent.events.conversation import TurnFinished
+from agent.events.event import Event
+from agent.events.step import ModelAnswered, ModelSwitched, Repaired, RequestRetried
 from agent.history import fold, is_valid
 from agent.log import Log
 from agent.messages import Call, Usage

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from agent.events import schema
+from agent.events.event import schema
 from agent.messages import Call, Usage
 from tests.fakes import ScriptedServer, answer, failure
 from tests.runs import MENDING, Person, alive, ended, gone, valid

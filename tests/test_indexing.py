@@ -11,7 +11,10 @@ import pytest
 
 from agent.code.index import Index
 from agent.code.lookup import Asked
-from agent.events import ActionFile, ActionRecorded, Event, StepStarted, TextStreamed, TurnStarted
+from agent.events.action import ActionFile, ActionRecorded
+from agent.events.conversation import TurnStarted
+from agent.events.event import Event
+from agent.events.step import StepStarted, TextStreamed
 from agent.workspace.contract import EVERYTHING
 from agent.workspace.local import LocalWorkspace
 from jumar.home import home

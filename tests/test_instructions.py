@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.events import Compacted, Informed
+from agent.events.news import Informed
+from agent.events.step import Compacted
 from agent.instructions import Instructions
 from agent.mask import Mask
 from agent.workspace.contract import Located

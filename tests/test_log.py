@@ -9,7 +9,9 @@ import pytest
 
 from agent.effects import Effect
 from agent.errors import UsageError
-from agent.events import ModelAnswered, SessionStarted, ToolFinished, ToolStarted, TurnStarted
+from agent.events.call import ToolFinished, ToolStarted
+from agent.events.conversation import SessionStarted, TurnStarted
+from agent.events.step import ModelAnswered
 from agent.history import fold, is_valid
 from agent.log import Log, sessions
 from agent.messages import Answer, Call, Prompt, Reply, Usage

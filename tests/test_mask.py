@@ -12,19 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.blocks import DiffBlock, TerminalBlock, TextBlock
-from agent.events import (
-    ApprovalAsked,
-    Event,
-    Informed,
-    RequestRetried,
-    ToolFinished,
-    ToolProgressed,
-    TurnFinished,
-    TurnStarted,
-    Verified,
-    Warned,
-    encode,
-)
+from agent.events.call import ApprovalAsked, ToolFinished, ToolProgressed
+from agent.events.conversation import TurnFinished, TurnStarted
+from agent.events.event import Event, encode
+from agent.events.news import Informed, Warned
+from agent.events.run import Verified
+from agent.events.step import RequestRetried
 from agent.mask import MASKED, Mask, without_keys
 from agent.masking import Masking
 

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.events import ActionRecorded, Event, Informed
+from agent.events.action import ActionRecorded
+from agent.events.event import Event
+from agent.events.news import Informed
 from agent.ledger.attending import attend
 from agent.ledger.capture import Capture
 from agent.ledger.ledger import Ledger

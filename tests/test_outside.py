@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.events import ActionFile, Informed, Steered
+from agent.events.action import ActionFile
+from agent.events.conversation import Steered
+from agent.events.news import Informed
 from agent.ledger.watch import Watch
 from tests.fakes import ScriptedServer, answer
 from tests.runs import Person

@@ -20,7 +20,8 @@ from pydantic import TypeAdapter, ValidationError
 from agent.blocks import Image, TextBlock
 from agent.developing import developed
 from agent.errors import ToolFailure, UsageError
-from agent.events import Event, ToolFinished
+from agent.events.call import ToolFinished
+from agent.events.event import Event
 from agent.log import Log
 from agent.messages import Answer, Call, Prompt, Reply, Usage
 from agent.model import Capabilities, Chunk, Finished, Request

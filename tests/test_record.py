@@ -13,7 +13,11 @@ import pytest
 from agent.ask import Patience
 from agent.config import Connection
 from agent.errors import UsageError
-from agent.events import ActionRecorded, ActionsUndone, ApprovalAsked, Event, TextStreamed, ToolFinished, ToolProgressed, Warned
+from agent.events.action import ActionRecorded, ActionsUndone
+from agent.events.call import ApprovalAsked, ToolFinished, ToolProgressed
+from agent.events.event import Event
+from agent.events.news import Warned
+from agent.events.step import TextStreamed
 from agent.gate import Answered
 from agent.history import fold, is_valid
 from agent.ledger.bare import Bare

@@ -8,7 +8,11 @@ from typing import Any
 
 import pytest
 
-from agent.events import Event, Informed, ModelAnswered, ToolFinished, TurnFinished, TurnStarted
+from agent.events.call import ToolFinished
+from agent.events.conversation import TurnFinished, TurnStarted
+from agent.events.event import Event
+from agent.events.news import Informed
+from agent.events.step import ModelAnswered
 from agent.messages import Answer, Usage
 from jumar.recording import recording_of
 from tests.fakes import ScriptedServer, answer

@@ -11,7 +11,7 @@ import pytest
 import tui
 from agent.command.losses import losses
 from agent.effects import Effect
-from agent.events import Decider
+from agent.events.call import Decider
 from agent.ledger.action import ActionKind
 from agent.policy import Ground, Mode, judge
 from agent.rules import Decision, Question, Rule

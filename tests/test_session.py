@@ -13,15 +13,10 @@ import pytest
 from agent.ask import Patience
 from agent.config import Connection
 from agent.effects import Effect
-from agent.events import (
-    ApprovalAsked,
-    Event,
-    ModelAnswered,
-    RequestRetried,
-    ToolFinished,
-    ToolStarted,
-    TurnFinished,
-)
+from agent.events.call import ApprovalAsked, ToolFinished, ToolStarted
+from agent.events.conversation import TurnFinished
+from agent.events.event import Event
+from agent.events.step import ModelAnswered, RequestRetried
 from agent.gate import Answered
 from agent.history import fold, is_valid
 from agent.log import Log, events_of

@@ -8,17 +8,11 @@ from agent.blocks import TextBlock
 from agent.checks import Check
 from agent.effects import Effect, Seen
 from agent.ending import Checks
-from agent.events import (
-    ActionFile,
-    ActionRecorded,
-    Compacted,
-    Event,
-    ModelAnswered,
-    ToolFinished,
-    ToolStarted,
-    TurnStarted,
-    Uncompacted,
-)
+from agent.events.action import ActionFile, ActionRecorded
+from agent.events.call import ToolFinished, ToolStarted
+from agent.events.conversation import TurnStarted
+from agent.events.event import Event
+from agent.events.step import Compacted, ModelAnswered, Uncompacted
 from agent.history import LEFT_OUT, History, fold, is_valid
 from agent.messages import Answer, Call, Reply, Usage
 from tests.fakes import answer

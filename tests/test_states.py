@@ -7,19 +7,12 @@ import pytest
 
 from agent.blocks import PlanBlock, PlanItem
 from agent.effects import Effect
-from agent.events import (
-    ActionFile,
-    ActionPart,
-    ActionRecorded,
-    ActionsUndone,
-    CallStatus,
-    Event,
-    Informed,
-    ModelAnswered,
-    ToolFinished,
-    ToolStarted,
-    TurnStarted,
-)
+from agent.events.action import ActionFile, ActionRecorded, ActionsUndone
+from agent.events.call import CallStatus, ToolFinished, ToolStarted
+from agent.events.conversation import TurnStarted
+from agent.events.event import Event
+from agent.events.news import ActionPart, Informed
+from agent.events.step import ModelAnswered
 from agent.gate import Answered
 from agent.messages import Answer, Call, Usage
 from tests.fakes import ScriptedServer, answer

@@ -8,19 +8,10 @@ import pytest
 from textual.app import App, ComposeResult
 
 from agent.effects import Effect
-from agent.events import (
-    ApprovalAsked,
-    Compacted,
-    Event,
-    ModelAnswered,
-    SessionStarted,
-    StepStarted,
-    TextStreamed,
-    ToolFinished,
-    ToolStarted,
-    TurnFinished,
-    TurnStarted,
-)
+from agent.events.call import ApprovalAsked, ToolFinished, ToolStarted
+from agent.events.conversation import SessionStarted, TurnFinished, TurnStarted
+from agent.events.event import Event
+from agent.events.step import Compacted, ModelAnswered, StepStarted, TextStreamed
 from agent.messages import Answer, Call, Usage
 from tests.fakes import ScriptedServer, answer
 from tests.runs import Person

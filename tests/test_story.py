@@ -3,19 +3,11 @@
 from agent.blocks import TerminalBlock
 from agent.code.diff import diff
 from agent.effects import Effect
-from agent.events import (
-    CallStreamed,
-    Event,
-    Informed,
-    ModelAnswered,
-    ReasoningStreamed,
-    RequestRetried,
-    StepStarted,
-    TextStreamed,
-    ToolFinished,
-    ToolStarted,
-    TurnStarted,
-)
+from agent.events.call import ToolFinished, ToolStarted
+from agent.events.conversation import TurnStarted
+from agent.events.event import Event
+from agent.events.news import Informed
+from agent.events.step import CallStreamed, ModelAnswered, ReasoningStreamed, RequestRetried, StepStarted, TextStreamed
 from agent.messages import Answer, Call, Usage
 from tui.diffs import lines_of
 from tui.markdown import code, markdown, sealed

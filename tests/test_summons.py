@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from agent.events import ApprovalAsked, Event, ModelAnswered, TurnFinished, TurnStarted
+from agent.events.call import ApprovalAsked
+from agent.events.conversation import TurnFinished, TurnStarted
+from agent.events.event import Event
+from agent.events.step import ModelAnswered
 from agent.messages import Answer, Call, Usage
 from tests.fakes import ScriptedServer, answer
 from tests.pty import HOSTILE, SCREEN, hostile_bytes, watched

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from agent.errors import JumarError
-from agent.events import ToolProgressed, TurnFinished
+from agent.events.call import ToolProgressed
+from agent.events.conversation import TurnFinished
 from agent.ledger.action import Action, Held
 from agent.ledger.capture import Capture
 from agent.ledger.ledger import Ledger

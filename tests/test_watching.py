@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from agent.blocks import DiffBlock, TerminalBlock
-from agent.events import ApprovalAsked, ApprovalDecided, QuestionAsked
+from agent.events.call import ApprovalAsked, ApprovalDecided, QuestionAsked
 from agent.gate import Answered
 from agent.ledger.action import Action
 from agent.ledger.ledger import Ledger

@@ -17,7 +17,9 @@ from textual.driver import Driver
 from agent.blocks import PlanBlock
 from agent.checklist import carried_out, listed
 from agent.errors import JumarError
-from agent.events import Event, ModelAnswered, ReasoningStreamed, TextStreamed, Warned
+from agent.events.event import Event
+from agent.events.news import Warned
+from agent.events.step import ModelAnswered, ReasoningStreamed, TextStreamed
 from agent.safe import safe_line, safe_text
 from prompts import words as said
 from tui import memory

@@ -3,7 +3,7 @@
 from textual.content import Content
 
 from agent.blocks import DiffBlock
-from agent.events import ApprovalAsked, RuleScope
+from agent.events.call import ApprovalAsked, RuleScope
 from agent.safe import safe_line, safe_text
 from tui.draw import draw
 from tui.hunks import chosen_hunks, hunks_of

@@ -12,7 +12,7 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Input, Static, TextArea
 
-from agent.events import RuleScope
+from agent.events.call import RuleScope
 from agent.safe import safe_line, safe_text
 from tui.approval import Approval
 from tui.fields import Area, Line

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from agent.blocks import Image
-from agent.events import Event
+from agent.events.event import Event
 
 if TYPE_CHECKING:
     from agent.log import Summary

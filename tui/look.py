@@ -8,7 +8,8 @@ from rich.cells import cell_len, set_cell_size
 from textual.content import Content
 
 from agent.blocks import Block, DiffBlock, Image, PlanBlock, TextBlock
-from agent.events import Compacted, Informed, ModelSwitched, RequestRetried, Uncompacted
+from agent.events.news import Informed
+from agent.events.step import Compacted, ModelSwitched, RequestRetried, Uncompacted
 from agent.safe import safe_line, safe_text
 from tui.draw import draw
 from tui.markdown import markdown

@@ -6,39 +6,32 @@ from typing import Literal, assert_never
 
 from agent.blocks import Block, Image
 from agent.checklist import Change, Checklist, Step
-from agent.events import (
+from agent.events.action import ActionFile, ActionRecorded, ActionsUndone
+from agent.events.call import (
     CHECK,
-    ActionFile,
-    ActionPart,
-    ActionRecorded,
-    ActionsUndone,
     ApprovalAsked,
     ApprovalDecided,
     CallStatus,
-    CallStreamed,
-    Compacted,
-    Event,
-    Informed,
-    ModelAnswered,
-    ModelSwitched,
     QuestionAsked,
-    ReasoningStreamed,
-    Repaired,
-    RequestRetried,
-    RunFinished,
-    SessionRenamed,
-    SessionStarted,
-    Steered,
-    StepStarted,
-    TextStreamed,
     ToolFinished,
     ToolProgressed,
     ToolStarted,
-    TurnFinished,
-    TurnStarted,
+)
+from agent.events.conversation import SessionRenamed, SessionStarted, Steered, TurnFinished, TurnStarted
+from agent.events.event import Event
+from agent.events.news import ActionPart, Informed, Warned
+from agent.events.run import RunFinished, Verified
+from agent.events.step import (
+    CallStreamed,
+    Compacted,
+    ModelAnswered,
+    ModelSwitched,
+    ReasoningStreamed,
+    Repaired,
+    RequestRetried,
+    StepStarted,
+    TextStreamed,
     Uncompacted,
-    Verified,
-    Warned,
 )
 from agent.messages import Usage
 

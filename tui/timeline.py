@@ -9,7 +9,10 @@ from textual.content import Content
 from textual.widgets import Input, Static
 
 from agent.errors import JumarError
-from agent.events import ActionRecorded, ActionsUndone, Event, Informed, TurnFinished, TurnStarted
+from agent.events.action import ActionRecorded, ActionsUndone
+from agent.events.conversation import TurnFinished, TurnStarted
+from agent.events.event import Event
+from agent.events.news import Informed
 from agent.safe import safe_line
 from tui.acts import Act, Acts
 from tui.fields import Line
