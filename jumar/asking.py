@@ -15,7 +15,7 @@ from agent.events.conversation import TurnFinished
 from agent.events.event import Event
 from agent.gate import Answered
 from agent.safe import lay_open, safe_line, safe_text
-from jumar.printers import Line, drawn
+from jumar.lines import Line, drawn
 
 _LONGEST = 4096  # bytes of a line that are read
 _YES = frozenset({"y", "yes", "j", "ja", "是"})

@@ -13,7 +13,7 @@ from agent.model import Price
 from agent.safe import safe_json, safe_line
 from jumar.advice import ENGINES, flags, launch, parser_is_unknown, remedy
 from jumar.findings import Finding, Grade, Status
-from jumar.printers import Line, Style, painted
+from jumar.lines import Line, Style, painted
 
 _VERSION = 1  # of the JSON object
 _MARKS: dict[Status, Line] = {"good": ("good", "✓"), "weak": ("warning", "!"), "broken": ("bad", "✗")}

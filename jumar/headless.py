@@ -15,11 +15,12 @@ from agent.loop import Limits
 from agent.model import Model
 from agent.session import Session
 from agent.setting import Setting
+from jumar.lines import Line
 from jumar.opening import prepare
 from jumar.options import RunOptions
 from jumar.output_schema import OutputSchema
 from jumar.pictures import shown
-from jumar.printers import JsonPrinter, Line, Printer, StreamPrinter, TextPrinter, stderr_line
+from jumar.printers import JsonPrinter, Printer, StreamPrinter, TextPrinter, stderr_line
 from jumar.run import Expected, Run, Wanted
 
 SIGNAL_CODES = {signal.SIGHUP: 129, signal.SIGINT: 130, signal.SIGTERM: 143}

@@ -19,7 +19,7 @@ from agent.workspace.contract import Located
 from agent.workspace.local import LocalWorkspace
 from jumar.arguments import MODES, Parser
 from jumar.home import home
-from jumar.printers import Style, painted
+from jumar.lines import Style, painted
 from jumar.rulebook import Held, Rulebook
 from jumar.trust import is_trusted, tree_root
 from jumar.wiring import find_tools

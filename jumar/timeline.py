@@ -23,7 +23,7 @@ from agent.safe import mended, safe_line, safe_text
 from agent.workspace.tree import Thing
 from jumar.arguments import Parser
 from jumar.home import Home, home
-from jumar.printers import Style, painted
+from jumar.lines import Style, painted
 from jumar.trust import tree_root
 
 _MARKS = {"done": "✓", "failed": "✗", "denied": "⊘", "cancelled": "■", "unknown": "?", "undone": "↶", "partly": "◐"}

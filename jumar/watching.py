@@ -21,8 +21,8 @@ from agent.setting import Setting
 from jumar.arguments import options_of, run_parser
 from jumar.asking import TerminalAsking
 from jumar.headless import Headless
+from jumar.lines import Line
 from jumar.noticing import Noticed, Noticing
-from jumar.printers import Line
 from jumar.remarks import Remark, excerpt
 from jumar.run import Run
 from jumar.saves import Held, Save, saves

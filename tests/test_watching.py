@@ -22,8 +22,8 @@ from agent.ledger.store import Store
 from agent.log import now
 from agent.workspace.local import LocalWorkspace
 from jumar.asking import TerminalAsking
+from jumar.lines import Line
 from jumar.noticing import Noticed, Noticing
-from jumar.printers import Line
 from jumar.remarks import excerpt, remarks
 from jumar.saves import Held, Save, saves, standing
 from jumar.watching import MOST_SAID, MOST_SHOWN, asking_for
