@@ -423,6 +423,19 @@ def test_a_listed_file_is_located_as_any_other(tree: Path, tmp_path: Path) -> No
         assert locate(str(path)) == paths.locate(str(path))
 
 
+def test_a_listed_file_is_as_secret_and_hidden_by_any_spelling_of_its_folder(tmp_path: Path) -> None:
+    root, etc = tmp_path / "root", tmp_path / "etc"
+    names = ("Own/state/log.py", "own/STATE/log.py", ".ssh./a", ".\u017fsh/a", ".AWS /x y/a", "id_rsa ", ".env.", "sub/a.py")
+    fill(root, dict.fromkeys(names, b""))
+    fill(etc, {"passwd": b"", "a.py": b""})
+    paths = Paths(root, root, spill=tmp_path / "spill", add_dirs=(etc,), hidden=(root / "OWN" / "State",), person=None)
+    listed = [str(path) for path in (*root.rglob("*"), *etc.rglob("*")) if path.is_file()]
+    locate = Locating(paths)
+    assert {path: locate(path) for path in listed} == {path: paths.locate(path) for path in listed}
+    open_ = View(lambda located: not located.secret, plain=True)
+    assert sorted(Locating(paths).shown(open_, listed)) == [str(etc / "a.py"), str(root / "sub/a.py")]
+
+
 def test_of_what_is_listed_that_is_shown_which_may_be(tmp_path: Path) -> None:
     paths = Paths(tmp_path, tmp_path, spill=tmp_path / "spill", add_dirs=(), hidden=(tmp_path / "state",), person=tmp_path)
     folders = ("", "src/", ".github/", "secrets/", ".ssh/", "state/", "node_modules/.claude/")

@@ -17,7 +17,7 @@ _HARMLESS = re.compile(rf"(?!(?:{_MEANT})\Z)\w[\w.-]*\.{PROSE}", re.ASCII | re.I
 
 @dataclass(frozen=True, slots=True)
 class _Folder:
-    """A folder whose files lie where it does; `names` are the parts of its path, and `shown` how a file in it begins."""
+    """A folder whose files lie where it does; `names` are those of `Paths.names`, and `shown` is how a file in it begins."""
 
     place: Place
     shown: str
@@ -80,11 +80,12 @@ class Locating:
         known = self._paths.locate(above)
         if str(known.real) != above or known.place not in {Place.INSIDE, Place.PROTECTED}:
             return None
-        if self._paths.hidden_below(known.real):
+        if self._paths.holds_hidden(known.real):
             return None
         shown = "" if known.shown == "." else f"{known.shown}/"
-        return _Folder(known.place, shown, tuple(part.lower() for part in known.real.parts))
+        return _Folder(known.place, shown, self._paths.names(known.real))
 
 
 def _is_plain(name: str) -> bool:
-    return name.isascii() and name.isprintable() and not is_protected(name)
+    """Whether a name is called what it seems, but for its case, and nothing is made of it by other programs."""
+    return name.isascii() and name.isprintable() and name[-1:] not in ". " and not is_protected(name)

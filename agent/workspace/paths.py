@@ -74,16 +74,20 @@ class Paths:
         """Return what is hidden, but for devices: what a command may not see either."""
         return tuple(path for path in self._hidden if path not in _DEVICES)
 
-    def hidden_below(self, folder: Path) -> tuple[str, ...]:
-        """Return how the paths begin, in a folder, that are hidden, each with a slash after its name."""
-        below = [path for path in self._hidden if _within(path, folder) and not _within(folder, path)]
-        return tuple(f"{path}/" for path in below)
+    def names(self, path: Path) -> tuple[str, ...]:
+        """Return the parts of a path, from the folder of the workspace down, that say whether it is a secret."""
+        folder = next((folder for folder in self.folders if _within(path, folder)), Path("/"))
+        return tuple(_folded(part) for part in path.parts[len(folder.parts) :])
+
+    def holds_hidden(self, folder: Path) -> bool:
+        """Whether anything that is hidden lies below a folder."""
+        parts = _folded_parts(folder)
+        return any(len(hidden) > len(parts) and hidden[: len(parts)] == parts for hidden in self._hidden_parts)
 
     def _is_secret(self, path: Path) -> bool:
         if _within(path, self.spill):
             return False
-        folder = next((folder for folder in self.folders if _within(path, folder)), Path("/"))
-        names = [_folded(part) for part in path.parts[len(folder.parts) :]]
+        names = self.names(path)
         if not are_of_secret(names):
             return bool(names) and is_folder_of_secrets(names[-1])
         return is_folder_of_secrets(names[-1]) or not path.is_dir()
