@@ -16,9 +16,11 @@ from agent.events.event import Event
 from agent.events.step import ModelSwitched, Repaired
 from agent.execute import Execute
 from agent.history import FOUND, History
-from agent.messages import Answer, Usage
+from agent.messages import Answer
 from agent.model import Model
 from agent.repetition import STOPPED_AT, Repetition
+from agent.spent import Spent
+from agent.window import Windows
 
 _NUDGES = 2  # times that a model which answers nothing is asked to go on
 _MALFORMED = 5  # steps in a row of which no call could be read, or all were cut
@@ -57,14 +59,15 @@ class Loop:
         self._news = news  # tells what the model should know with its next step
         self._ending = ending
         self._pause = Pause(patience)
-        self._compact = Compact(words, history, tell, self._pause)
+        self._windows = Windows(words)
+        self._compact = Compact(self._windows, history, tell, self._pause)
         self.asking = False
 
     async def turn(self, limits: Limits) -> TurnFinished:
         """Run the turn that was just told as started, to its end, and tell that. Cancelling leaves a valid history."""
         began = time.monotonic()
         first = self._history.step
-        spent = _Spent()
+        spent = Spent()
         self._left = list(self._models)
         status: TurnStatus = "failed"
         text, reason, fault = "", "jumar itself failed", ""
@@ -96,7 +99,7 @@ class Loop:
             self._tell(finished)
         return finished
 
-    async def _steps(self, limits: Limits, first: int, spent: "_Spent") -> tuple[TurnStatus, str, str]:
+    async def _steps(self, limits: Limits, first: int, spent: Spent) -> tuple[TurnStatus, str, str]:
         history = self._history
         repetition = Repetition()
         empty = malformed = 0
@@ -140,13 +143,13 @@ class Loop:
     async def compact(self, hint: str) -> str:
         """Shorten the history between turns; return why not, where there is nothing to. Raises ModelError."""
         await self._models[0].ready()
-        return await self._compact.by_hand(self._models[0], hint, _Spent().add)
+        return await self._compact.by_hand(self._models[0], hint, Spent().add)
 
     def hurry(self) -> bool:
         """Try at once what waits to be tried again; False where nothing waits."""
         return self._pause.hurry()
 
-    async def _ask(self, spent: "_Spent") -> Asked:
+    async def _ask(self, spent: Spent) -> Asked:
         """Ask the first model that is left; where it fails for good, the next one. Raises ModelError where none is left."""
         times = 0  # that the server said that the request is too long
         while True:
@@ -167,16 +170,17 @@ class Loop:
                 self._switch(error)
                 times = 0
 
-    async def _ask_once(self, model: Model, spent: "_Spent") -> Asked:
-        request = self._compact.request(model)
+    async def _ask_once(self, model: Model, spent: Spent) -> Asked:
+        self._history.deliver()
+        request = self._windows.request(model, self._history.messages)
         self.asking = True
         try:
             asked = await ask(model, request, self._history.step + 1, self._tell, self._pause)
         finally:
             self.asking = False
         if all(repair.kind != "resent" for repair in asked.repairs):  # whose usage is that of two requests
-            self._compact.learn(model, request, asked.event.usage)
-        spent.add(asked.event.usage, asked.event.cost, self._compact.weigh(model, request, asked.event))
+            self._windows.learn(model, request, asked.event.usage)
+        spent.add(asked.event.usage, asked.event.cost, self._windows.weigh(model, request, asked.event))
         return asked
 
     def _switch(self, error: ModelError) -> None:
@@ -212,25 +216,6 @@ class Loop:
         words = "Not run: the answer was cut at the server's limit of tokens. Send shorter calls, one at a time."
         for call in answer.calls:
             self._tell(ToolFinished(call_id=call.id, tool=call.name, status="invalid", reply=words))
-
-
-class _Spent:
-    """What a turn's requests cost; the cost is unknown as soon as one of them is."""
-
-    def __init__(self) -> None:
-        self.usage = Usage()
-        self.weight = 0  # tokens, estimated where the server does not tell
-        self._costs: list[float | None] = []
-
-    @property
-    def cost(self) -> float | None:
-        known = [cost for cost in self._costs if cost is not None]
-        return sum(known) if known and len(known) == len(self._costs) else None
-
-    def add(self, usage: Usage, cost: float | None, weight: int) -> None:
-        self.usage += usage
-        self.weight += weight
-        self._costs.append(cost)
 
 
 def _reached(limits: Limits, steps: int, tokens: int) -> str:
