@@ -483,6 +483,26 @@ async def test_a_folder_that_is_all_an_action_made_goes_with_it(tmp_path: Path) 
         assert not (root / "d").exists()
 
 
+@pytest.mark.parametrize("watched", [False, True])
+async def test_a_folder_that_came_and_is_not_entered_is_no_action_to_undo(tmp_path: Path, watched: bool) -> None:
+    root = repository(tmp_path / "root")
+    (root / ".gitignore").write_text("many/\n")
+    async with world(root, watched=watched) as one:
+        cached = await one.run("mkdir -p __pycache__ node_modules; echo x > __pycache__/a.pyc")
+        assert (cached.deltas, cached.folders, await one.record(cached)) == ((), (), "")
+        came = await one.run("mkdir many; cd many; seq 400 | xargs touch; cd ..; git init -q own")
+        assert kinds(came) == {
+            "many": "created: an ignored folder of many files",
+            "own": "created: a repository of its own",
+        }
+        assert came.folders == ()
+        assert not one.ledger.find(await one.record(came)).undoable
+        gone = await one.run("rm -rf __pycache__ many own")
+        assert set(kinds(gone)) == {"__pycache__", "many", "own"}
+        replaced = await one.run("rm a.txt; git init -q a.txt")
+        assert kinds(replaced) == {"a.txt": "deleted"}
+
+
 @pytest.mark.parametrize(
     "script", ["true", "echo more >> a.txt", "rm a.txt", "echo new > new", "chmod 600 a.txt", "echo 2 > build/new"]
 )

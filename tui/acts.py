@@ -53,9 +53,11 @@ class Act:
 
     @property
     def paths(self) -> list[str]:
-        """The files that it changed."""
+        """The files that it changed; where there are none, the folders."""
         if self.listed is not None:
-            return [mended(delta.path) for delta in self.listed.action.deltas]
+            action = self.listed.action
+            paths = [delta.path for delta in action.deltas] or [f"{folder}/" for folder in (*action.folders, *action.gone)]
+            return [mended(path) for path in paths]
         return [file.path for file in self.called.files] if self.called is not None else []
 
     @property

@@ -164,7 +164,7 @@ class Rows(ScrollView, can_focus=True):
         state = act.state
         mark, colour = _MARKS.get(state, ("·", ""))
         added, removed = act.counts
-        counts = f" +{added} −{removed}" if act.paths else ""
+        counts = f" +{added} −{removed}" if added or removed else ""
         unheld = " !" if act.unheld and state != "undone" else ""
         indent = f"{cursor}  " if act.item else cursor
         tool = self._words(f"timeline.kind_{act.kind}") if act.kind else safe_line(act.tool)

@@ -330,7 +330,7 @@ class Sight:
             table.folders[folder].mark = survey.marks[folder]
         for folder, why in one.closing.items():
             if folder not in table.closed:
-                seen.made.append(folder)
+                _closes(folder, why, seen)
             table.closed[folder] = why
             if self._watch is not None:
                 self._watch.forget(folder)
@@ -380,6 +380,14 @@ class Sight:
             self._pinned |= self._unpinned
             self._unpinned = set()
             await self._store.pin(sorted(self._pinned))
+
+
+def _closes(folder: bytes, why: str, seen: Seen) -> None:
+    """Tell of a folder that came and is not entered; what tools fill is made anew by them, and no word is lost on it."""
+    if why == CLOSED_FOLDER:
+        seen.made.append(folder)
+    elif why != IGNORED_FOLDER:
+        seen.changes.setdefault(folder, (None, LeftOut(why)))
 
 
 def _still(record: bytes, old: Held, mark: bytes, now: LeftOut) -> Held | LeftOut:
