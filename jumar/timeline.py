@@ -204,17 +204,24 @@ def line(one: Listed, width: int = 0) -> str:
     action = one.action
     mark = "·" if action.kind == "outside" else _MARKS.get(one.status, "–")
     added, removed = sum(delta.added for delta in action.deltas), sum(delta.removed for delta in action.deltas)
-    counts = f"+{added} -{removed}"
+    counts = f"+{added} -{removed}" if added or removed else ""
     return f"{action.id:>4} {mark} {_done(action):{width}}  {counts:>{_COUNTS if width else 0}}  {action.ts[11:16]}"
 
 
 def _done(action: Action) -> str:
     what = "changed between actions" if action.kind == "outside" else f"{action.tool} {action.title}".strip()
     number = len(action.deltas)
-    none = "the git repository" if action.repository else "folders"
-    files = _shown(action.deltas[0].path) if number == 1 else f"{number} files" if number else none
+    files = _shown(action.deltas[0].path) if number == 1 else f"{number} files" if number else _without_files(action)
     told = "" if number == 1 and action.title == action.deltas[0].path else f" · {files}"
     return f"{_clipped(safe_line(what))}{told}"
+
+
+def _without_files(action: Action) -> str:
+    """Say what an action changed that changed no file."""
+    if action.repository:
+        return "the git repository"
+    folders = (*action.folders, *action.gone)
+    return f"{_shown(folders[0])}/" if len(folders) == 1 else f"{len(folders)} folders"
 
 
 def _clipped(text: str) -> str:
@@ -230,6 +237,8 @@ def _told(action: Action) -> Iterable[tuple[str, str]]:
         ("model", action.model),
         ("allowed by", by),
         ("takes back", ", ".join(action.undoes)),
+        ("made folders", mended(", ".join(action.folders))),
+        ("removed folders", mended(", ".join(action.gone))),
         ("ran beside it", f"{', '.join(action.shared)}: some of it may be theirs" if action.shared else ""),
         ("repository", "its refs or its index changed: see jumar rescue" if action.repository else ""),
     )
