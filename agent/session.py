@@ -13,10 +13,10 @@ from agent.checklist import Checklist
 from agent.earlier import Earlier
 from agent.effects import Effect
 from agent.ending import Ending
-from agent.errors import Fault, ModelError, UsageError
+from agent.errors import ModelError, UsageError
 from agent.estimate import Filling, filling
 from agent.events.action import ActionRecorded, ActionsUndone
-from agent.events.call import QuestionAsked, ToolFinished
+from agent.events.call import ToolFinished
 from agent.events.conversation import SessionRenamed, SessionStarted, Steered, TurnFinished, TurnStarted
 from agent.events.event import Event
 from agent.events.news import Informed, Warned
@@ -29,10 +29,12 @@ from agent.instructions import Instructions
 from agent.log import Log, Opened
 from agent.loop import Limits, Loop
 from agent.masking import Masking
-from agent.messages import Prompt
-from agent.model import Failed, Finished, Request, ToolOffer
+from agent.model import ToolOffer
 from agent.policy import Mode
+from agent.proposal import proposed
+from agent.questions import Questions
 from agent.record import Recorder
+from agent.recovery import closed
 from agent.schema import parameters
 from agent.setting import Setting, Survey
 from agent.tool import AnyTool
@@ -42,9 +44,6 @@ if TYPE_CHECKING:
     from agent.diagnostics.diagnostics import Diagnostics
 
 Listener = Callable[[Event, bytes], None]  # the event, and its line in the log where it is settled
-_PROPOSAL = 60.0  # seconds that a model has for a proposal
-_PROPOSING = "You help a person at their terminal. Answer with exactly what is asked for, and nothing around it."
-_NOBODY = "(Nobody is there any more to answer.)"
 
 
 def _described(tool: AnyTool, *, brief: bool) -> str:
@@ -64,8 +63,7 @@ class Session:
         self.checklist = Checklist()
         self._running: asyncio.Task[TurnFinished] | None = None
         self._compacting: asyncio.Task[str] | None = None
-        self._questions: dict[str, asyncio.Future[str]] = {}
-        self._left = False
+        self._questions = Questions(self.tell)
         self._masking = Masking(setting.mask)
         place, most = setting.workspace, setting.instructions
         self._instructions = Instructions(place.root, place.cwd, place.locate, most) if most else None
@@ -96,7 +94,7 @@ class Session:
             setting.workspace,
             self._gate,
             self.tell,
-            self._ask,
+            self._questions.ask,
             setting.before_change,
             self._history,
             setting.longest,
@@ -133,7 +131,8 @@ class Session:
             self._recorder.go_live()
         for fault in found.faults if found else ():
             self.tell(Warned(text=fault))
-        self._recover()
+        for closing in closed(self._history, self._ending.running):
+            self.tell(closing)
 
     def tell(self, event: Event) -> None:
         """Log the event where it is settled, take it into the history, then let the front end hear it; no secret is in it."""
@@ -180,22 +179,6 @@ class Session:
             self._setting.diagnostics.noticed(str(self._setting.workspace.root / file.path) for file in event.files)
         if self._recorder is not None:
             self._recorder.hear(event)
-
-    def _recover(self) -> None:
-        """Close what a killed process left open: no call is run twice, and the model learns what is unknown."""
-        for call in self._history.unanswered():
-            ran = call.id in self._history.started
-            words = (
-                "Interrupted: jumar was killed while this ran, so its outcome is unknown. Look at the state before you try again."
-                if ran
-                else "Not run: jumar was killed before this call began."
-            )
-            self.tell(ToolFinished(call_id=call.id, tool=call.name, status="unknown" if ran else "skipped", reply=words))
-        if (check := self._ending.running) is not None:
-            words = "Interrupted: jumar was killed while this ran, so its outcome is unknown."
-            self.tell(ToolFinished(call_id=check.call_id, tool=check.tool, status="unknown", reply=words, subject=check.subject))
-        if self._history.open_turn:
-            self.tell(TurnFinished(turn=self._history.turn, status="interrupted", text="", reason="jumar was killed"))
 
     @property
     def model(self) -> str:
@@ -319,19 +302,7 @@ class Session:
 
     async def propose(self, words: str) -> str:
         """Ask the model once, beside the conversation and without tools, and return what it answers. Raises ModelError."""
-        model = self._setting.models[0]
-        await model.ready()
-        request = Request(_PROPOSING, (Prompt(words),), (), f"{self.id}-beside")
-        try:
-            async with asyncio.timeout(_PROPOSAL):
-                async for chunk in model.stream(request):
-                    if isinstance(chunk, Finished):
-                        return chunk.answer.text.strip()
-                    if isinstance(chunk, Failed):
-                        raise chunk.error
-        except TimeoutError:
-            raise ModelError(f"{model.name} took longer than {_PROPOSAL:.0f} s", Fault.CUT) from None
-        raise ModelError(f"{model.name} answered nothing", Fault.CUT)
+        return await proposed(self._setting.models[0], words, f"{self.id}-beside")
 
     async def _interrupt(self) -> None:
         if self._running is not None:
@@ -395,10 +366,7 @@ class Session:
     def leave(self) -> None:
         """Nobody can answer any more: what waits for a person is refused, or answered so."""
         self._gate.leave()
-        self._left = True
-        for waiting in self._questions.values():
-            if not waiting.done():
-                waiting.set_result(_NOBODY)
+        self._questions.leave()
 
     async def close(self) -> None:
         """End the turn and every process, and give the log back."""
@@ -416,17 +384,4 @@ class Session:
 
     def answer(self, call_id: str, text: str) -> bool:
         """Answer a question of the model's; False where none of that id waits."""
-        waiting = self._questions.get(call_id)
-        if waiting is None or waiting.done():
-            return False
-        waiting.set_result(text)
-        return True
-
-    async def _ask(self, call_id: str, question: str, choices: tuple[str, ...]) -> str:
-        waiting: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._questions[call_id] = waiting
-        try:
-            self.tell(QuestionAsked(call_id=call_id, question=question, choices=choices))
-            return _NOBODY if self._left else await waiting
-        finally:
-            del self._questions[call_id]
+        return self._questions.answer(call_id, text)
