@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from agent.effects import Effect
 from agent.errors import JumarError, UsageError
 from agent.events.call import ToolFinished, ToolStarted
@@ -213,7 +211,7 @@ class Summary:
 
 
 def sessions(folder: Path) -> Iterator[Summary]:
-    """Tell of each session in the folder, newest first; unreadable ones are passed over."""
+    """Tell of each session in the folder, newest first; what cannot be read is passed over."""
     for path in sorted(folder.glob("*.jsonl"), reverse=True):
         summary = _summarise(path)
         if summary is not None:
@@ -231,7 +229,10 @@ def _summarise(path: Path) -> Summary | None:
             for line in lines:
                 if not any(kind in line[:_HEAD] for kind in _SUMMED):
                     continue
-                event = decode_line(line)
+                try:
+                    event = decode_line(line)
+                except ValueError:
+                    continue  # the last may be torn; the session can be gone on with all the same
                 if isinstance(event, SessionStarted):
                     first = first or event
                     started = started or line.partition(b'"ts":"')[2][:24].decode("ascii", "replace")
@@ -242,7 +243,7 @@ def _summarise(path: Path) -> Summary | None:
                     named = event.title
                 elif isinstance(event, TurnFinished | RunFinished):
                     status = event.status
-    except (OSError, ValidationError, ValueError):
+    except OSError:
         return None
     if first is None:
         return None

@@ -108,6 +108,15 @@ def test_the_list_tells_title_and_state(tmp_path: Path) -> None:
     assert (summary.id, summary.title, summary.turns, summary.status, summary.model) == ("s1", "fix it", 1, "interrupted", "m")
 
 
+def test_a_session_stays_in_the_list_though_a_record_of_it_is_torn_or_no_record(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    whole = path.read_bytes()
+    later = next(line for line in whole.splitlines(keepends=True) if b'"turn.started"' in line)
+    for torn in (later[: len(later) // 2], b'{"v":2,"type":"turn.started"}\n' + later):
+        path.write_bytes(whole + torn)
+        assert [(summary.id, summary.title) for summary in sessions(tmp_path)] == [("s1", "fix it")]
+
+
 def test_replies_stand_in_the_order_of_the_calls(tmp_path: Path) -> None:
     messages = fold(EVENTS).messages
     assert messages == [
