@@ -38,6 +38,7 @@ from tui.pictures import has_colours
 from tui.plan import PlanPanel
 from tui.preview import Preview, Shown, Undoing, Work
 from tui.prompt import Prompt
+from tui.punctual import Punctual
 from tui.queue import Queue
 from tui.review import Place, Review
 from tui.rows import Rows
@@ -63,7 +64,7 @@ _LOOK = 2.0  # seconds between two looks whether the terminal is still there
 _TWICE = 2.0  # seconds within which Ctrl+C twice quits
 
 
-class JumarApp(App[int]):
+class JumarApp(Punctual, App[int]):
     """The screen of one work tree."""
 
     TITLE = "jumar"

@@ -19,6 +19,7 @@ from agent.safe import safe_line
 from tui.asking import DEAF
 from tui.fields import Line
 from tui.hints import Hints
+from tui.punctual import Punctual
 from tui.words import Words
 
 T = TypeVar("T")
@@ -184,7 +185,7 @@ class Choosing(Listing[str]):
         self.dismiss(row.key)
 
 
-class Question(ModalScreen[bool]):
+class Question(Punctual, ModalScreen[bool]):
     """Something that must be answered before anything else: one key says yes, others no. Keys typed ahead are no answer."""
 
     def __init__(self, title: str, body: Content, keys: str, yes: str = "y", no: Sequence[str] = ("n", "q", "escape")) -> None:

@@ -20,6 +20,7 @@ from agent.blocks import Image
 from tui.look import Look, is_foldable, look, opened_at_first, pictures_of
 from tui.markdown import sealed
 from tui.pictures import Gallery, has_colours
+from tui.punctual import Punctual
 from tui.scroll import Scroll
 from tui.story import Answered, Called, Entry, News, Noted, Said, Story
 from tui.words import Words
@@ -41,7 +42,7 @@ class _Laid:
     kept: int = 0  # lines of these
 
 
-class Transcript(Scroll, can_focus=True):
+class Transcript(Punctual, Scroll, can_focus=True):
     """Shows a story. It stays at the end until the person scrolls away."""
 
     BINDINGS = [
