@@ -65,6 +65,7 @@ class Execute:
         self._approval = Approval(tools, workspace, gate, tell, ask, recorder, mask or Mask())
         self._before_change = before_change
         self._history = history
+        self._begun: set[str] = set()  # calls of this step that were run, if not to their end
         self.touched: set[Path] = set()  # where calls reached since somebody asked last
         self._longest = longest  # characters of a reply
         self._recorder = recorder
@@ -77,6 +78,7 @@ class Execute:
         When cancelled, those still open are told as cancelled.
         """
         settled: dict[str, CallStatus] = {}
+        self._begun.clear()
         parsed = [parse(call, self._tools, self._offered) for call in calls]
         remarks = self._cut(parsed, remarks, step)
         last = next((item.call.id for item in reversed(parsed) if isinstance(item, Parsed) and item.effect is Effect.WRITE), "")
@@ -101,11 +103,11 @@ class Execute:
                 start = end
         except BaseException as error:
             stopped = isinstance(error, asyncio.CancelledError)
-            words = (
-                f"{'Cancelled' if stopped else 'jumar itself failed'}; it may have had part of its effect. Look before you go on."
-            )
+            why = "Cancelled" if stopped else "jumar itself failed"
             for call in calls:
                 if call.id not in settled:
+                    begun = f"{why}; it may have had part of its effect. Look before you go on."
+                    words = begun if call.id in self._begun else f"{why} before it was run; nothing of it was done."
                     status: CallStatus = "cancelled" if stopped else "failed"
                     self._settle(settled, ToolFinished(call_id=call.id, tool=call.name, status=status, reply=words), remarks)
             raise
@@ -202,6 +204,7 @@ class Execute:
             if isinstance(passed, str):
                 return finish(item, "denied", Result(passed))
             ready = passed
+            finish = partial(_finish, time.monotonic(), self._longest)  # what a person thought is no time of the call's
             result = await self._act(ready)
             if result.stopped:
                 result = await self._again(ready, result)
@@ -227,6 +230,7 @@ class Execute:
         item = ready.item
         if item.effect is not Effect.READ:
             await self._before_change()
+        self._begun.add(item.call.id)
         self._tell(ToolStarted(call_id=item.call.id, tool=item.call.name, subject=item.title, effect=item.effect))
         with self._watched(item.effect, tuple(ready.context.located.values())):
             result: Result = await item.tool.run(item.arguments, ready.context)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -547,10 +548,26 @@ async def test_what_is_not_asked_about_yet_or_any_more_cannot_be_answered(bench:
 async def test_an_approval_that_is_cancelled_can_no_longer_be_given(bench: Bench) -> None:
     bench.deciding = lambda asked: bench.session.cancel()
     [reply] = await bench.turn(run("touch x"))
-    assert reply.status == "cancelled"
+    assert (reply.status, reply.reply) == ("cancelled", "Cancelled before it was run; nothing of it was done.")
     assert not bench.decide(bench.asked[0], ALLOW)
     bench.server.script.clear()
     assert not (bench.root / "x").exists()
+
+
+async def test_what_the_person_thinks_is_no_time_of_the_call(bench: Bench) -> None:
+    decided: list[float] = []
+
+    def decide(asked: ApprovalAsked) -> None:
+        decided.append(time.monotonic())
+        assert bench.decide(asked, ALLOW)
+
+    def deciding(asked: ApprovalAsked) -> None:
+        asyncio.get_running_loop().call_later(0.3, decide, asked)
+
+    bench.deciding = deciding
+    [reply] = await bench.turn(("write", {"path": "x", "content": "x"}))
+    assert reply.status == "done"
+    assert reply.seconds <= time.monotonic() - decided[0]
 
 
 @pytest.mark.parametrize("answered", [None, Answered(allowed=False, words="no, thanks"), ALLOW])

@@ -269,6 +269,7 @@ async def test_cancelling_ends_a_command_and_all_it_started_at_once(bench: Bench
     assert time.monotonic() - at < 1, "the ladder from SIGINT to SIGKILL would take longer; on a quiet machine it is 0.2 s"
     assert not alive(mark)
     assert bench.statuses() == ["cancelled", "cancelled"]
+    assert [reply.reply.split(";")[0] for reply in bench.replies()] == ["Cancelled", "Cancelled before it was run"]
     assert (await bench.turn(answer("all is well"))).status == "done"
 
 
