@@ -128,13 +128,65 @@ async def test_each_language_is_read_as_it_is() -> None:
     program = Program("agent.code.matcher", 30.0, "ast_grep_py")
     for name, text, pattern, rewrite, after in LANGUAGES:
         language = spoken(name, "cpp") or spoken(name, language_of([name], "."))
-        fault, _, spans = await program.ask([language, pattern, rewrite, "\n"], text.encode())
+        fault, _, spans, *_ = await program.ask([language, pattern, rewrite, "\n"], text.encode())
         assert not fault
         made = text
         for start, end, new in reversed(spans):
             made = made[:start] + new + made[end:]
         assert made == after, name
     await program.end()
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern", "rewrite", "before", "after"),
+    [
+        ("a.py", "f($A, $$$B)", "g($A, $$$B)", "f(1)\nf(1, 2)\nf()\n", "g(1)\ng(1, 2)\nf()\n"),
+        ("a.py", "from m import $$$A, p, $$$B", "from m import $$$A, $$$B", "from m import x, p\n", "from m import x\n"),
+        ("a.py", "f(1, $$$)", "g()", "f(1)\nf(1, 2)\nf(2)\n", "g()\ng()\nf(2)\n"),
+        ("a.go", "f($A, $$$B)", "g($A, $$$B)", "package p\n\nfunc x() { f(1) }\n", "package p\n\nfunc x() { g(1) }\n"),
+        ("a.sh", "f $A $$$B", "g $A $$$B", "f 1\nf 1 2\n", "g 1\ng 1 2\n"),
+    ],
+)
+async def test_the_last_of_several_may_be_none(
+    bench: Bench, name: str, pattern: str, rewrite: str, before: str, after: str
+) -> None:
+    bench.holds({name: before})
+    await bench.rewrite(pattern, rewrite)
+    assert bench.read(name) == after
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern", "more"),
+    [
+        ("a.py", "raise $A", "raise {0} from error"),
+        ("a.py", "from m import $$$A, p", "from m import {0}, p, q"),
+        ("a.py", "def $A(): pass", "async def {0}(): pass"),
+        ("a.js", "const $A = 1", "const {0} = 1, b = 2"),
+        ("a.js", "if ($A) {{ $$$B }}", "if ({0}) {{ x() }} else {{ y() }}"),
+        ("a.php", "f($_GET, $A)", "f($_POST, {0})"),
+    ],
+)
+async def test_what_has_more_than_the_pattern_says_is_left_and_named(bench: Bench, name: str, pattern: str, more: str) -> None:
+    whole = pattern.replace("$$$A", "a").replace("$$$B", "x()").replace("$A", "a").format()
+    start = "<?php\n" if name == "a.php" else "\n"
+    text = f"{start}{more.format('a')};\n"
+    bench.holds({name: text})
+    with pytest.raises(ToolFailure, match=rf"1 place left, which the pattern tells in part only: {name}:2;"):
+        await bench.rewrite(pattern.format(), "gone")
+    bench.holds({name: text, f"b{Path(name).suffix}": f"{start}{whole};\n"})
+    told = (await bench.rewrite(pattern.format(), "gone")).text
+    assert "Rewrote 1 match in 1 file" in told
+    assert f"[1 place left, which the pattern tells in part only: {name}:2;" in told
+    assert bench.read(name) == text
+
+
+async def test_a_comment_is_not_lost_by_a_rewrite(bench: Bench) -> None:
+    text = "f(a,  # why\n  b)\nf(1, 2)  # after\nf([  # kept\n  1], 2)\n"
+    bench.holds({"a.py": text})
+    assert "[3 matches in 1 file]" in (await bench.rewrite("f($A, $B)")).text
+    told = (await bench.rewrite("f($A, $B)", "g($A, $B)")).text
+    assert "[1 place left, in which a comment would be lost: a.py:1; change them by edit]" in told
+    assert bench.read("a.py") == "f(a,  # why\n  b)\ng(1, 2)  # after\ng([  # kept\n  1], 2)\n"
 
 
 async def test_what_moves_inwards_keeps_the_white_space_of_its_strings(bench: Bench) -> None:
@@ -266,7 +318,7 @@ async def test_a_parser_that_hangs_or_dies_is_started_anew(tmp_path: Path) -> No
     program = Program("agent.code.matcher", 30.0, "ast_grep_py")
     with pytest.raises(Gone, match="gave up"):
         await program.ask(["no language", "x", None, "\n"], b"x")
-    assert await program.ask(["python", "x", "y", "\n"], b"x") == ["", True, [[0, 1, "y"]]]
+    assert await program.ask(["python", "x", "y", "\n"], b"x") == ["", True, [[0, 1, "y"]], [], []]
     await program.end()
     slow = Program("agent.code.matcher", 0.0, "ast_grep_py")
     with pytest.raises(Gone, match="too long"):

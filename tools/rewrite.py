@@ -10,7 +10,7 @@ from pydantic import Field
 
 from agent.blocks import Block, DiffBlock, TextBlock
 from agent.code.diff import diff
-from agent.code.patterns import HOW, Matched, Matches, Pattern, Scope, candidates, language_of, matches, unread
+from agent.code.patterns import HOW, Matched, Matches, Pattern, Scope, candidates, language_of, matches
 from agent.code.syntax import state
 from agent.effects import Change, Effect
 from agent.errors import ToolFailure
@@ -103,15 +103,16 @@ class Rewrite(Tool[RewriteArguments]):
 
     async def preview(self, arguments: RewriteArguments, context: Context) -> tuple[Block, ...]:
         """Show the differences. Raises ToolFailure."""
-        return tuple(block for _, _, block in await _prepared(arguments, context))
+        prepared, _ = await _prepared(arguments, context)
+        return tuple(block for _, _, block in prepared)
 
     async def run(self, arguments: RewriteArguments, context: Context) -> Result:
         """List the matches, or rewrite them. Raises ToolFailure."""
         if arguments.rewrite is None:
             _, found = await _look(arguments, context)
             return _listed(found, arguments.limit)
-        prepared = await _prepared(arguments, context)
-        result = await _rewritten(prepared, await _passed_over(arguments, context), context)
+        prepared, notes = await _prepared(arguments, context)
+        result = await _rewritten(prepared, (*notes, *await _elsewhere(arguments, context)), context)
         return replace(result, text=result.text + await _standing(arguments, context))
 
 
@@ -134,8 +135,8 @@ async def _look(arguments: RewriteArguments, context: Context) -> tuple[Pattern,
     return pattern, found
 
 
-async def _prepared(arguments: RewriteArguments, context: Context) -> list[Prepared]:
-    """Return what each file that was located for the call becomes. Raises ToolFailure."""
+async def _prepared(arguments: RewriteArguments, context: Context) -> tuple[list[Prepared], tuple[str, ...]]:
+    """Return what each file that was located for the call becomes, and what may be missing. Raises ToolFailure."""
     paths: Mapping[str, Located] = context.located
     language = arguments.language or language_of(paths, arguments.path)
     found = await matches(context.workspace, Pattern(arguments.pattern, language, arguments.rewrite), paths)
@@ -147,21 +148,22 @@ async def _prepared(arguments: RewriteArguments, context: Context) -> list[Prepa
         prepared.append((one, one.text, diff(shown, one.file.text, one.text)))
     if not prepared:
         raise ToolFailure("Nothing was written: the files have changed meanwhile, and nothing matches any more.")
-    return prepared
+    return prepared, found.notes
 
 
-async def _passed_over(arguments: RewriteArguments, context: Context) -> str:
-    """Return which files could hold matches and cannot be looked into, in one line; empty where all could."""
+async def _elsewhere(arguments: RewriteArguments, context: Context) -> tuple[str, ...]:
+    """Return what is to be said of the files that could hold matches and were not located for the call."""
     scope = Scope(context.locate(arguments.path), arguments.glob, context.view)
     try:
         language = arguments.language or language_of(context.located, arguments.path)
         _, paths = await candidates(context.workspace, scope, arguments.pattern, language)
+        others = {path: context.workspace.locate(path) for path in paths if path not in context.located}
+        return (await matches(context.workspace, Pattern(arguments.pattern, language, arguments.rewrite), others)).notes
     except ToolFailure:
-        return ""
-    return await unread(context.workspace, (path for path in paths if path not in context.located))
+        return ()
 
 
-async def _rewritten(prepared: list[Prepared], passed_over: str, context: Context) -> Result:
+async def _rewritten(prepared: list[Prepared], notes: tuple[str, ...], context: Context) -> Result:
     """Write the files. Raises ToolFailure where none could be."""
     if context.approved and context.approved != tuple(block for _, _, block in prepared):
         raise ToolFailure("Nothing was written: files have changed since the person allowed that; send it again.")
@@ -181,7 +183,7 @@ async def _rewritten(prepared: list[Prepared], passed_over: str, context: Contex
         changes.append(Change(block.path, "modified", one.file.digest, file.digest, block.added, block.removed))
     if not written:
         raise ToolFailure("\n".join(["Nothing was written anywhere:", *left]))
-    return Result(await _told(written, left, passed_over), tuple(block for _, _, block in written), tuple(changes))
+    return Result(await _told(written, left, notes), tuple(block for _, _, block in written), tuple(changes))
 
 
 async def _standing(arguments: RewriteArguments, context: Context) -> str:
@@ -202,12 +204,12 @@ async def _standing(arguments: RewriteArguments, context: Context) -> str:
     return f"\n[{name} still stands in {lines} of {files}, as in comments, strings and texts; search shows them]"
 
 
-async def _told(written: list[Prepared], left: list[str], passed_over: str) -> str:
+async def _told(written: list[Prepared], left: list[str], notes: tuple[str, ...]) -> str:
     total = sum(len(one.spans) for one, _, _ in written)
     states = await _faults(written[:_MOST_CHECKED])
     lines = [f"Rewrote {_count(total, 'match', 'es')} in {_count(len(written), 'file')}, as one change."]
     lines += [f"NOT WRITTEN: {why}" for why in left]
-    lines += [f"[{passed_over}]"] if passed_over else []
+    lines += [f"[{note}]" for note in notes]
     named = sorted(written, key=lambda one: one[2].path not in states)  # those with faults before the others
     for one, _, block in named[: max(_MOST_NAMED, len(states))]:
         fault = states.get(block.path)

@@ -6,6 +6,7 @@ import resource
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -16,6 +17,12 @@ _NAMES = {"c_sharp": "csharp"}  # where the parsers call a language otherwise
 # Where a part of code alone is read as something else, or not at all: what it is read within.
 _WITHIN = {"c": "void f() { %s; }", "cpp": "void f() { %s; }", "go": "package p\nfunc f() { %s }", "css": "a { %s }"}
 _VARIABLE = re.compile(r"\$\$?\$?([A-Z_][A-Z0-9_]*)")
+_NAMELESS = re.compile(r"(?<!\$)(\$\$\$|\$)(?:_[A-Z0-9_]*|(?<=\$\$\$))(?![\w$])")  # a variable that is not kept
+_DOLLARS = frozenset({"bash", "php"})  # what would be one is a name of the code's own in them
+_LAST_OF_SEVERAL = re.compile(r"\s*,\s*\$\$\$\w+(?=\s*(?:[)\]}>]|$))")
+_LAST_WORDS = re.compile(r"\s+\$\$\$\w+\s*$")
+_MOST_FORMS = 8  # of one pattern
+_LOOSE = re.compile(r"[\s,;()]+")  # what may stand in a match and not in its pattern, or the other way round
 _FAULT = re.compile(r"^ *\d+: (.*)$", re.MULTILINE)
 _LAST_COMMA, _FIRST_COMMA = re.compile(r",\s*\Z"), re.compile(r"\s*,\s*")
 _INDENT = re.compile(r"[ \t]*")
@@ -27,7 +34,8 @@ def main() -> None:
 
     A question is a line of JSON (language, length, pattern, what comes in its place or null, the text's line end) and the
     text itself. The answer is the fault of the pattern, whether it is whole code by itself, and start, end and replacement
-    of each match that is in no other, counted in characters.
+    of each match that is in no other, counted in characters; then where others begin that match in part only, and where those
+    do in which a comment would be lost.
     """
     from ast_grep_py import SgRoot
 
@@ -37,18 +45,23 @@ def main() -> None:
         language, length, pattern, template, newline = json.loads(line)
         text = sys.stdin.buffer.read(length).decode("utf-8")
         spoken = _NAMES.get(language, language)
-        told: list[Any] = ["", True, []]
+        told: list[Any] = ["", True, [], [], []]
         try:
-            matcher = _matcher(pattern, spoken)
-            for node in _apart(SgRoot(text, spoken).root().find_all(pattern=matcher)):
+            named = pattern if language in _DOLLARS else _named(pattern)
+            alike = [_matcher(one, spoken) for one in _forms(named, language)]
+            for node in _apart(SgRoot(text, spoken).root().find_all(any=[{"pattern": one} for one in alike])):
                 start, end = node.range().start.index, node.range().end.index
+                whole, bare = _is_whole(named, node, text)
+                if not (whole or bare) or (not whole and template is not None):
+                    told[4 if bare else 3].append(start)
+                    continue
                 if text[start:end].endswith(";") and not pattern.rstrip().endswith(";"):
                     end -= 1  # a mark that some grammars count as part of it, and the pattern does not name
                 told[2].append((start, end, None if template is None else _filled(template, node, text, newline)))
-            told[1] = bool(told[2]) or not isinstance(matcher, str) or not _is_broken(pattern, spoken)
+            told[1] = any(told[2:]) or not isinstance(alike[0], str) or not _is_broken(pattern, spoken)
         except RuntimeError as error:
             faults = _FAULT.findall(str(error).partition("Stack backtrace")[0])
-            told = [faults[-1] if faults else "it is no pattern", False, []]
+            told = [faults[-1] if faults else "it is no pattern", False, [], [], []]
         sys.stdout.write(json.dumps(told) + "\n")
         sys.stdout.flush()
 
@@ -59,6 +72,61 @@ def _matcher(pattern: str, language: str) -> "str | Pattern":
     bare = pattern.strip()
     kind = _kind(bare, around, language) if around and not re.fullmatch(r"[\w$]*", bare) else ""
     return {"context": around % bare, "selector": kind, "strictness": "smart"} if around and kind else pattern
+
+
+def _named(pattern: str) -> str:
+    """Return a pattern with a name of its own for each variable that is not kept, so that what it caught can be told."""
+    numbers = count(1)
+    return _NAMELESS.sub(lambda found: f"{found[1]}JUMAR{next(numbers)}", pattern)
+
+
+def _forms(pattern: str, language: str) -> list[str]:
+    """Return a pattern, and as it is where the last of several variables catch nothing: parsers want the comma before them."""
+    forms = [pattern]
+    for form in forms:
+        for found in (_LAST_WORDS if language == "bash" else _LAST_OF_SEVERAL).finditer(form):
+            if (less := form[: found.start()] + form[found.end() :]) not in forms and len(forms) < _MOST_FORMS:
+                forms.append(less)
+    return forms
+
+
+def _is_whole(pattern: str, match: "SgNode", text: str) -> tuple[bool, bool]:
+    """Say whether a match is all that its pattern says and no more, and whether it is so but for comments.
+
+    Parsers take what begins as the pattern does for a match, too: with `else`, with `async`, with more names.
+    """
+    start, end = match.range().start.index, match.range().end.index
+    parts: list[str] = []
+    kept: list[tuple[int, int]] = []
+    at = 0
+    for found in _VARIABLE.finditer(pattern):
+        nodes = _caught(match, found)
+        if nodes is None:
+            continue
+        parts.append(pattern[at : found.start()])
+        at = found.end()
+        if nodes:
+            kept.append((nodes[0].range().start.index, nodes[-1].range().end.index))
+            parts.append(text[kept[-1][0] : kept[-1][1]])
+    wanted = _LOOSE.sub("", "".join([*parts, pattern[at:]]))
+    if _LOOSE.sub("", text[start:end]) == wanted:
+        return True, True
+    made, at = "", start
+    for first, last in sorted(_comments(match)):
+        if first >= at and not any(begin <= first and last <= close for begin, close in kept):
+            made, at = made + text[at:first], last
+    return False, _LOOSE.sub("", made + text[at:end]) == wanted
+
+
+def _comments(match: "SgNode") -> Iterator[tuple[int, int]]:
+    """Yield where comments stand."""
+    waiting = [match]
+    while waiting:
+        node = waiting.pop()
+        if node.kind().endswith("comment"):
+            yield node.range().start.index, node.range().end.index
+        else:
+            waiting += node.children()
 
 
 def _kind(pattern: str, around: str, language: str) -> str:
@@ -123,6 +191,8 @@ def _filled(template: str, match: "SgNode", text: str, newline: str) -> str:
             made = _LAST_COMMA.sub("", made)
         elif followed:
             at = followed.end()
+        elif at == len(template):
+            made = made.rstrip(" \t")
     return made + template[at:]
 
 

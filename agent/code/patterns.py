@@ -4,9 +4,8 @@ import asyncio
 import re
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 from agent.code.grammars import language
@@ -25,6 +24,7 @@ _WORD = re.compile(r"\w\w+")
 _DOLLARS = frozenset({"bash", "php"})  # names may begin with $ in them
 HOW = "It is code with $NAME for one part of it, and $$$NAME for any number, such as old($A, $$$REST)."
 _TELLING = 4  # files that are named where something is said of several
+_MOST_BESIDE = 1000  # places of a file that are told beside its matches
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,18 +72,20 @@ class Matched:
 
 @dataclass(frozen=True, slots=True)
 class Matches:
-    """What was found. `late` and `unread` say what was not looked into; `broken`: the pattern is no code by itself."""
+    """What was found. `late` and `unread` say what was not looked into, `beside` which places were left as they are; `broken`:
+    the pattern is no code by itself."""
 
     files: tuple[Matched, ...]
     looked: int
     late: str = ""
     unread: str = ""
+    beside: tuple[str, ...] = ()
     broken: bool = False
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What may be missing."""
-        return tuple(filter(None, (self.late, self.unread)))
+        return tuple(filter(None, (self.late, self.unread, *self.beside)))
 
     @property
     def total(self) -> int:
@@ -168,6 +170,8 @@ async def matches(workspace: Workspace, pattern: Pattern, paths: Mapping[str, Lo
     """Look for a pattern in files. Raises ToolFailure where it is none."""
     found: list[Matched] = []
     refused: list[str] = []
+    partly: list[str] = []
+    remarked: list[str] = []
     looked = spans = 0
     broken = False
     late = ""
@@ -190,22 +194,30 @@ async def matches(workspace: Workspace, pattern: Pattern, paths: Mapping[str, Lo
                 raise ToolFailure(f"{pattern.code!r} is no pattern of {pattern.language}: {told[0]} {HOW}")
             broken = broken or not told[1]
             spans += len(one.spans)
+            partly += _places(path, file.text, told[3])
+            remarked += _places(path, file.text, told[4])
             if one.spans:
                 found.append(one)
     finally:
         await program.end()
-    return Matches(tuple(found), looked, late, _unread(refused), broken)
+    beside = (
+        _some(partly, "left, which the pattern tells in part only", "to have them too, write out what else they have"),
+        _some(remarked, "left, in which a comment would be lost", "change them by edit"),
+    )
+    return Matches(tuple(found), looked, late, _unread(refused), tuple(filter(None, beside)), broken)
 
 
-async def unread(workspace: Workspace, paths: Iterable[str]) -> str:
-    """Return which of these files cannot be looked into and why, in one line; empty where all can."""
-    refused: list[str] = []
-    for path in islice(paths, _MOST_FILES):
-        try:
-            await _read(workspace, workspace.locate(path))
-        except Gone as why:
-            refused.append(f"{path} ({why})")
-    return _unread(refused)
+def _places(path: str, text: str, starts: Sequence[int]) -> Iterator[str]:
+    """Yield where in a file something begins."""
+    return (f"{path}:{text.count(chr(10), 0, start) + 1}" for start in starts[:_MOST_BESIDE])
+
+
+def _some(places: Sequence[str], what: str, hint: str) -> str:
+    """Say what is the matter with places, naming the first; nothing where there are none."""
+    if not places:
+        return ""
+    more = f" and {len(places) - _TELLING} more" if len(places) > _TELLING else ""
+    return f"{_count(len(places), 'place')} {what}: {', '.join(places[:_TELLING])}{more}; {hint}"
 
 
 async def _read(workspace: Workspace, located: Located) -> FileText:
