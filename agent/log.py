@@ -58,13 +58,7 @@ class Log:
     def create(cls, folder: Path, session_id: str) -> "Log":
         """Begin a session's file. Raises UsageError where the folder cannot be written."""
         path = folder / f"{session_id}.jsonl"
-        try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            fd = os.open(path, _FLAGS | os.O_CREAT | os.O_EXCL, 0o600)
-        except OSError as error:
-            raise UsageError(
-                f"cannot keep sessions in {folder}: {error.strerror}; set JUMAR_HOME to a folder of yours", 1
-            ) from error
+        fd = _make(path)
         _lock(fd, path)
         return cls(path, fd, 0)
 
@@ -76,12 +70,18 @@ class Log:
         except OSError as error:
             raise UsageError(f"cannot open session {path.stem}: {error.strerror}; see jumar sessions") from error
         _lock(fd, path)
-        os.fchmod(fd, 0o600)
         faults = []
-        if torn := _cut_torn_tail(fd, path):
+        try:
+            os.fchmod(fd, 0o600)
+            torn = _cut_torn_tail(fd, path)
+            lines = path.read_bytes().splitlines()
+        except OSError as error:
+            os.close(fd)
+            raise UsageError(f"cannot go on with session {path.stem}: {error.strerror}", 1) from error
+        if torn:
             faults.append(f"session {path.stem}: its last record was torn ({torn} bytes) and was moved to {path.stem}.torn")
         events, bad, seq = [], 0, 0
-        for line in path.read_bytes().splitlines():
+        for line in lines:
             seq += 1  # also for what cannot be read, for it has its number
             try:
                 events.append(decode_line(line))
@@ -103,8 +103,12 @@ class Log:
             raise UsageError(f"cannot open session {path.stem}: {error.strerror}; see jumar sessions") from error
         copy = path.with_name(f"{session_id}.jsonl")
         own, other = f'"session_id":"{session_id}"'.encode(), f'"session_id":"{path.stem}"'.encode()
-        with os.fdopen(_make(copy), "wb") as file:
-            file.write(_until(whole, before).replace(other, own))
+        try:
+            with os.fdopen(_make(copy), "wb") as file:
+                file.write(_until(whole, before).replace(other, own))
+        except OSError as error:
+            copy.unlink(missing_ok=True)
+            raise UsageError(f"cannot copy session {path.stem}: {error.strerror}", 1) from error
         return cls.open(copy)
 
     def append(self, event: Event) -> bytes:
@@ -186,11 +190,10 @@ def _cut_torn_tail(fd: int, path: Path) -> int:
     tail = whole[end:]
     if tail:
         aside = os.open(path.with_suffix(".torn"), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        try:
-            os.write(aside, tail + b"\n")
+        with os.fdopen(aside, "ab") as file:
+            file.write(tail + b"\n")
+            file.flush()
             os.fsync(aside)
-        finally:
-            os.close(aside)
         os.ftruncate(fd, end)
         _sync(fd)
     return len(tail)

@@ -1,6 +1,7 @@
 """The log is append-only, private, repaired when opened, and has one writer."""
 
 import json
+import resource
 import stat
 import subprocess
 from pathlib import Path
@@ -106,6 +107,25 @@ def test_the_list_tells_title_and_state(tmp_path: Path) -> None:
     (tmp_path / "broken.jsonl").write_bytes(b"\xff\xfe")
     [summary] = sessions(tmp_path)
     assert (summary.id, summary.title, summary.turns, summary.status, summary.model) == ("s1", "fix it", 1, "interrupted", "m")
+
+
+def test_what_cannot_be_moved_aside_or_copied_stays_where_it_is(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    torn = path.read_bytes() + b'{"v":1,"se'
+    path.write_bytes(torn)
+    path.with_suffix(".torn").mkdir()
+    for _ in range(2):  # nor does it stay locked
+        with pytest.raises(UsageError, match="cannot go on with session s1: Is a directory"):
+            Log.open(path)
+    assert path.read_bytes() == torn
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20, hard))
+    try:
+        with pytest.raises(UsageError, match="cannot copy session s1: File too large"):
+            Log.fork(path, "s2")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not (tmp_path / "s2.jsonl").exists()
 
 
 def test_a_session_stays_in_the_list_though_a_record_of_it_is_torn_or_no_record(tmp_path: Path) -> None:
