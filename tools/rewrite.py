@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import ClassVar, Literal
 
@@ -24,6 +24,7 @@ _MOST_LINES = 60  # of the differences that are told
 _MOST_NAMED = 20  # files
 _LONGEST = 200  # characters of a line
 _NAME = re.compile(r"[A-Za-z_]\w*")
+_HEAD = re.compile(r"@@ -(\d+)\S* \+(\d+)")
 Language = Literal[
     "",
     "bash",
@@ -210,22 +211,39 @@ async def _told(written: list[Prepared], left: list[str], notes: tuple[str, ...]
     lines = [f"Rewrote {_count(total, 'match', 'es')} in {_count(len(written), 'file')}, as one change."]
     lines += [f"NOT WRITTEN: {why}" for why in left]
     lines += [f"[{note}]" for note in notes]
+    if len(written) > _MOST_CHECKED:
+        lines.append(f"[syntax looked at in {_MOST_CHECKED} of the files]")
+    lines.append("No new syntax fault was found." if not states else f"New faults in {_count(len(states), 'file')}.")
     named = sorted(written, key=lambda one: one[2].path not in states)  # those with faults before the others
-    for one, _, block in named[: max(_MOST_NAMED, len(states))]:
+    room, untold, unnamed = _MOST_LINES, 0, 0
+    for number, (one, _, block) in enumerate(named):
+        changed = list(_changed(block.diff))
+        told, room = changed[:room], max(0, room - len(changed))
+        untold += len(changed) - len(told)
+        if not told and number >= max(_MOST_NAMED, len(states)):
+            unnamed += 1
+            continue
         fault = states.get(block.path)
         words = f"{block.path}: {_count(len(one.spans), 'match', 'es')}, +{block.added} -{block.removed}"
-        lines.append(f"{words}; {fault}" if fault else words)
-    if len(named) > max(_MOST_NAMED, len(states)):
-        lines.append(f"[and {len(named) - max(_MOST_NAMED, len(states))} files more]")
-    if len(written) <= _MOST_CHECKED:
-        lines.append("No new syntax fault was found." if not states else f"New faults in {_count(len(states), 'file')}.")
-    else:
-        lines.append(f"[syntax looked at in {_MOST_CHECKED} of the files]")
-    diffs = [line for _, _, block in named for line in (f"--- {block.path}", *block.diff.split("\n"))]
-    lines += [line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…" for line in diffs[:_MOST_LINES]]
-    if len(diffs) > _MOST_LINES:
-        lines.append(f"[{len(diffs) - _MOST_LINES} more lines of differences; git diff, or read, shows them]")
+        lines += [f"{words}; {fault}" if fault else words, *told]
+    if unnamed:
+        lines.append(f"[and {_count(unnamed, 'file')} more]")
+    if untold:
+        lines.append(f"[{untold} more lines of differences; git diff, or read, shows them]")
     return "\n".join(lines)
+
+
+def _changed(diff: str) -> Iterator[str]:
+    """Yield the lines that went and came, numbered: what is around them the pattern tells."""
+    old = new = 0
+    for line in diff.split("\n"):
+        if head := _HEAD.match(line):
+            old, new = int(head[1]), int(head[2])
+        elif line.startswith(("-", "+")):
+            text = line[1:].removesuffix("\r") if len(line) <= _LONGEST else f"{line[1:_LONGEST]}…"
+            yield f"{line[0]}{old if line[0] == '-' else new}\t{text}"
+        old += line[:1] in {"-", " "}
+        new += line[:1] in {"+", " "}
 
 
 async def _faults(written: list[Prepared]) -> dict[str, str]:
