@@ -19,11 +19,10 @@ from agent.checklist import carried_out, listed
 from agent.errors import JumarError
 from agent.events.event import Event
 from agent.events.news import Warned
-from agent.events.step import ModelAnswered, ReasoningStreamed, TextStreamed
-from agent.safe import safe_line, safe_text
+from agent.events.step import ReasoningStreamed, TextStreamed
+from agent.safe import safe_text
 from prompts import words as said
 from tui import memory
-from tui.acts import Act
 from tui.asking import Asking
 from tui.background import has_shell, has_terminal
 from tui.branch import branch
@@ -32,14 +31,15 @@ from tui.commands import COMMANDS, Commands, offers
 from tui.composer import Composer
 from tui.desk import Choice, Desk, Taste
 from tui.goahead import GoAhead
+from tui.hearing import Hearing
 from tui.keymap import keymap
 from tui.palette import palette
 from tui.pictures import has_colours
 from tui.plan import PlanPanel
-from tui.preview import Preview, Shown, Undoing, Work
+from tui.preview import Undoing
 from tui.prompt import Prompt
 from tui.punctual import Punctual
-from tui.queue import Queue
+from tui.reversal import Reversal
 from tui.review import Place, Review
 from tui.rows import Rows
 from tui.side import Side
@@ -52,13 +52,13 @@ from tui.terminal import outliving
 from tui.themes import DEFAULT, bared, dress
 from tui.timeline import Timeline
 from tui.transcript import Transcript
+from tui.turns import Turns
 from tui.viewing import Terminal, Viewing, knows_kitty
 from tui.words import words
 
 if TYPE_CHECKING:
     from agent.session import Session
 
-_FRAME = 1 / 25  # seconds between two paintings of what streams
 _STREAMS = {TextStreamed, ReasoningStreamed}
 _LOOK = 2.0  # seconds between two looks whether the terminal is still there
 _TWICE = 2.0  # seconds within which Ctrl+C twice quits
@@ -95,17 +95,13 @@ class JumarApp(Punctual, App[int]):
         self._summons = Summons(self.words, desk.root.name, desk.environment, self._write)
         self._session: Session | None = None
         self._transcript: Transcript | None = None
-        self._heard: list[Event] = []
-        self._awake = False  # whether a frame will be painted
-        self._framed = 0.0  # the moment of the last
-        self._streams: set[type[Event]] = set()  # the kinds of what was heard for it
-        self._queue = Queue()
+        self._hearing = Hearing(self.call_later, self._paint)
+        self._streams: set[type[Event]] = set()  # the kinds of what was heard for the last frame
+        self.reversal = Reversal(self, self)
+        self._turns = Turns(self, self, self._follow)
         for text in desk.prompts:
-            self._queue.add(Written(text, typed=safe_text(text)))
-        self._commands: dict[asyncio.Task[None], str] = {}  # of the person's, that run
+            self._turns.queue.add(Written(text, typed=safe_text(text)))
         self._slash = Commands(self, self)
-        self._answered = False  # whether anything came back in this turn
-        self._turn: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._interrupted = -_TWICE
 
@@ -121,7 +117,7 @@ class JumarApp(Punctual, App[int]):
                 yield self._transcript
                 yield Asking(self.words)
                 yield GoAhead(self.words)
-                yield Composer(self.words, self.desk, self._queue, offers(self.words))
+                yield Composer(self.words, self.desk, self._turns.queue, offers(self.words))
             with Side():
                 yield PlanPanel(self.words)
                 yield Timeline(self.words)
@@ -180,7 +176,7 @@ class JumarApp(Punctual, App[int]):
     @property
     def busy(self) -> bool:
         """Whether a turn runs."""
-        return self._turn is not None
+        return self._turns.busy
 
     def run_task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run something beside the screen; what goes wrong is told in one line."""
@@ -200,8 +196,7 @@ class JumarApp(Punctual, App[int]):
 
     def say(self, text: str) -> None:
         """Tell the person something that is no event of the session."""
-        self._heard.append(Warned(text=text))
-        self._wake()
+        self._hearing.hear(Warned(text=text))
 
     async def open(self, choice: Choice) -> None:
         """Open a session in place of the one before."""
@@ -214,38 +209,24 @@ class JumarApp(Punctual, App[int]):
             raise
         story = Story()
         story.replay(held.earlier)
-        story.replay(self._heard)
-        self._heard = []
+        story.replay(self._hearing.take())
         self.story, self._session = story, held.session
         self.query_one(Transcript).restart(story)
         self.query_one(Timeline).restart(story, held.session)
-        self._follow()
-        self._next()
+        self._turns.go_on()
         if not self.is_headless:
             self.call_after_refresh(memory.open_session, again=before is not None)
 
     def hear(self, event: Event) -> None:
         """Take in what happens; it is painted with the next frame."""
-        self._answered = self._answered or isinstance(event, ModelAnswered | TextStreamed)
-        self._heard.append(event)
-        self._wake()
-
-    def _wake(self) -> None:
-        """Paint what was heard with the next frame."""
-        if not self._awake:
-            self._awake = True
-            loop = asyncio.get_running_loop()
-            loop.call_at(max(loop.time(), self._framed + _FRAME), self.call_later, self._frame)
-
-    def _frame(self) -> None:
-        self._awake, self._framed = False, asyncio.get_running_loop().time()
-        self._paint()
+        self._turns.hear(event)
+        self._hearing.hear(event)
 
     def _paint(self) -> None:
         transcript = self._transcript
-        if not self._heard or self._session is None or transcript is None or not transcript.is_attached:
+        if not self._hearing or self._session is None or transcript is None or not transcript.is_attached:
             return  # the last: the screen is being taken down
-        heard, self._heard = self._heard, []
+        heard = self._hearing.take()
         timeline = self.query_one(Timeline)
         for event in heard:
             news = self.story.apply(event)
@@ -261,70 +242,25 @@ class JumarApp(Punctual, App[int]):
         self.query_one(Timeline).settle()
         self.query_one(PlanPanel).follow(self.story)
         self.query_one(GoAhead).follow(self.story)
-        command = next(iter(self._commands.values()), "")
-        self.query_one(Composer).follow(running=self._turn is not None, command=command)
+        turns = self._turns
+        self.query_one(Composer).follow(running=turns.busy, command=turns.command)
         window, measured = self._session.window(self.story.model) if self._session is not None else (0, False)
         on = branch(self.desk.root) if self._session is not None else ""
-        self.query_one(StatusLine).tell(Standing(self.story, window, measured, on, len(self._queue), command))
+        self.query_one(StatusLine).tell(Standing(self.story, window, measured, on, len(turns.queue), turns.command))
 
     # What the person does.
 
     def on_prompt_sent(self, sent: Prompt.Sent) -> None:
         """Send a prompt, queue it, or steer the running turn with it."""
-        session, written = self._session, sent.written
-        if session is not None and written.images and not session.sees:
-            self.query_one(Composer).give_back(written)
-            self.notify(self.words("prompt.blind", model=safe_line(session.model)), severity="warning", markup=False)
-        elif session is not None and sent.steer and session.steer(written.text, written.images):
-            return
-        elif session is not None and self._turn is None and self._queue.paused:
-            self._begin(session, written)
-        else:
-            self._queue.add(written)
-            self._next()
+        self._turns.send(sent.written, steer=sent.steer)
 
     def on_prompt_requeued(self) -> None:
         """Go on with what waits, where nothing runs."""
-        self._next()
-
-    def _next(self) -> None:
-        if self._session is not None and self._turn is None and (written := self._queue.next()) is not None:
-            self._begin(self._session, written)
-        self._follow()
-
-    def _begin(self, session: "Session", written: Written) -> None:
-        self._answered = False
-        self._turn = self.run_task(self._run(session, written))
-
-    async def _run(self, session: "Session", written: Written) -> None:
-        try:
-            finished = await session.turn(written.text, images=written.images)
-            if finished.status != "done":
-                self._queue.pause()
-            if finished.status == "cancelled" and not self._answered:
-                self.query_one(Composer).give_back(written)
-                self.notify(self.words("prompt.given_back"), markup=False)
-        finally:
-            self._turn = None
-            self.call_later(self._next)
-            if not self.is_headless:
-                self.call_after_refresh(memory.end_turn)
+        self._turns.go_on()
 
     def on_prompt_shell(self, shell: Prompt.Shell) -> None:
         """Run a command of the person's."""
-        if self._session is not None:
-            self._commands[self.run_task(self._shell(self._session, shell.command))] = shell.command
-            self._follow()
-
-    async def _shell(self, session: "Session", command: str) -> None:
-        try:
-            await session.hands.shell(command)
-        except asyncio.CancelledError:
-            self.say(self.words("prompt.stopped", command=safe_line(command)))
-            raise
-        finally:
-            self._commands = {task: text for task, text in self._commands.items() if task is not asyncio.current_task()}
-            self.call_later(self._follow)
+        self._turns.shell(shell.command)
 
     def on_prompt_noted(self, noted: Prompt.Noted) -> None:
         """Keep a line in AGENTS.md."""
@@ -361,8 +297,8 @@ class JumarApp(Punctual, App[int]):
 
     def send(self, text: str) -> None:
         """Say something to the model, now or once the turn that runs is over."""
-        self._queue.add(Written(text, typed=text))
-        self._next()
+        self._turns.queue.add(Written(text, typed=text))
+        self._turns.go_on()
 
     def follow_taste(self, taste: Taste) -> None:
         """Look as the person wants it from now on."""
@@ -381,7 +317,7 @@ class JumarApp(Punctual, App[int]):
         spoken = words(self.desk.environment, self.desk.taste.language)
         if self.screen is not self.default_screen or spoken is self.words:
             return
-        if self._session is None or self.busy or self._commands or self._queue:
+        if self._session is None or not self._turns.rests:
             self.notify(self.words("settings.next_start"), markup=False)
             return
         self.words = spoken
@@ -412,7 +348,7 @@ class JumarApp(Punctual, App[int]):
 
     def on_go_ahead_approved(self, approved: GoAhead.Approved) -> None:
         """Have the plan carried out as it is now."""
-        if self._session is not None and self._turn is None:
+        if self._session is not None and not self.busy:
             self._session.set_mode(approved.mode)
             self.send(f"{said('approved')}\n\n{listed(self._session.checklist.plan)}")
 
@@ -429,12 +365,7 @@ class JumarApp(Punctual, App[int]):
 
     def on_rows_show(self, wanted: Rows.Show) -> None:
         """Show what an action did."""
-        self._show_act(wanted.act)
-
-    def show_action(self, number: str) -> None:
-        """Show what an action did, by its number."""
-        if (act := self.query_one(Timeline).acts.find(number)) is not None:
-            self._show_act(act)
+        self.reversal.show(wanted.act)
 
     def on_transcript_looked(self, looked: Transcript.Looked) -> None:
         """Show pictures as large as may be."""
@@ -444,64 +375,27 @@ class JumarApp(Punctual, App[int]):
 
     def on_transcript_chosen(self, chosen: Transcript.Chosen) -> None:
         """Show what actions did, the later ones upon the earlier."""
-        *before, last = chosen.actions
-        if (act := self.query_one(Timeline).acts.find(last)) is not None:
-            self._show_act(act, tuple(before))
-
-    def _show_act(self, act: Act, before: tuple[str, ...] = ()) -> None:
-        if self._session is not None:
-            undoing = Undoing("undo", (*before, act.number))
-            shown = Shown(self.words, self._session, act, self.desk.taste.diffs, before)
-            self.push_screen(shown, lambda undo: self.preview(undoing) if undo else None)
+        self.reversal.look(chosen.actions)
 
     def on_rows_undo(self, wanted: Rows.Undo) -> None:
         """Take actions back, once the person has seen what that changes."""
-        self.preview(Undoing("undo", wanted.actions))
+        self.reversal.preview(Undoing("undo", wanted.actions))
 
     def on_rows_rewind(self, wanted: Rows.Rewind) -> None:
         """Go back to before an action, once the person has seen what that changes."""
-        self.preview(Undoing("rewind", (wanted.action,)))
+        self.reversal.preview(Undoing("rewind", (wanted.action,)))
 
     def on_rows_redo(self) -> None:
         """Bring back what was taken back last."""
-        self.redo()
-
-    def redo(self) -> None:
-        """Bring back what was taken back last."""
-        if self._session is not None:
-            self.run_task(self._redo(self._session))
-
-    async def _redo(self, session: "Session") -> None:
-        if (await session.hands.redo()).conflicts:
-            self.preview(Undoing("redo", (session.hands.to_redo(),)))
-
-    def preview(self, undoing: Undoing) -> None:
-        """Show what taking something back would change, and do it where the person wants it."""
-        if self._session is not None:
-            self.push_screen(Preview(self.words, self._session, undoing), self._take_back)
-
-    def _take_back(self, work: Work | None) -> None:
-        async def take() -> None:
-            for conflict in (await work()).conflicts if work is not None else ():
-                self.say(f"{conflict.path}: {self.words.told(conflict.why)}")
-
-        self.run_task(take())
+        self.reversal.redo()
 
     def on_rows_fork(self, wanted: Rows.Fork) -> None:
         """Go on in another session from before a turn."""
-        if self._turn is not None:
-            self.notify(self.words("timeline.busy"), markup=False)
-        elif self._session is not None:
-            self.run_task(self.open(Choice(resume=self._session.id, fork=True, before_turn=wanted.turn)))
+        self._slash.run("fork", str(wanted.turn))
 
     def action_stop(self) -> None:
-        """Stop the person's command that runs, else the wait before a request is tried again, else the turn."""
-        if self._commands:
-            for command in self._commands:
-                command.cancel()
-            return
-        if self._session is not None and not self._session.hurry():
-            self._session.cancel()
+        """Stop what runs."""
+        self._turns.stop()
 
     def action_interrupt(self) -> None:
         """Stop what runs; twice within two seconds, quit."""

@@ -1,15 +1,16 @@
 """Owns what commands, and what stands before a session, need of the app."""
 
+import asyncio
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tui.desk import Choice, Desk, Taste
-from tui.preview import Undoing
 from tui.story import Story
 from tui.words import Words
 
 if TYPE_CHECKING:
     from agent.session import Session
+    from tui.reversal import Reversal
 
 
 class Stage(Protocol):
@@ -18,6 +19,7 @@ class Stage(Protocol):
     desk: Desk
     words: Words
     story: Story
+    reversal: "Reversal"
 
     @property
     def session(self) -> "Session | None":
@@ -29,7 +31,7 @@ class Stage(Protocol):
         """Whether a turn runs."""
         ...
 
-    def run_task(self, work: Coroutine[Any, Any, None]) -> object:
+    def run_task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run something beside the screen; what goes wrong is told in one line."""
         ...
 
@@ -43,18 +45,6 @@ class Stage(Protocol):
 
     async def open(self, choice: Choice) -> None:
         """Open a session in place of the one before."""
-        ...
-
-    def preview(self, undoing: Undoing) -> None:
-        """Take something back, once the person has seen what that changes."""
-        ...
-
-    def redo(self) -> None:
-        """Bring back what was taken back last."""
-        ...
-
-    def show_action(self, number: str) -> None:
-        """Show what an action did."""
         ...
 
     def review(self, *, commits: bool = False) -> None:

@@ -33,25 +33,25 @@ class Verbs(Hands):
                 return
             argument = last
         if numbers := self._numbers(argument):
-            self._stage.preview(Undoing("undo", tuple(numbers)))
+            self._stage.reversal.preview(Undoing("undo", tuple(numbers)))
 
     def redo(self, _: str) -> None:
         """Bring back what was taken back last."""
-        self._stage.redo()
+        self._stage.reversal.redo()
 
     def rewind(self, argument: str) -> None:
         """Go back to before an action."""
         if not argument:
             self._usage("rewind")
         elif len(numbers := self._numbers(argument)) == 1:
-            self._stage.preview(Undoing("rewind", (numbers[0],)))
+            self._stage.reversal.preview(Undoing("rewind", (numbers[0],)))
 
     def diff(self, argument: str) -> None:
         """Show what an action did; without one, all that was changed."""
         if not argument:
             self._stage.review()
         elif len(numbers := self._numbers(argument)) == 1:
-            self._stage.show_action(numbers[0])
+            self._stage.reversal.look((numbers[0],))
 
     def _numbers(self, argument: str) -> list[str]:
         """Return the numbers of actions that words name; none where one of them is none, which is told."""
