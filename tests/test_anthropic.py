@@ -112,6 +112,13 @@ def test_any_chunking_gives_the_same_chunks_and_the_same_answer(sizes: list[int]
     assert folded(pieces) == whole
 
 
+async def test_a_block_whose_kind_is_no_word_is_passed_over() -> None:
+    strange = block(3, {"type": [{"text": "text"}], "text": "x"})
+    thought = block(0, {"type": "thinking", "thinking": "hm", "signature": "s"})
+    last = await finished(Response((said("message_start", message={}), thought, strange, *anthropic("Hi").pieces[2:])))
+    assert (last.answer.text, last.answer.reasoning) == ("Hi", "hm")
+
+
 SHAPES: dict[str, tuple[bytes, ...]] = {
     "no index": (
         said("content_block_start", content_block={"type": "text", "text": ""}),

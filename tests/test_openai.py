@@ -586,6 +586,12 @@ async def test_a_whole_answer_does_not_wait_long_for_the_end_of_its_stream() -> 
         assert last.answer.text == "Hi"
 
 
+@pytest.mark.parametrize("more", [b"data: {}}\n\n", b'data: {"error": {"message": "overloaded"}}\n\n'])
+async def test_a_whole_answer_is_not_lost_to_what_comes_after_it_in_the_same_piece(more: bytes) -> None:
+    whole = b"".join(answer("Hi").pieces[:-1])
+    assert (await finished(Response((whole + more,)))).answer.text == "Hi"
+
+
 @pytest.mark.parametrize("pieces", [(), (event({"content": "Hel"}),)])
 async def test_cancelling_ends_the_connection_at_once(pieces: tuple[bytes, ...]) -> None:
     async with ScriptedServer([Response(pieces, hold=asyncio.Event())]) as server, model_of(server) as model:

@@ -149,9 +149,9 @@ class BlockMerge:
         self._take_reason(message.get("stop_reason"))
 
     def _take_block(self, index: object, begun: Any) -> None:
-        if not isinstance(begun, dict):
+        kind = (begun.get("type") or "text") if isinstance(begun, dict) else None
+        if not isinstance(kind, str):
             return
-        kind = str(begun.get("type") or "text")
         known = self._by_index.get(index) if isinstance(index, int) else None
         block = known if known and known.kind == kind and not known.begun else self._begin(kind, index)
         block.begun = begun

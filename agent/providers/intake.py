@@ -133,7 +133,14 @@ class _Intake:
             if self._done:
                 return
             if payload:
-                self._merge.take(_decoded(payload))
+                whole = self._merge.ended
+                try:
+                    self._merge.take(_decoded(payload))
+                except ModelError:
+                    if not whole:
+                        raise
+                    self._done = True  # an answer that is whole is not lost to what comes after it
+                    return
 
 
 def _decoded(payload: bytes) -> Any:
