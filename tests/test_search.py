@@ -4,9 +4,12 @@ import asyncio
 import os
 import re
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from ctypes import CDLL
 from functools import partial
 from pathlib import Path
 
@@ -16,10 +19,12 @@ from agent.errors import ToolFailure
 from agent.workspace.contract import Found, Located, Place, View
 from agent.workspace.globs import matching
 from agent.workspace.lines import LARGEST
+from agent.workspace.local import LocalWorkspace
 from agent.workspace.locating import Locating
 from agent.workspace.paths import Paths
 from agent.workspace.plain import Plain
 from agent.workspace.ripgrep import Ripgrep
+from agent.workspace.sandbox import shim
 from agent.workspace.search import Engine, Query, Stop, search
 from agent.workspace.walk import Walk, spec
 
@@ -470,6 +475,40 @@ def test_of_what_is_listed_that_is_shown_which_may_be(tmp_path: Path) -> None:
     spared = [path for path in listed if asked.count(path) == 1]
     assert f"{tmp_path}/src/a.b.py" in spared
     assert all(known[path].place is Place.INSIDE and not known[path].secret for path in spared)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux") or shim.version(CDLL(None)) < 1, reason="the kernel has no Landlock")
+@pytest.mark.parametrize("begins", ["outside", "root/own"])
+async def test_a_folder_that_becomes_a_link_while_it_is_searched_shows_nothing_else(tmp_path: Path, begins: str) -> None:
+    """A command beside the turn can flip them so often that one search in ten would come upon it."""
+    root, elsewhere = tmp_path / "root", tmp_path / begins
+    fill(root, {"a/x.txt": b"needle here\n", "b/x.txt": b"needle here\n", "other.txt": b"needle\n"})
+    fill(elsewhere, {"x.txt": b"needle and a secret\n"})
+
+    def flip() -> None:
+        (root / "a").rename(root / "was")
+        (root / "a").symlink_to(elsewhere)
+
+    def shows(located: Located) -> bool:
+        if located.real.parent.name == "a":
+            somebody.submit(flip).result()
+        return True
+
+    somebody = ThreadPoolExecutor(1)  # whose rights are not those of the search
+    somebody.submit(int).result()
+
+    for engine in engines(root):
+        place = LocalWorkspace(root, root, spill=tmp_path / "spill", environment={}, hidden=(elsewhere,), engine=engine)
+        found = await place.search(
+            "needle", paths=[place.locate(".")], glob="", context=0, ignore_case=False, limit=9, view=View(shows)
+        )
+        assert {match.path for match in found.matches} >= {"b/x.txt", "other.txt"}
+        assert not [match for match in found.matches if "secret" in match.text]
+        assert found.partial
+        await place.close()
+        (root / "a").unlink()
+        (root / "was").rename(root / "a")
+    somebody.shutdown()
 
 
 def test_walking_a_tree_yields_its_files_once(tree: Path) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from agent import pictures
 from agent.errors import ToolFailure
 from agent.safe import safe_line
+from agent.workspace.bounded import bounded
 from agent.workspace.contract import FileText, Listed, Located, Place, View
 from agent.workspace.exchange import exchange
 from agent.workspace.globs import from_root, matching
@@ -97,7 +98,9 @@ class Files:
         matches = matching(wanted)
         locating, stop = Locating(self._paths), Stop(_SECONDS)
         last = _last(wanted)
-        listed, partial = engine.files(Query("", self._paths.root, (folder.real,), "" if last in {"*", "**"} else last), stop)
+        query = Query("", self._paths.root, (folder.real,), "" if last in {"*", "**"} else last)
+        readable = self._paths.readable(query.starts)
+        listed, partial = bounded(readable, lambda: engine.files(query, stop))
         if "/" in wanted:
             inside, below = (f"{str(one).rstrip('/')}/" for one in (self._paths.cwd, folder.real))
 

@@ -40,7 +40,7 @@ def from_root(glob: str, root: Path) -> str:
     if not bare.startswith("/"):
         return glob
     whole = str(root).rstrip("/")
-    for folder in (whole, re.sub(r"([*?\[\]{}\\])", r"\\\1", whole)):
+    for folder in (whole, escaped(whole)):
         if bare.startswith(f"{folder}/"):
             return f"{begin}/{bare.removeprefix(folder).lstrip('/')}"
     # A slash at the start means the root of the workspace as well, as in .gitignore.
@@ -48,6 +48,11 @@ def from_root(glob: str, root: Path) -> str:
     if first and os.path.lexists(f"/{first}") and not os.path.lexists(root / first):
         raise ToolFailure(f"The glob {glob!r} is absolute; globs are relative to the workspace: give the folder as the path.")
     return glob
+
+
+def escaped(path: str) -> str:
+    """Return a glob that matches this very path."""
+    return re.sub(r"([*?\[\]{}\\])", r"\\\1", path)
 
 
 def _with_folders(path: str) -> Iterator[str]:

@@ -1,7 +1,6 @@
 """Owns the workspace on this machine: its paths, files, processes and searches as one."""
 
 import asyncio
-import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -13,6 +12,7 @@ from agent.pictures import Picture, Unshowable, picture
 from agent.workspace.companion import Companion
 from agent.workspace.contract import WORKING, Background, Confinement, Ended, FileText, Found, Listed, Located, Place, View
 from agent.workspace.files import Files
+from agent.workspace.globs import escaped
 from agent.workspace.locating import Locating
 from agent.workspace.output import SHOWN
 from agent.workspace.paths import Paths
@@ -108,7 +108,8 @@ class LocalWorkspace:
         """Search lines by regular expression, without what .gitignore names and what is not shown. Raises ToolFailure."""
         starts = [_start(path) for path in paths]
         shown = partial(Locating(self._paths).shown, view)
-        query = Query(pattern, self.root, starts, self._from_root(glob), context, ignore_case, limit, shown)
+        asked = Query(pattern, self.root, starts, self._from_root(glob), context, ignore_case, limit, shown)
+        query = replace(asked, readable=self._paths.readable(starts), hidden=self._paths.hidden_files())
         found = await search(self._engine, query)
         if self.cwd == self.root:
             return found
@@ -178,7 +179,7 @@ class LocalWorkspace:
         bare = glob.removeprefix("!")
         if "/" not in bare or bare.startswith("/") or self.cwd == self.root:
             return glob
-        folder = re.sub(r"([*?\[\]{}\\])", r"\\\1", str(self.cwd.relative_to(self.root)))
+        folder = escaped(str(self.cwd.relative_to(self.root)))
         return f"{glob[: len(glob) - len(bare)]}{folder}/{bare.removeprefix('./')}"
 
     def _told(self, path: str) -> str:

@@ -2,7 +2,7 @@
 
 import os
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from agent.safe import safe_line
@@ -74,6 +74,15 @@ class Paths:
         """Return what is hidden, but for devices: what a command may not see either."""
         return tuple(path for path in self._hidden if path not in _DEVICES)
 
+    def readable(self, starts: Iterable[Path]) -> list[str]:
+        """Return what a look from these may read: of a folder that ends with a slash the names, and nothing that is hidden."""
+        known = (*self.folders, self.spill)
+        others = (start for start in starts if not any(_within(start, folder) for folder in known))
+        found: list[str] = []
+        for folder in dict.fromkeys((*known, *others)):
+            found += (f"{folder}/", *visible(folder, self.hidden_files()))
+        return found
+
     def names(self, path: Path) -> tuple[str, ...]:
         """Return the parts of a path, from the folder of the workspace down, that say whether it is a secret."""
         folder = next((folder for folder in self.folders if _within(path, folder)), Path("/"))
@@ -106,6 +115,21 @@ class Paths:
         above = len(folder.parts)
         below = real.parts[above:] + (lexical.parts[above:] if lexical is not real and _within(lexical, folder) else ())
         return Place.PROTECTED if any(_is_protected(_folded(part)) for part in below) else Place.INSIDE
+
+
+def visible(folder: Path, hidden: Sequence[Path]) -> Iterator[str]:
+    """Yield what of a folder may be read where some of it is hidden: the whole where nothing is, else what lies beside that."""
+    if folder in hidden or folder.is_symlink():  # where it leads is named by itself, if it may be read
+        return
+    if not any(one.is_relative_to(folder) for one in hidden):
+        yield str(folder)
+        return
+    try:
+        names = sorted(os.listdir(folder))  # noqa: PTH208 - names alone
+    except OSError:
+        return
+    for name in names:
+        yield from visible(folder / name, hidden)
 
 
 def _is_name(text: str) -> bool:

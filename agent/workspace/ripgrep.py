@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, Self
 
 from agent.errors import ToolFailure
 from agent.workspace.contract import Found, Match
-from agent.workspace.globs import matching
+from agent.workspace.globs import escaped, matching
 from agent.workspace.lines import LARGEST, UTF16, window
 from agent.workspace.search import Query, Stop, changed, fault, first, found, relative
 
@@ -98,6 +98,8 @@ class Ripgrep:
 
     def _chosen(self, query: Query, start: Path) -> list[str]:
         flags = ["--hidden", "--glob=!.git", "--no-ignore-dot", "--no-ignore-global", "--no-ignore-exclude"]
+        hidden = (path for path in query.hidden if path.is_relative_to(query.root) and not start.is_relative_to(path))
+        flags += [f"--glob=!/{escaped(str(path.relative_to(query.root)))}" for path in hidden]
         if _TYPE.fullmatch(query.glob):
             # As a type, for a --glob would bring back what .gitignore names.
             flags += [f"--type-add=wanted:{query.glob}", "--type=wanted"]

@@ -9,10 +9,12 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from heapq import nsmallest
 from pathlib import Path
 from typing import Protocol
 
+from agent.workspace.bounded import bounded
 from agent.workspace.contract import Found, Match
 from agent.workspace.globs import from_root
 
@@ -32,6 +34,8 @@ class Query:
     limit: int = 100
     shown: Callable[[Sequence[str]], Sequence[str]] = lambda paths: paths
     seconds: float = _SECONDS
+    readable: Sequence[str] = ()  # all that may be read, as `bounded` takes it
+    hidden: Sequence[Path] = ()  # that cannot be, so that it need not be tried
 
 
 class Stop:
@@ -94,7 +98,7 @@ async def search(engine: Engine, query: Query) -> Found:
     query = replace(query, glob=from_root(query.glob, query.root))
     stop = Stop(query.seconds)
     try:
-        return await asyncio.to_thread(engine.search, query, stop)
+        return await asyncio.to_thread(bounded, query.readable, partial(engine.search, query, stop))
     except asyncio.CancelledError:
         stop.now()
         raise

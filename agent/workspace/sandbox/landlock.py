@@ -8,6 +8,7 @@ from pathlib import Path
 
 from agent.errors import ToolFailure
 from agent.workspace.contract import Confinement
+from agent.workspace.paths import visible
 from agent.workspace.sandbox import seccomp, shim
 from agent.workspace.sandbox.contract import Launch, Surroundings, Way
 from agent.workspace.sandbox.manifest import Manifest
@@ -51,12 +52,12 @@ class Landlock:
         except OSError as error:
             raise ToolFailure(f"The command was not started: its TMPDIR cannot be made ({error.strerror}).") from error
         if self._readable is None and not unseen:
-            self._readable = list(_visible(Path("/"), self._around.hidden))[:_MOST]
+            self._readable = list(visible(Path("/"), self._around.hidden))[:_MOST]
         open_to = bool(confined.hosts)  # by host, there is no way without a network of its own
         # Nothing in a folder that is granted can be kept back: where something is hidden in one, what lies beside that is named.
         around = self._around
         trees = [folder for folder in around.folders if folder.resolve() == folder]
-        folders = [str(self._tmp), *(name for folder in trees for name in _visible(folder, around.hidden))]
+        folders = [str(self._tmp), *(name for folder in trees for name in visible(folder, around.hidden))]
         words = before(
             os.getpid(),
             write=[*_DEVICES, *(folders if confined.writes else folders[:1])],
@@ -70,11 +71,11 @@ class Landlock:
     def _without(self, trees: Sequence[Path], unseen: Sequence[Path]) -> Iterator[str]:
         """Yield what may be read where some files may not: the names of all in the trees, and what stands in the others."""
         hidden = self._around.hidden
-        yield from islice(_visible(Path("/"), (*hidden, *trees, *unseen)), _MOST)
+        yield from islice(visible(Path("/"), (*hidden, *trees, *unseen)), _MOST)
         for tree in trees:
             if not any(one.is_relative_to(tree) for one in hidden):
                 yield f"{tree}/"
-            yield from islice(_visible(tree, (*hidden, *unseen)), _MOST_OF_TREE)
+            yield from islice(visible(tree, (*hidden, *unseen)), _MOST_OF_TREE)
 
 
 def before(parent: int, *, write: Sequence[str], read: Sequence[str], network: bool, code: bytes = b"") -> tuple[str, ...]:
@@ -84,18 +85,3 @@ def before(parent: int, *, write: Sequence[str], read: Sequence[str], network: b
     """
     lists = [shim.SEPARATOR.join(path for path in paths if shim.SEPARATOR not in path) for paths in (write, read)]
     return (sys.executable, "-I", "-S", "-B", shim.__file__, str(parent), *lists, "1" if network else "0", code.hex())
-
-
-def _visible(folder: Path, hidden: Sequence[Path]) -> Iterator[str]:
-    """Yield what of a folder may be read, whole where nothing in it is hidden."""
-    if folder in hidden or folder.is_symlink():  # where it leads is named by itself, if it may be read
-        return
-    if not any(one.is_relative_to(folder) for one in hidden):
-        yield str(folder)
-        return
-    try:
-        names = sorted(os.listdir(folder))  # noqa: PTH208 - names alone
-    except OSError:
-        return
-    for name in names:
-        yield from _visible(folder / name, hidden)
