@@ -31,7 +31,8 @@ _CALLS = (
 )
 _EXEC = re.compile(r'execve\("([^"]*)", \["([^"]*)"')
 _WRITES = re.compile(r"O_WRONLY|O_RDWR|O_CREAT|O_TRUNC|O_APPEND")
-_NOWHERE = re.compile(r'"/dev/(?:null|tty)"|sun_path="/var/run/nscd/socket"')  # which bash asks who it is run by
+# nscd is asked by bash who it is run by; pip tries whether there is IPv6.
+_NOWHERE = re.compile(r'"/dev/(?:null|tty)"|sun_path="/var/run/nscd/socket"|bind\(\d+, .*_port=htons\(0\),.*"::1"')
 _SECRET, _ELSEWHERE = "canary-of-a-secret", "canary-of-elsewhere"
 
 _PATHS = (

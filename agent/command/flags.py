@@ -15,7 +15,7 @@ class Allowed:
     short: str = ""
     long: str = ""  # separated by blanks; `name:` takes its value glued by = or as the next word, `name::` only glued
     numbers: bool = False  # -20 is one of them
-    bare: bool = False  # long ones begin with one dash too, and there are no clusters
+    bare: bool = False  # long ones begin with one dash too, there are no clusters, and behind an operand nothing is a flag
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ def strict(words: tuple[Word, ...], allowed: Allowed) -> Given | None:
         if not text.startswith("-") or text == "-":
             operands.append(word)
             continue
-        if not word.literal:
+        if not word.literal or (operands and allowed.bare):
             return None
         if text == "--":
             operands += words[at:]
