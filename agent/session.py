@@ -56,6 +56,7 @@ class Session:
 
     def __init__(self, setting: Setting, log: Log, listen: Listener, found: Opened | None = None, forked_from: str = "") -> None:
         self.id = log.id
+        self.closed = False
         self._setting = setting
         self._log = log
         self._listen = listen
@@ -63,6 +64,7 @@ class Session:
         self.checklist = Checklist()
         self._running: asyncio.Task[TurnFinished] | None = None
         self._compacting: asyncio.Task[str] | None = None
+        self._early: list[tuple[str, tuple[Image, ...]]] | None = None  # what was said after a prompt that is not told yet
         self._questions = Questions(self.tell)
         self._masking = Masking(setting.mask)
         place, most = setting.workspace, setting.instructions
@@ -212,8 +214,9 @@ class Session:
         by: Literal["person", "check"] = "check" if by_check else "person"
         began = TurnStarted(turn=self._history.turn + 1, prompt=prompt, preface=preface, by=by, images=images)
         survey = self._setting.survey if first else None
+        self._early = []
         if survey is None:
-            self.tell(began)
+            self._begin(began)
         self._running = running = asyncio.create_task(self._turn(began, survey, limits or Limits()))
         outer: asyncio.CancelledError | None = None
         while not running.done():
@@ -225,7 +228,7 @@ class Session:
                 outer = cancelled
         self._running = None
         if self._history.turn < began.turn:  # it was stopped before even that was told
-            self.tell(began)
+            self._begin(began)
         stopped = TurnFinished(turn=self._history.turn, status="cancelled", text="", reason="the person stopped it")
         if self._history.open_turn:  # it was stopped before it began
             self.tell(stopped)
@@ -236,10 +239,17 @@ class Session:
     async def _turn(self, began: TurnStarted, survey: Survey | None, limits: Limits) -> TurnFinished:
         if survey is not None:
             more = await survey(began.prompt, self._view())
-            self.tell(replace(began, preface=f"{began.preface}\n\n{more}".strip()))
+            self._begin(replace(began, preface=f"{began.preface}\n\n{more}".strip()))
         if self._recorder is not None:
             await self._recorder.border()
         return await self._loop.turn(limits)
+
+    def _begin(self, began: TurnStarted) -> None:
+        """Tell a turn's prompt, and what was said after it."""
+        self.tell(began)
+        early, self._early = self._early, None
+        for text, images in early or ():
+            self.tell(Steered(text=text, step=self._due(), images=images))
 
     def _view(self) -> View:
         """Return what every tool that reads may show."""
@@ -250,7 +260,10 @@ class Session:
         """Say more while a turn runs; it reaches the model with the next step. False where no turn runs."""
         if self._running is None or self._running.done():
             return False
-        self.tell(Steered(text=text, step=self._due(), images=images))
+        if self._early is not None:
+            self._early.append((text, images))
+        else:
+            self.tell(Steered(text=text, step=self._due(), images=images))
         return True
 
     def _due(self) -> int:
@@ -370,6 +383,7 @@ class Session:
 
     async def close(self) -> None:
         """End the turn and every process, and give the log back."""
+        self.closed = True
         self.cancel()
         if ending := [task for task in (self._running, self._compacting) if task is not None]:
             await asyncio.wait(ending)  # what they still tell belongs into the log

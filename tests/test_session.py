@@ -14,7 +14,7 @@ from agent.ask import Patience
 from agent.config import Connection
 from agent.effects import Effect
 from agent.events.call import ApprovalAsked, ToolFinished, ToolStarted
-from agent.events.conversation import TurnFinished
+from agent.events.conversation import Steered, TurnFinished, TurnStarted
 from agent.events.event import Event
 from agent.events.step import ModelAnswered, RequestRetried
 from agent.gate import Answered
@@ -28,6 +28,7 @@ from agent.rules import Decision, Rule
 from agent.session import Session
 from agent.setting import Setting
 from agent.tool import Arguments, Context, Result, Tool
+from agent.workspace.contract import View
 from agent.workspace.local import LocalWorkspace
 from jumar.wiring import find_tools
 from tests.fakes import Response, ScriptedServer, answer, failure
@@ -414,6 +415,33 @@ async def test_a_turn_that_is_cancelled_before_it_began_ends_as_such(bench: Benc
     assert (await running).status == "cancelled"
     assert isinstance(bench.events[-1], TurnFinished)
     assert (await bench.turn(answer("done"))).status == "done"
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+async def test_what_is_said_before_a_prompt_is_told_stands_behind_it(bench: Bench, stopped: bool) -> None:
+    looking, seen = asyncio.Event(), asyncio.Event()
+
+    async def survey(prompt: str, view: View) -> str:
+        looking.set()
+        await seen.wait()
+        return "the map"
+
+    await bench.session.close()
+    for log in bench.folder.glob("*.jsonl"):
+        log.unlink()
+    bench.session, bench.events = bench.opened(survey=survey), []
+    bench.server.script.append(answer("done"))
+    running = asyncio.create_task(bench.session.turn("go"))
+    await looking.wait()
+    assert bench.session.steer("no, wait")
+    if stopped:
+        bench.session.cancel()
+    seen.set()
+    await running
+    said = [event for event in bench.events if isinstance(event, TurnStarted | Steered)]
+    assert [type(event) for event in said] == [TurnStarted, Steered]
+    if not stopped:
+        assert [message["content"][-8:] for message in bench.server.bodies()[-1]["messages"][1:]] == ["ords\n\ngo", "no, wait"]
 
 
 async def test_cancelling_again_and_again_changes_nothing(bench: Bench) -> None:
