@@ -28,7 +28,7 @@ _FOLDER = Path(tui.__file__).parent / "catalogue"
 _CHINESE = catalogue("zh")
 _ENGLISH = re.compile(r"\b(?:it|which|the|that|mode|what)\b")
 _GROUNDS = (Ground(sandbox=True, kept=True), Ground(), Ground(kept=True), Ground(sandbox=True))
-_SPOKEN = [language for language in LANGUAGES if language != "en"]
+_SPOKEN = list(LANGUAGES)
 
 
 def _names(text: str) -> set[str]:
@@ -70,8 +70,10 @@ def test_every_other_reason_of_the_policy_is_said_in_chinese() -> None:
 @pytest.mark.parametrize("writes", [False, True])
 @pytest.mark.parametrize("git", [False, True])
 @pytest.mark.parametrize("hosts", [(), ("*",), ("pypi.org", "x.dev")])
-def test_every_confinement_is_said_in_chinese(writes: bool, git: bool, hosts: tuple[str, ...]) -> None:
-    assert _is_chinese(str(Confinement(writes=writes, git=git, hosts=hosts)))
+def test_every_confinement_is_said_so_that_a_person_knows_what_it_means(writes: bool, git: bool, hosts: tuple[str, ...]) -> None:
+    confined = str(Confinement(writes=writes, git=git, hosts=hosts))
+    assert _is_chinese(confined)
+    assert catalogue("en").told(confined).startswith("a sandbox: ")
 
 
 def test_whoever_decides_and_whatever_is_undone_has_words() -> None:
@@ -83,7 +85,7 @@ def test_whoever_decides_and_whatever_is_undone_has_words() -> None:
 @pytest.mark.parametrize(
     ("english", "said"),
     [
-        ("the person stopped it", "由你停止"),
+        ("the limit of steps was reached", "已达步数上限"),
         ("it runs make", "会运行 make"),
         ("plan mode is read-only, and this call is not: it reads", "计划模式只读，而这个调用不是：只读取"),
         (

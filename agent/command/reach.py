@@ -122,6 +122,14 @@ _REACHES: Mapping[str, str] = MappingProxyType(
         **dict.fromkeys(("nvm", "volta", "fnm", "sdk"), "it may fetch a version of a program"),
     }
 )
+# Of these, what looks at files here alone, whatever it is given but a URL.
+_HERE: Mapping[str, frozenset[str]] = MappingProxyType(
+    {
+        **dict.fromkeys(("terraform", "tofu"), frozenset({"fmt", "validate"})),
+        "helm": frozenset({"template", "lint"}),
+        **dict.fromkeys(("kubectl", "oc"), frozenset({"kustomize"})),
+    }
+)
 _BARE_HOSTS = frozenset(("curl", "wget", "http", "https", "xh", "ping", "nc", "ncat", "netcat", "telnet"))
 _SENDS_WITH = re.compile(
     r"-[a-zA-Z]*[dFT]|--(?:data|form|json|upload-file|post-|body-)|-X(?:POST|PUT|PATCH|DELETE)|POST$|PUT$|PATCH$|DELETE$|"
@@ -278,7 +286,9 @@ def left(part: Part, name: str) -> Iterator[Weighed]:
         return
     if name == "init" and first not in {"0", "1", "6"}:
         return
-    if name == "kill" and words and all(re.fullmatch(r"-\w+|%[0-9%+-]*|\"?\$!\"?", word.text) for word in words):
+    # A number below zero is a whole group of processes, or with -1 all; only in front it is a signal.
+    jobs = words[1:] if re.fullmatch(r"-\w+", first) else words
+    if name == "kill" and words and all(re.fullmatch(r"%[0-9%+-]*|\"?\$!\"?", word.text) for word in jobs):
         return
     yield Weighed(part, Deed.LEAVES, why)
 
@@ -332,6 +342,8 @@ def _fetching(part: Part, name: str, words: tuple[Word, ...]) -> Weighed:
 
 def _reaching(part: Part, name: str, words: tuple[Word, ...]) -> Iterator[Weighed]:
     if len(words) == 1 and words[0].text in {"--version", "-V", "--help", "-h", "version"}:
+        return
+    if words and words[0].text in _HERE.get(name, ()) and not any(is_url(word.text) for word in words):
         return
     why = _REACHES[name]
     if name in {"curl", "wget", "http", "https", "xh"} and any(_SENDS_WITH.match(word.text) for word in words):

@@ -7,15 +7,15 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from agent.command.deed import Locate
-from agent.command.parts import Word
+from agent.command.parts import Part, Word
 from agent.workspace.contract import Located, Place
 
 UNSURE = "?"  # a joint that is none of && || ; |, or has more beside it
 _MOST_FOLDERS = 4
 _MOST_NAMES = 64
 _MOST_SEEN = 2048
-_HOME = re.compile(r"\"?(?:\$HOME|\$\{HOME\})(?=[/\"]|$)")
-_HERE = re.compile(r"\"?(?:\$PWD|\$\{PWD\}|\$\(pwd\))(?=[/\"]|$)")
+_VARIABLE = re.compile(r"\"?(?:\$([A-Za-z_]\w*)|\$\{([A-Za-z_]\w*)\}|\$\((pwd)\)|`(pwd)`)(?=[/\"]|$)")
+_LEADS = {"HOME": "~", "PWD": ".", "pwd": ".", "TMPDIR": "/tmp"}  # noqa: S108 - where a sandbox has one of its own
 _SPECIAL = re.compile(r"[$`*?\[{\\'\"]")
 _GLOB = re.compile(r"[*?\[]")
 _TEMPORARY = (Path("/tmp"), Path("/var/tmp"), Path("/private/tmp"))  # noqa: S108 - names alone
@@ -34,6 +34,8 @@ class Standing:
 
     locate: Locate
     folders: tuple[str, ...] = ("",)
+    temporary: frozenset[str] = frozenset()  # variables that name what `mktemp` has just made
+    fed: Part | None = None  # what is piped into the part that is weighed
     _later: tuple[str, ...] = ("",)  # where it may stand once it is no longer sure that a `cd` succeeded
     _known: dict[str, Located] = field(default_factory=dict)
 
@@ -61,8 +63,10 @@ class Standing:
         text = word.text
         if word.literal:
             return (f"./{text}" if text.startswith("~") else text), True
-        for known, path in ((_HOME, "~"), (_HERE, ".")):
-            if found := known.match(text):
+        if found := _VARIABLE.match(text):
+            name = found[found.lastindex or 0]
+            path = f"{_LEADS['TMPDIR']}/made" if name in self.temporary else _LEADS.get(name)
+            if path is not None:
                 text = path + text[found.end() :].replace('"', "", 1)
         text = text.removeprefix('"')
         special = _SPECIAL.search(text)

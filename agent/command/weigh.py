@@ -27,6 +27,7 @@ _JOINTS = frozenset({"&&", "||", "|", ";"})
 _LONGEST = 1024
 _VALUE, _READS = re.compile(r"[a-z]+=|@"), re.compile(r"[0-9]*<>?")
 _GIVEN = re.compile(r"\bfor\s+\w+\s+in\s+([^;\n]+)|(?:^|[\s;&|(])[A-Za-z_]\w*=([^\s;&|()]+)")
+_MADE = re.compile(r"(?:^|[\s;&|(])([A-Za-z_]\w*)=\"?\$\(mktemp\b[^()`$]*\)")
 # They do not show, or keep, what stands in the files that they are given.
 _SHOWS_NOTHING = names(
     "rm rmdir touch chmod chown chgrp mkdir ls stat test [ [[ echo printf find which type kill sleep true false export unset "
@@ -37,11 +38,12 @@ _SHOWS_NOTHING = names(
 def weigh(text: str, locate: Locate, unkept: Callable[[Located], bool]) -> Command:
     """Read and weigh a command. `unkept` says of a place that the ledger does not keep what lies there. Never fails."""
     script = read(text)
-    standing = Standing(locate)
+    standing = Standing(locate, temporary=_temporary(text) if "mktemp" in text else frozenset())
     between = joints(script)
     weighed: list[Weighed] = []
     for at, part in enumerate(script.parts):
         here = standing.folders
+        standing.fed = script.parts[at - 1] if at and between[at] == "|" else None
         ones = [one for each in (part, *inner(part)) for one in _weighed(each, standing, unkept, between[at], between[at + 1])]
         weighed += ones if here == ("",) else [replace(one, folders=here) for one in ones]
         standing.passes(between[at + 1])
@@ -65,6 +67,11 @@ def _handed_on(text: str, weighed: list[Weighed], standing: Standing) -> Iterato
             if is_secret(located):
                 yield from (read_secret(part, located) for part in shows if any("$" in word.text for word in part.words[1:]))
                 return
+
+
+def _temporary(text: str) -> frozenset[str]:
+    """Return the variables that are set once, to what `mktemp` makes."""
+    return frozenset(name for name in _MADE.findall(text) if len(re.findall(rf"\b{name}\b(?:\+?=|\s+in\s)", text)) == 1)
 
 
 def _unsure(one: Weighed) -> Weighed:

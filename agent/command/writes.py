@@ -2,12 +2,14 @@
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
+from agent.command import launchers
 from agent.command.deed import CHANGED, HELD, Deed, Weighed
 from agent.command.flags import names
 from agent.command.looking import is_idle
+from agent.command.options import take
 from agent.command.parts import Part, Word
 from agent.command.standing import Standing, is_device, is_scratch
 from agent.workspace.contract import Located, Place
@@ -20,6 +22,11 @@ _CHANGES = names(
     "rmdir touch mkdir chmod chown chgrp chattr setfacl mkfifo mknod mktemp virtualenv venv setfattr xattr fallocate"
 )
 _MADE_ANEW = names("__pycache__ *.pyc *.pyo .pytest_cache .mypy_cache .ruff_cache .DS_Store")
+_RECURSES = re.compile(r"-[a-zA-Z]*[rR][a-zA-Z]*|--recursive")
+_VARIES = re.compile(r"[$`]|\{.*(?:,|\.\.).*\}", re.DOTALL)
+_STARTS = re.compile(r"-[a-zA-Z]*[xX]|--exec(?:-batch)?")
+_IGNORES_NOTHING = re.compile(r"-[a-zA-Z]*[uI.]|--(?:no-ignore|unrestricted|hidden)")
+_OTHERS = re.compile(r"-[a-zA-Z]*[oi]|--(?:others|ignored|untracked|no-index|no-exclude)")
 _FILLS = names("cp ln install rsync scp")
 _SECOND = names("uniq xxd split")
 _TO = re.compile(
@@ -64,9 +71,12 @@ def written(part: Part, name: str, standing: Standing, unkept: Unkept) -> Iterat
     if name == "rsync" and operands and any(word.text.startswith(("--del", "--remove-source")) for word in words):
         yield from _one(part, operands[-1], standing, unkept, takes=True)
     if name in _TAKES or name in _CHANGES or folders:
+        deep = name == "rm" and any(_RECURSES.fullmatch(word.text) for word in words)
         for word in operands:
             if name in {"rm", "unlink"} and _is_link(word, standing):
                 continue  # it is taken away itself, and not what it leads to
+            if deep and not word.literal:
+                yield from _untold(part, word, standing, unkept)
             yield from _one(part, word, standing, unkept, takes=name in _TAKES)
     elif name in _FILLS and not into and len(operands) > 1:
         yield from _filled(part, operands[:-1], operands[-1], standing, unkept, takes=True)
@@ -102,6 +112,8 @@ def _peculiar(part: Part, name: str, words: tuple[Word, ...], standing: Standing
             takes = _sweeps(words)
             for word in (starts or (Word("."),)) if takes is not None else ():
                 yield from _one(part, word, standing, unkept, takes=takes is True, below=takes is True)
+        case "xargs" | "gxargs" | "fd" | "fdfind" if _takes_unnamed(name, words, standing.fed):
+            yield from _one(part, Word("."), standing, unkept, takes=True, below=True)
         case "tar" | "bsdtar":
             gone = operands if any(word.text == "--remove-files" for word in words) else ()
             yield from (one for word in (*_archive(words), *gone) for one in _one(part, word, standing, unkept, takes=True))
@@ -138,6 +150,16 @@ def _one(part: Part, word: Word, standing: Standing, unkept: Unkept, *, takes: b
             return
 
 
+def _untold(part: Part, word: Word, standing: Standing, unkept: Unkept) -> Iterator[Weighed]:
+    """Weigh that folders are taken away, whichever a variable or a substitution names."""
+    path, whole = standing.meant(word)
+    if whole or not _VARIES.search(word.text) or word.text.rstrip("/\"'").rpartition("/")[2] in _MADE_ANEW:
+        return
+    if any(one.place is Place.INSIDE and unkept(one) for one in standing.leads(path or ".")):
+        why = "what it takes away cannot be told, and some of what lies there the ledger does not keep"
+        yield Weighed(part, Deed.RUINS, why, strays=True, lost=HELD.format(word.text))
+
+
 def _is_link(word: Word, standing: Standing) -> bool:
     """Whether a word names a link in the workspace."""
     path, whole = standing.meant(word)
@@ -152,8 +174,34 @@ def _sweeps(words: tuple[Word, ...]) -> bool | None:
     runs = {after.rpartition("/")[2] for text, after in pairwise(texts) if text in {"-exec", "-execdir", "-ok", "-okdir"}}
     if "-delete" not in texts and not runs & _TAKES:
         return None
+    return not _finds_made_anew(texts)
+
+
+def _finds_made_anew(texts: Sequence[str]) -> bool:
     named = [after for text, after in pairwise(texts) if text in {"-name", "-iname"}]
-    return not named or not all(name in _MADE_ANEW for name in named)
+    return bool(named) and all(name in _MADE_ANEW for name in named)
+
+
+def _takes_unnamed(name: str, words: tuple[Word, ...], fed: Part | None) -> bool:
+    """Whether what is found, or piped in, is taken away though the ledger may not keep it."""
+    if name in {"xargs", "gxargs"}:
+        started, ignored = take(words, launchers.XARGS).rest[:1], not _lists_kept(fed)
+    else:
+        started = tuple(after for word, after in pairwise(words) if _STARTS.fullmatch(word.text))
+        ignored = any(_IGNORES_NOTHING.match(word.text) for word in words)
+    return ignored and any(word.text.rpartition("/")[2] in _TAKES for word in started)
+
+
+def _lists_kept(part: Part | None) -> bool:
+    """Whether a part names files alone that the ledger keeps, or that programs make anew."""
+    if part is None or not part.literal:
+        return False
+    name, *texts = part.argv
+    if name == "git":
+        return texts[:1] in (["ls-files"], ["grep"], ["diff"]) and not any(_OTHERS.match(text) for text in texts[1:])
+    if name == "rg":
+        return not any(_IGNORES_NOTHING.match(text) for text in texts)
+    return name == "find" and _finds_made_anew(texts)
 
 
 def _place(part: Part, located: Located, standing: Standing, exact: bool, takes: bool, unkept: Unkept) -> Weighed | None:
