@@ -7,6 +7,8 @@ from tests.fakes import ScriptedServer, answer
 from tests.runs import Person
 from tests.screens import Screen, screen_of
 from tui.asking import Asking
+from tui.chips import Written
+from tui.prompt import Prompt
 
 
 async def asked(screen: Screen) -> None:
@@ -34,6 +36,27 @@ async def test_an_approval_is_answered_in_place(person: Person, server: Scripted
             assert not (person.root / "a.txt").exists()
             await asked(screen)
             await screen.pilot.press("a")
+        await screen.see("Done.")
+        assert (person.root / "a.txt").read_text() == "one\n"
+
+
+async def test_who_is_writing_goes_on_writing_when_it_asks(person: Person, server: ScriptedServer) -> None:
+    server.script += [answer("", calls=[("write", {"path": "a.txt", "content": "one\n"})]), answer("Done.")]
+    async with screen_of(person, mode="ask") as screen:
+        await screen.pilot.press(*"and")
+        screen.app.on_prompt_sent(Prompt.Sent(Written("write it", typed="write it")))
+        await screen.see("May it?", "Tab: here, to decide")
+        await screen.heard()
+        await screen.pilot.press(*" also a")
+        assert screen.app.query_one(Prompt).text == "and also a"
+        assert not (person.root / "a.txt").exists()
+        await screen.pilot.press("tab")
+        await screen.see("a allow")
+        await screen.pilot.press("A")
+        await screen.see("this session", "would have allowed 0 earlier calls")
+        await screen.pilot.press("tab")
+        await screen.see("this work tree", "would have allowed 0 earlier calls")
+        await screen.pilot.press("escape", "a")
         await screen.see("Done.")
         assert (person.root / "a.txt").read_text() == "one\n"
 

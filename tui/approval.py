@@ -65,31 +65,32 @@ class Approval:
     @property
     def head(self) -> Content:
         """What wants to act, on what, and why it asks."""
-        named = f"{safe_line(self.asked.subject)} · " if self.count else ""  # else what it is stands whole below
+        named = f"{safe_line(self.asked.subject)} " if self.count else ""  # else what it is stands whole below
         title, tool = (self._words("asking.title"), "bold $warning"), (f"{safe_line(self._tool)} ", "bold")
-        return Content.assemble(title, "  ", tool, named, (safe_line(self._words.told(self.asked.reason)), "$text-muted"))
+        return Content.assemble(title, "  ", tool, named, (f"· {safe_line(self._words.told(self.asked.reason))}", "$text-muted"))
 
-    @property
-    def what(self) -> Content:
-        """What would be done."""
-        return Content("\n").join(self._blocks())
+    def what(self, *, choosing: bool = True) -> Content:
+        """Return what would be done; of a change, whether each hunk is taken, where that is chosen."""
+        return Content("\n").join(self._blocks(choosing=choosing))
 
-    def _blocks(self) -> list[Content]:
+    def _blocks(self, *, choosing: bool) -> list[Content]:
         if not self._hunks:
             return [draw(block) for block in self.asked.blocks] or [Content(safe_text(self.asked.subject))]
         shown = [draw(one) for one in self.asked.blocks if one not in self._diffs]
         first = 0
         for block in self._diffs:
-            kept = {number - first for number in self._kept}
-            shown.append(chosen_hunks(block, kept, self.hunk - first, several=self.count > 1))
-            first += len(hunks_of(block.diff))
+            count = len(hunks_of(block.diff))
+            kept = {number - first for number in self._kept} if choosing else set(range(count))
+            current = self.hunk - first if choosing else -1
+            shown.append(chosen_hunks(block, kept, current, mark=choosing, several=self.count > 1))
+            first += count
         return shown
 
     def tops(self, width: int, height: int) -> list[int]:
         """Return the row at which each hunk begins, laid out so wide and so high."""
         if not self._hunks or not width:
             return []
-        lines = self.what.split("\n")
+        lines = self.what().split("\n")
         lines = lines[len(lines) - self._hunks[-1][1] :]  # of the differences; what stands before them has its own height
         heights = [len(line.wrap(width)) for line in lines]
         above = height - sum(heights)

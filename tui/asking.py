@@ -65,6 +65,7 @@ class Asking(Vertical, can_focus=True):
         self._since = 0.0
         self._seen = False  # to its end
         self._scope: RuleScope = "session"
+        self._away = False  # keys go elsewhere
         self._form: Form | None = None  # where all arguments are changed, not one text
         self.display = False
 
@@ -89,15 +90,18 @@ class Asking(Vertical, can_focus=True):
         self._called, self._digest = called, digest
         self.display = called is not None
         if called is None:
-            if before is not None:
+            if before is not None and self.has_focus_within:
                 self.screen.focus_next("#prompt")
             return
-        self._since, self._seen = time.monotonic(), False
+        self._since, self._seen, self._scope = time.monotonic(), False, "session"
         asked = called.asked if called.question is None else None
         self._approval = Approval(asked, called.tool, self._words) if asked is not None else None
         line = self.query_one("#asking-line", Input)
         line.value = line.placeholder = ""  # what was written for another is no answer to this one
-        self._begin("telling" if called.question is not None else "deciding")
+        # Who is writing goes on writing: the keys of a decision are letters.
+        prompt = self.screen.query_one("#prompt", TextArea)
+        self._away = prompt.has_focus and bool(prompt.text)
+        self._begin("telling" if called.question is not None else "deciding", focused=not self._away)
         self._paint()
         self.query_one("#asking-body", VerticalScroll).scroll_home(animate=False)
         self.call_after_refresh(self._look)
@@ -109,20 +113,17 @@ class Asking(Vertical, can_focus=True):
         if called is None:
             return
         words = self._words
-        head, what, why, keys = (self.query_one(f"#asking-{name}", Static) for name in ("head", "what", "why", "keys"))
+        head, what, why = (self.query_one(f"#asking-{name}", Static) for name in ("head", "what", "why"))
         if called.question is not None:
             choices = [f"{number}  {safe_line(choice)}" for number, choice in enumerate(called.question.choices, 1)]
             head.update(Content.styled(words("asking.question"), "bold $warning"))
             what.update(Content("\n".join([safe_text(called.question.question), *choices])))
             why.update("")
-            keys.update(Content.styled(words("asking.keys_question"), "$text-muted"))
-            return
-        if self._approval is None:
-            return
-        head.update(self._approval.head)
-        what.update(self._approval.what)
-        why.update(Content("\n").join(self._approval.facts(self._holding)))
-        keys.update(Content.styled(self._keys(), "$text-muted"))
+        elif self._approval is not None:
+            head.update(self._approval.head)
+            what.update(self._approval.what(choosing=self._doing != "editing"))
+            why.update(Content("\n").join(self._approval.facts(self._holding)))
+        self._tell_keys()
 
     def tried(self, covered: tuple[str, ...], fault: str = "") -> None:
         """Show what the rule that is being written would have covered."""
@@ -151,20 +152,52 @@ class Asking(Vertical, can_focus=True):
     def _chosen(self) -> tuple[int, ...] | None:
         return self._approval.chosen if self._approval is not None else None
 
-    def _keys(self) -> str:
-        if self._doing != "deciding":
-            return self._words(f"asking.keys_{self._doing}")
-        keys = self._words("asking.keys")
-        return f"{keys} · {self._words('asking.keys_hunks')}" if self._several else keys
+    def _tell_keys(self) -> None:
+        self.query_one("#asking-keys", Static).update(Content.styled(self._keys(), "$text-muted"))
 
-    def _begin(self, doing: Doing) -> None:
+    def _keys(self) -> str:
+        words, approval = self._words, self._approval
+        if self._away:
+            return words("asking.keys_elsewhere")
+        if self._called is not None and self._called.question is not None and self._called.question.choices:
+            return words("asking.keys_question")
+        if self._doing != "deciding" or approval is None:
+            return words(f"asking.keys_{self._doing}")
+        if not self._seen:
+            return words("asking.more")
+        asked = approval.asked
+        keys = ["allow", *(["rule"] if asked.suggested else []), "refuse", *(["edit"] if asked.arguments else [])]
+        return " · ".join(words(f"asking.keys_{one}") for one in [*keys, *(["hunks"] if self._several else [])])
+
+    def on_descendant_focus(self) -> None:
+        """Say what keys do."""
+        self._turn_to(away=False)
+
+    def on_focus(self) -> None:
+        """Say what keys do."""
+        self._turn_to(away=False)
+
+    def on_descendant_blur(self) -> None:
+        """Say how to come back."""
+        self._turn_to(away=not self.has_focus_within)
+
+    def on_blur(self) -> None:
+        """Say how to come back."""
+        self._turn_to(away=not self.has_focus_within)
+
+    def _turn_to(self, *, away: bool) -> None:
+        if away != self._away and self._called is not None:
+            self._away = away
+            self._tell_keys()
+
+    def _begin(self, doing: Doing, *, focused: bool = True) -> None:
         self._doing = doing
         line, text = self.query_one("#asking-line", Input), self.query_one("#asking-text", TextArea)
         line.display = doing in {"ruling", "refusing", "telling"}
         text.display = doing == "editing"
-        if line.display or text.display:
+        if focused and (line.display or text.display):
             self.call_later(self._hand_over)
-        else:
+        elif focused:
             self.focus()
 
     def _hand_over(self) -> None:
@@ -207,7 +240,7 @@ class Asking(Vertical, can_focus=True):
             event.stop()
             event.prevent_default()
             self._scope = _SCOPES[(_SCOPES.index(self._scope) + 1) % len(_SCOPES)]
-            self._paint()
+            self.post_message(self.Tried(_rules(self.query_one("#asking-line", Input).value)))
         elif self._doing == "deciding":
             self._decide(event)
         elif self.has_focus:
@@ -307,9 +340,7 @@ class Asking(Vertical, can_focus=True):
         """Take note of whether its end can be seen."""
         body = self.query_one("#asking-body", VerticalScroll)
         self._seen = self._seen or body.scroll_offset.y >= body.max_scroll_y
-        if self._approval is not None and self._doing == "deciding":
-            keys = self._keys() if self._seen else self._words("asking.more")
-            self.query_one("#asking-keys", Static).update(Content.styled(keys, "$text-muted"))
+        self._tell_keys()
 
     def _rule(self) -> None:
         asked = self._approval.asked if self._approval is not None else None

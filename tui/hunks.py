@@ -22,10 +22,10 @@ def hunks_of(diff: str) -> list[tuple[int, int]]:
     return list(zip(starts, [*starts[1:], len(lines)], strict=True))
 
 
-def chosen_hunks(block: DiffBlock, kept: set[int], current: int, *, several: bool = False) -> Content:
+def chosen_hunks(block: DiffBlock, kept: set[int], current: int, *, mark: bool = True, several: bool = False) -> Content:
     """Return a difference with a mark before each hunk: kept or refused, and the one that keys are for; there may be several."""
     head = Content.styled(f"{safe_line(block.path)}  +{block.added} −{block.removed}", "bold")
-    return Content("\n").join([head, *hunk_lines(block, kept, current, mark=True, several=several)])
+    return Content("\n").join([head, *hunk_lines(block, kept, current, mark=mark, several=several)])
 
 
 def hunk_lines(block: DiffBlock, kept: set[int], current: int, *, mark: bool, several: bool = False) -> list[Content]:

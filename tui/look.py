@@ -138,7 +138,7 @@ def _call(entry: Called, given: Look) -> Content:
     fault = words("call.malformed") if entry.effect == "write" and _MALFORMED.search(entry.reply) else ""
     subject = safe_text(entry.subject) or _progress(entry)
     first, more = subject.partition("\n")[0], "\n" in subject
-    room = max(10, given.width - len(entry.tool) - len(tail) - (cell_len(fault) + 2 if fault else 0) - 7)
+    room = max(10, given.width - len(entry.tool) - cell_len(tail) - (cell_len(fault) + 2 if fault else 0) - 7)
     head = Content.assemble(
         (f"{mark} ", style),
         (f"{safe_line(entry.tool)} ", "bold"),

@@ -177,6 +177,8 @@ class Prompt(TextArea):
             self._enter(steer=key in _STEER)
         elif key in {"up", "down"}:
             return self._went(key)
+        elif key == "tab" and (asking := self.screen.query_one("#asking")).display:
+            asking.focus()
         elif key == "ctrl+x" and not self.text:
             self._unqueue()
         elif key == "ctrl+u":
