@@ -72,9 +72,11 @@ class Loop:
         status: TurnStatus = "failed"
         text, reason, fault = "", "jumar itself failed", ""
         try:
-            async with asyncio.timeout(limits.seconds):
+            async with asyncio.timeout(limits.seconds) as limit:
                 status, text, reason = await self._steps(limits, first, spent)
         except TimeoutError:
+            if not limit.expired():  # it is no limit of the person's that was reached
+                raise
             status, reason = "limit", "the time was up"
         except ModelError as error:
             status, reason, fault = "failed", str(error), error.fault

@@ -79,9 +79,9 @@ class Bench:
             self.events.append(event)
             self.when(event)
 
-        given: dict[str, Any] = {"mode": Mode.YOLO, **more}
+        model = OpenAIModel(Connection(self.server.base_url, "k", "K", "m"))
+        given: dict[str, Any] = {"mode": Mode.YOLO, "models": (model,), **more}
         setting = Setting(
-            models=(OpenAIModel(Connection(self.server.base_url, "k", "K", "m")),),
             workspace=LocalWorkspace(self.root, self.root, spill=self.folder, environment=os.environ),
             tools={**find_tools(), "meet": Meet()},
             system="system",
@@ -480,6 +480,18 @@ async def test_limits_end_a_turn_with_a_valid_history(bench: Bench) -> None:
     assert (ended.status, ended.reason) == ("limit", "the time was up")
     assert await gone("75.2")
     assert (await bench.turn(answer("done"))).status == "done"
+
+
+async def test_a_wait_of_jumars_own_that_ends_is_no_limit_of_the_persons(bench: Bench) -> None:
+    class Late(OpenAIModel):
+        async def ready(self) -> None:
+            raise TimeoutError
+
+    await bench.session.close()
+    bench.session = bench.opened(models=(Late(Connection(bench.server.base_url, "k", "K", "m")),))
+    with pytest.raises(TimeoutError):
+        await bench.turn(limits=Limits(seconds=60))
+    assert [event.status for event in bench.events if isinstance(event, TurnFinished)] == ["failed"]
 
 
 async def test_a_log_opened_again_gives_the_same_request(bench: Bench) -> None:
