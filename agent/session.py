@@ -227,6 +227,8 @@ class Session:
                     running.cancel()
                 outer = cancelled
         self._running = None
+        if not running.cancelled() and running.exception() is not None:
+            return running.result()  # nothing more can be told of it
         if self._history.turn < began.turn:  # it was stopped before even that was told
             self._begin(began)
         stopped = TurnFinished(turn=self._history.turn, status="cancelled", text="", reason="the person stopped it")

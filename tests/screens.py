@@ -10,6 +10,7 @@ from textual._context import visible_screen_stack
 from textual.pilot import Pilot
 from textual.strip import Strip
 
+from agent.events.event import Event
 from jumar.options import RunOptions
 from jumar.screen import FrontDesk, Played
 from tests.runs import Person
@@ -56,12 +57,17 @@ class Screen:
 
     async def idle(self) -> None:
         """Wait until no turn runs: its last words are seen before it has ended."""
-        await self.until(lambda: not self.app.busy)
+        await self.until(lambda: not self.app.turns.busy)
 
     async def heard(self) -> None:
         """Wait until what asks the person takes keys."""
         asking = [self.app.screen, *self.app.screen.query("#asking, #goahead")]
         await self.until(lambda: not any(getattr(one, "is_deaf", False) for one in asking if one.display))
+
+    def tell(self, event: Event) -> None:
+        """Have the session tell something."""
+        assert self.app.session is not None
+        self.app.session.tell(event)
 
     async def say(self, text: str) -> None:
         """Type a prompt and send it."""

@@ -26,18 +26,18 @@ def test_the_first_frame_waits_for_nothing_that_comes_after_it() -> None:
 
 async def test_what_stands_is_not_painted_again_for_what_is_said_below_it(person: Person, server: ScriptedServer) -> None:
     async with screen_of(person) as screen:
-        screen.app.hear(TurnStarted(turn=1, prompt="go"))
-        screen.app.hear(StepStarted(step=1))
-        screen.app.hear(TextStreamed(text="\n\n".join(f"paragraph {number}" for number in range(200)) + "\n\nthe last"))
+        screen.tell(TurnStarted(turn=1, prompt="go"))
+        screen.tell(StepStarted(step=1))
+        screen.tell(TextStreamed(text="\n\n".join(f"paragraph {number}" for number in range(200)) + "\n\nthe last"))
         await screen.see("the last")
         await screen.pilot.pause()  # all that was to be laid out is
         transcript = screen.app.query_one(Transcript)
         top, before = transcript.scroll_offset.y, dict(transcript._painted)
-        screen.app.hear(TextStreamed(text=" words"))
+        screen.tell(TextStreamed(text=" words"))
         await screen.see("the last words")
         seen = range(top, top + transcript.size.height)
         assert [line for line in seen if transcript._painted[line] is not before[line]] == [seen[-1]]
-        screen.app.hear(TextStreamed(text="\n\nand more"))
+        screen.tell(TextStreamed(text="\n\nand more"))
         await screen.see("and more")
         moved = transcript.scroll_offset.y - top
         assert moved == 2

@@ -50,11 +50,11 @@ def test_long_code_is_sealed_before_it_ends() -> None:
 
 async def test_a_long_answer_costs_little_and_is_shown_whole(person: Person, server: ScriptedServer) -> None:
     async with screen_of(person) as screen:
-        screen.app.hear(TurnStarted(turn=1, prompt="go"))
-        screen.app.hear(StepStarted(step=1))
+        screen.tell(TurnStarted(turn=1, prompt="go"))
+        screen.tell(StepStarted(step=1))
         began = time.process_time()
         for number in range(4000):
-            screen.app.hear(TextStreamed(text=f" word{number}" if number % 50 else "\n\n"))
+            screen.tell(TextStreamed(text=f" word{number}" if number % 50 else "\n\n"))
             if number % 100 == 0:
                 await screen.pilot.pause(0.001)
         await screen.see("word3999")

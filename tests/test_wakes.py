@@ -35,11 +35,11 @@ def busy_processor() -> Iterator[None]:
 
 async def test_what_streams_is_shown_though_the_processor_is_away_at_the_worst_moment(person: Person) -> None:
     async with screen_of(person) as screen:
-        screen.app.hear(TurnStarted(turn=1, prompt="count"))
-        screen.app.hear(StepStarted(step=1))
+        screen.tell(TurnStarted(turn=1, prompt="count"))
+        screen.tell(StepStarted(step=1))
         with busy_processor():
             for word in ("one", "two", "three", "four", "five", "six"):
-                screen.app.hear(TextStreamed(text=f" {word}"))
+                screen.tell(TextStreamed(text=f" {word}"))
                 await screen.see(word)
 
 

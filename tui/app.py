@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Coroutine
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rich.console import RenderableType
@@ -13,6 +14,7 @@ from textual.binding import Binding
 from textual.command import CommandPalette
 from textual.containers import Horizontal, Vertical
 from textual.driver import Driver
+from textual.worker import WorkerFailed
 
 from agent.blocks import PlanBlock
 from agent.checklist import carried_out, listed
@@ -29,9 +31,9 @@ from tui.branch import branch
 from tui.chips import Written
 from tui.commands import COMMANDS, Commands, offers
 from tui.composer import Composer
-from tui.desk import Choice, Desk, Taste
+from tui.desk import Choice, Desk, Held, Taste
 from tui.goahead import GoAhead
-from tui.hearing import Hearing
+from tui.hearing import Ear, Hearing
 from tui.keymap import keymap
 from tui.palette import palette
 from tui.pictures import has_colours
@@ -95,12 +97,13 @@ class JumarApp(Punctual, App[int]):
         self._summons = Summons(self.words, desk.root.name, desk.environment, self._write)
         self._session: Session | None = None
         self._transcript: Transcript | None = None
-        self._hearing = Hearing(self.call_later, self._paint)
         self._streams: set[type[Event]] = set()  # the kinds of what was heard for the last frame
         self.reversal = Reversal(self, self)
-        self._turns = Turns(self, self, self._follow)
+        self.turns = Turns(self, self, self._follow)
+        self._hearing = Hearing(self.call_later, self._paint, self.turns.hear)
+        self._opening = asyncio.Lock()  # one session after the other
         for text in desk.prompts:
-            self._turns.queue.add(Written(text, typed=safe_text(text)))
+            self.turns.queue.add(Written(text, typed=safe_text(text)))
         self._slash = Commands(self, self)
         self._tasks: set[asyncio.Task[None]] = set()
         self._interrupted = -_TWICE
@@ -117,7 +120,7 @@ class JumarApp(Punctual, App[int]):
                 yield self._transcript
                 yield Asking(self.words)
                 yield GoAhead(self.words)
-                yield Composer(self.words, self.desk, self._turns.queue, offers(self.words))
+                yield Composer(self.words, self.desk, self.turns.queue, offers(self.words))
             with Side():
                 yield PlanPanel(self.words)
                 yield Timeline(self.words)
@@ -134,7 +137,7 @@ class JumarApp(Punctual, App[int]):
         self.follow_taste(self.desk.taste)
         self.app_suspend_signal.subscribe(self, lambda _: self._summons.leave(), immediate=True)
         self.app_resume_signal.subscribe(self, lambda _: self._summons.come(), immediate=True)
-        self.theme_changed_signal.subscribe(self.query_one(Transcript), lambda _: self.query_one(Transcript).redraw())
+        self.theme_changed_signal.subscribe(self, lambda _: self.query_one(Transcript).redraw())
         self.run_task(start(self, self, self._choice))
 
     def on_resize(self, event: events.Resize) -> None:
@@ -150,7 +153,7 @@ class JumarApp(Punctual, App[int]):
     @property
     def fault(self) -> BaseException | None:
         """A fault of our own that ended the screen."""
-        return self._exception
+        return self._exception.error if isinstance(self._exception, WorkerFailed) else self._exception
 
     def _fatal_error(self) -> None:
         # Nothing of it is printed: a traceback shows what nobody should read over a shoulder.
@@ -173,11 +176,6 @@ class JumarApp(Punctual, App[int]):
         """The open session."""
         return self._session
 
-    @property
-    def busy(self) -> bool:
-        """Whether a turn runs."""
-        return self._turns.busy
-
     def run_task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run something beside the screen; what goes wrong is told in one line."""
 
@@ -196,31 +194,43 @@ class JumarApp(Punctual, App[int]):
 
     def say(self, text: str) -> None:
         """Tell the person something that is no event of the session."""
-        self._hearing.hear(Warned(text=text))
+        self.tell(Warned(text=text))
+
+    def tell(self, event: Event) -> None:
+        """Show something that the session cannot tell."""
+        self._hearing.say(event)
 
     async def open(self, choice: Choice) -> None:
-        """Open a session in place of the one before."""
-        self._paint()
-        before, self._session = self._session, None  # what is heard from here on is of the new one
-        try:
-            held = await self.desk.open(choice, self.hear)
-        except BaseException:
-            self._session = before
-            raise
+        """Open a session in place of the one before; where that one had to give its log back already, open it again."""
+        async with self._opening:
+            self._paint()
+            before, self._session, ear = self._session, None, self._hearing.ear()
+            held: Held | None = None
+            try:
+                held = await self.desk.open(choice, ear.hear)
+            except BaseException as error:
+                if before is None or not before.closed or not isinstance(error, JumarError):
+                    self._session = before
+                    raise
+                self.say(str(error))
+            else:
+                self._show(held, ear, choice)
+        if held is None:
+            await start(self, self, self._choice if before is None else replace(self._choice, mode=before.mode.value))
+        elif not self.is_headless:
+            self.call_after_refresh(memory.open_session, again=before is not None)
+
+    def _show(self, held: Held, ear: Ear, choice: Choice) -> None:
+        """Show an open session from its beginning."""
+        self._choice = replace(choice, resume=held.session.id, fork=False, before_turn=0)
+        self._hearing.turn_to(ear)
         story = Story()
         story.replay(held.earlier)
         story.replay(self._hearing.take())
         self.story, self._session = story, held.session
         self.query_one(Transcript).restart(story)
         self.query_one(Timeline).restart(story, held.session)
-        self._turns.go_on()
-        if not self.is_headless:
-            self.call_after_refresh(memory.open_session, again=before is not None)
-
-    def hear(self, event: Event) -> None:
-        """Take in what happens; it is painted with the next frame."""
-        self._turns.hear(event)
-        self._hearing.hear(event)
+        self.turns.go_on()
 
     def _paint(self) -> None:
         transcript = self._transcript
@@ -242,7 +252,7 @@ class JumarApp(Punctual, App[int]):
         self.query_one(Timeline).settle()
         self.query_one(PlanPanel).follow(self.story)
         self.query_one(GoAhead).follow(self.story)
-        turns = self._turns
+        turns = self.turns
         self.query_one(Composer).follow(running=turns.busy, command=turns.command)
         window, measured = self._session.window(self.story.model) if self._session is not None else (0, False)
         on = branch(self.desk.root) if self._session is not None else ""
@@ -252,15 +262,15 @@ class JumarApp(Punctual, App[int]):
 
     def on_prompt_sent(self, sent: Prompt.Sent) -> None:
         """Send a prompt, queue it, or steer the running turn with it."""
-        self._turns.send(sent.written, steer=sent.steer)
+        self.turns.send(sent.written, steer=sent.steer)
 
     def on_prompt_requeued(self) -> None:
         """Go on with what waits, where nothing runs."""
-        self._turns.go_on()
+        self.turns.go_on()
 
     def on_prompt_shell(self, shell: Prompt.Shell) -> None:
         """Run a command of the person's."""
-        self._turns.shell(shell.command)
+        self.turns.shell(shell.command)
 
     def on_prompt_noted(self, noted: Prompt.Noted) -> None:
         """Keep a line in AGENTS.md."""
@@ -295,11 +305,6 @@ class JumarApp(Punctual, App[int]):
         """Carry out a command."""
         self._slash.run(commanded.name, commanded.argument)
 
-    def send(self, text: str) -> None:
-        """Say something to the model, now or once the turn that runs is over."""
-        self._turns.queue.add(Written(text, typed=text))
-        self._turns.go_on()
-
     def follow_taste(self, taste: Taste) -> None:
         """Look as the person wants it from now on."""
         self.theme = taste.theme if taste.theme in self.available_themes else DEFAULT
@@ -317,7 +322,7 @@ class JumarApp(Punctual, App[int]):
         spoken = words(self.desk.environment, self.desk.taste.language)
         if self.screen is not self.default_screen or spoken is self.words:
             return
-        if self._session is None or not self._turns.rests:
+        if self._session is None or not self.turns.rests:
             self.notify(self.words("settings.next_start"), markup=False)
             return
         self.words = spoken
@@ -348,9 +353,9 @@ class JumarApp(Punctual, App[int]):
 
     def on_go_ahead_approved(self, approved: GoAhead.Approved) -> None:
         """Have the plan carried out as it is now."""
-        if self._session is not None and not self.busy:
+        if self._session is not None and not self.turns.busy:
             self._session.set_mode(approved.mode)
-            self.send(f"{said('approved')}\n\n{listed(self._session.checklist.plan)}")
+            self.turns.prompt(f"{said('approved')}\n\n{listed(self._session.checklist.plan)}")
 
     def on_go_ahead_edited(self) -> None:
         """Go to the plan."""
@@ -395,7 +400,7 @@ class JumarApp(Punctual, App[int]):
 
     def action_stop(self) -> None:
         """Stop what runs."""
-        self._turns.stop()
+        self.turns.stop()
 
     def action_interrupt(self) -> None:
         """Stop what runs; twice within two seconds, quit."""

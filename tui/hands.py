@@ -38,7 +38,7 @@ class Hands:
         return session
 
     def _open(self, **chosen: Any) -> None:
-        if self._stage.busy:
+        if self._stage.turns.busy:
             self._tell(self._stage.words("commands.busy"))
         else:
             self._stage.run_task(self._stage.open(Choice(**{"models": self._models, "effort": self._effort, **chosen})))

@@ -74,7 +74,7 @@ class Opening(Hands):
         self._choose(words("model.effort", model=model.name), rows, partial(self._take_model, model.name))
 
     def _take_model(self, name: str, effort: str) -> None:
-        if self._stage.busy:
+        if self._stage.turns.busy:
             self._tell(self._stage.words("commands.busy"))
             return
         self._stage.run_task(self._reopen(name, effort))

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Protocol
 
+from agent.events.event import Event
 from tui.desk import Choice, Desk, Taste
 from tui.story import Story
 from tui.words import Words
@@ -11,6 +12,7 @@ from tui.words import Words
 if TYPE_CHECKING:
     from agent.session import Session
     from tui.reversal import Reversal
+    from tui.turns import Turns
 
 
 class Stage(Protocol):
@@ -20,27 +22,23 @@ class Stage(Protocol):
     words: Words
     story: Story
     reversal: "Reversal"
+    turns: "Turns"
 
     @property
     def session(self) -> "Session | None":
         """The open session."""
         ...
 
-    @property
-    def busy(self) -> bool:
-        """Whether a turn runs."""
-        ...
-
     def run_task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run something beside the screen; what goes wrong is told in one line."""
         ...
 
-    def say(self, text: str) -> None:
-        """Tell the person something."""
+    def tell(self, event: Event) -> None:
+        """Show something that the session cannot tell."""
         ...
 
-    def send(self, text: str) -> None:
-        """Say something to the model, now or once the turn that runs is over."""
+    def say(self, text: str) -> None:
+        """Tell the person something."""
         ...
 
     async def open(self, choice: Choice) -> None:

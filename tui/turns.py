@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from textual.app import App
 
+from agent.errors import JumarError
+from agent.events.conversation import TurnFinished, TurnStarted
 from agent.events.event import Event
 from agent.events.step import ModelAnswered, TextStreamed
 from agent.safe import safe_line
@@ -28,12 +30,13 @@ class Turns:
         self._follow = follow
         self.queue = Queue()
         self._turn: asyncio.Task[None] | None = None
+        self._begun = 0  # its number, once it is told
         self._answered = False  # whether anything came back in it
         self._commands: dict[asyncio.Task[None], str] = {}  # that run
 
     @property
     def busy(self) -> bool:
-        """Whether a turn runs."""
+        """Whether a turn runs, or what the model is told is being shortened."""
         return self._turn is not None
 
     @property
@@ -49,6 +52,7 @@ class Turns:
     def hear(self, event: Event) -> None:
         """Take note of what comes back."""
         self._answered = self._answered or isinstance(event, ModelAnswered | TextStreamed)
+        self._begun = event.turn if isinstance(event, TurnStarted) else self._begun
 
     def send(self, written: Written, *, steer: bool) -> None:
         """Send a prompt, queue it, or steer the running turn with it."""
@@ -65,6 +69,11 @@ class Turns:
             self.queue.add(written)
             self.go_on()
 
+    def prompt(self, text: str) -> None:
+        """Say something to the model, now or once what runs is over."""
+        self.queue.add(Written(text, typed=text))
+        self.go_on()
+
     def go_on(self) -> None:
         """Go on with what waits, where nothing runs."""
         session = self._stage.session
@@ -73,12 +82,19 @@ class Turns:
         self._follow()
 
     def _begin(self, session: "Session", written: Written) -> None:
-        self._answered = False
+        self._answered, self._begun = False, 0
         self._turn = self._stage.run_task(self._run(session, written))
 
     async def _run(self, session: "Session", written: Written) -> None:
         try:
             finished = await session.turn(written.text, images=written.images)
+        except JumarError:  # then the next would come to nothing, too
+            self.queue.pause()
+            self._app.query_one(Composer).give_back(written)
+            if self._begun:
+                self._stage.tell(TurnFinished(turn=self._begun, status="failed", text="", reason=""))
+            raise
+        else:
             if finished.status != "done":
                 self.queue.pause()
             if finished.status == "cancelled" and not self._answered:
@@ -89,6 +105,24 @@ class Turns:
             self._app.call_later(self.go_on)
             if not self._app.is_headless:
                 self._app.call_after_refresh(memory.end_turn)
+
+    def compact(self, hint: str) -> None:
+        """Shorten what the model is told; prompts wait until that is over."""
+        if (session := self._stage.session) is not None:
+            task = self._stage.run_task(self._compact(session, hint))
+            self._turn = self._turn or task
+            self._follow()
+
+    async def _compact(self, session: "Session", hint: str) -> None:
+        words = self._stage.words
+        try:
+            self._app.notify(words("commands.compacting"), markup=False)
+            if why := await session.compact(hint):
+                self._app.notify(safe_line(words.told(why)), severity="warning", markup=False)
+        finally:
+            if self._turn is asyncio.current_task():
+                self._turn = None
+                self._app.call_later(self.go_on)
 
     def shell(self, command: str) -> None:
         """Run a command of the person's."""

@@ -93,7 +93,7 @@ class Verbs(Hands):
 
         self._session.set_mode(Mode.PLAN)
         if argument:
-            self._stage.send(argument)
+            self._stage.turns.prompt(argument)
 
     def step(self, argument: str) -> None:
         """Add a step to the plan, the first one too."""
@@ -105,14 +105,7 @@ class Verbs(Hands):
 
     def compact(self, argument: str) -> None:
         """Shorten what the model is told."""
-        session = self._session
-
-        async def shorten() -> None:
-            self._app.notify(self._stage.words("commands.compacting"), markup=False)
-            if why := await session.compact(argument):
-                self._tell(self._stage.words.told(why))
-
-        self._stage.run_task(shorten())
+        self._stage.turns.compact(argument)
 
     def uncompact(self, _: str) -> None:
         """Take the last shortening back."""
@@ -121,7 +114,7 @@ class Verbs(Hands):
 
     def init(self, argument: str) -> None:
         """Have AGENTS.md written."""
-        self._stage.send(f"{said('init')}\n\n{argument}".rstrip())
+        self._stage.turns.prompt(f"{said('init')}\n\n{argument}".rstrip())
 
 
 def _called(mode: "Mode", words: Words) -> str:

@@ -1,0 +1,192 @@
+"""What a person says waits for what runs, and nothing of it is lost where that fails; one session follows the other."""
+
+import asyncio
+import fcntl
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from textual.worker import WorkerFailed
+
+from agent.events.news import Warned
+from tests.fakes import MODEL, ScriptedServer, answer, failure
+from tests.runs import Person
+from tests.screens import Screen, screen_of
+from tui.choosing import Choosing
+from tui.prompt import Prompt
+from tui.story import Noted
+from tui.transcript import Transcript
+
+
+async def command(screen: Screen, typed: str) -> None:
+    """Give a command."""
+    screen.app.query_one(Prompt).put(typed)
+    screen.app.query_one(Prompt).focus()
+    await screen.pilot.press("enter")
+
+
+def held_listing(server: ScriptedServer) -> asyncio.Event:
+    """Have the server keep who asks for its models waiting; return what lets it answer."""
+    hold = asyncio.Event()
+    server.models = replace(failure(200, {"object": "list", "data": [{"id": MODEL, "object": "model"}]}), hold=hold)
+    return hold
+
+
+@contextmanager
+def full_disk(number: int) -> Iterator[None]:
+    """Have no more be written into an open file."""
+    kept, full = os.dup(number), os.open("/dev/full", os.O_WRONLY)
+    os.dup2(full, number)
+    try:
+        yield
+    finally:
+        os.dup2(kept, number)
+        for one in (kept, full):
+            os.close(one)
+
+
+async def test_a_prompt_waits_while_what_the_model_is_told_is_shortened(person: Person, server: ScriptedServer) -> None:
+    hold = asyncio.Event()
+    server.script += [answer("One."), answer("A note.", hold=hold), answer("A note."), answer("Two.")]
+    async with screen_of(person) as screen:
+        await screen.say("first")
+        await screen.see("One.")
+        await screen.idle()
+        server.asked.clear()
+        await command(screen, "/compact")
+        await server.asked.wait()
+        await screen.say("second")
+        await screen.see("› second")
+        hold.set()
+        await screen.see("❯ second", "Two.")
+
+
+async def test_what_cannot_be_kept_goes_back_into_the_box_and_what_waits_stays(person: Person, server: ScriptedServer) -> None:
+    server.script += [answer("One."), answer("Two.")]
+    async with screen_of(person) as screen:
+        session = screen.app.session
+        assert session is not None
+        with full_disk(session._log._fd):
+            screen.app.turns.prompt("first")
+            screen.app.turns.prompt("second")
+            await screen.see("written (No space left on device)", "‖ second")
+            await screen.until(lambda: screen.app.query_one(Prompt).text == "first")
+        await screen.pilot.press("enter")
+        await screen.see("One.")
+
+
+async def test_a_turn_that_cannot_be_kept_any_more_is_over_on_the_screen_too(person: Person, server: ScriptedServer) -> None:
+    hold = asyncio.Event()
+    server.script.append(answer("One.", hold=hold))
+    async with screen_of(person) as screen:
+        await screen.say("first")
+        await screen.see("One.")
+        session = screen.app.session
+        assert session is not None
+        with full_disk(session._log._fd):
+            hold.set()
+            await screen.see("written (No space left on device)", "── failed")
+            assert not screen.app.story.running
+
+
+async def test_a_session_that_somebody_else_took_meanwhile_is_gone_on_with_once_it_is_free(
+    person: Person, server: ScriptedServer
+) -> None:
+    server.script += [answer("One."), answer("Two.")]
+    async with screen_of(person, mode="edits") as screen:
+        await screen.say("first")
+        await screen.see("One.")
+        await screen.idle()
+        await command(screen, "/mode ask")
+        other = os.open(person.logs[0], os.O_RDWR)
+        taking = threading.Thread(target=lambda: fcntl.flock(other, fcntl.LOCK_EX))
+        taking.start()  # it gets the log as soon as it is given back, which another model asks for
+        await command(screen, "/model better")
+        await screen.see("No session can be opened", "is open in another process")
+        taking.join()
+        os.close(other)
+        await screen.heard()
+        await screen.pilot.press("r")
+        await screen.until(lambda: screen.app.session is not None)
+        await screen.see("One.", "ask mode")
+        await screen.say("second")
+        await screen.see("Two.")
+
+
+async def test_what_a_session_tells_while_another_is_opened_does_not_stand_in_that_one(
+    person: Person, server: ScriptedServer
+) -> None:
+    server.script.append(answer("One."))
+    async with screen_of(person) as screen:
+        await screen.say("first")
+        await screen.see("One.")
+        await screen.idle()
+        before = screen.app.session
+        assert before is not None
+        hold = held_listing(server)
+        await command(screen, "/new")
+        await screen.until(lambda: screen.app.session is None)
+        before.tell(Warned(text="of the first"))
+        hold.set()
+        await screen.until(lambda: screen.app.session is not None)
+        told = [entry.text for entry in screen.app.story.entries if isinstance(entry, Noted)]
+        assert "of the first" not in told
+    assert any("of the first" in log.read_text() for log in person.logs)
+
+
+def is_taken(log: Path) -> bool:
+    """Whether a session is open."""
+    with log.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        return False
+
+
+async def test_sessions_that_are_wanted_at_once_are_opened_one_after_the_other(person: Person, server: ScriptedServer) -> None:
+    async with screen_of(person) as screen:
+        hold = held_listing(server)
+        await command(screen, "/new")
+        await command(screen, "/new")
+        hold.set()
+        await screen.until(lambda: len(person.logs) == 3 and screen.app.session is not None)
+        assert [is_taken(log) for log in person.logs].count(True) == 1
+
+
+async def test_another_theme_is_seen_in_another_language_too(person: Person, server: ScriptedServer) -> None:
+    server.script.append(answer("One."))
+    async with screen_of(person) as screen:
+        await screen.say("first")
+        await screen.see("One.")
+        await screen.idle()
+        await command(screen, "/language zh")
+        await screen.until(lambda: screen.app.words.language == "zh")
+        await screen.see("One.")
+
+        def colours() -> list[str]:
+            transcript = screen.app.query_one(Transcript)
+            return [str(segment.style) for line in range(5) for segment in transcript.render_line(line) if segment.text.strip()]
+
+        before = colours()
+        await command(screen, "/theme textual-light")
+        await screen.until(lambda: screen.app.theme == "textual-light")
+        await screen.until(lambda: colours() != before)
+
+
+async def test_a_fault_while_something_is_looked_up_is_told_as_what_it_is(person: Person) -> None:
+    async def find() -> list[object]:
+        raise ZeroDivisionError
+
+    async def look() -> None:
+        async with screen_of(person) as screen:
+            screen.app.push_screen(Choosing(screen.app.words, "any", find))  # type: ignore[arg-type]
+            await screen.until(lambda: screen.app.fault is not None)
+            assert isinstance(screen.app.fault, ZeroDivisionError)
+
+    with pytest.raises(WorkerFailed):
+        await look()
