@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import NoReturn, cast
 
@@ -43,9 +44,23 @@ exit codes: 0 done · 1 error · 2 usage · 3 needs a person (untrusted) · 4 an
 129 SIGHUP · 130 SIGINT · 143 SIGTERM · 141 nobody reads stdout any more"""
 
 
-_USAGE = "jumar -p PROMPT [OPTION ...]\n       jumar COMMAND [OPTION ...]"
+_USAGE = "jumar [OPTION ...]\n       jumar -p PROMPT [OPTION ...]\n       jumar COMMAND [OPTION ...]"
 
-_DESCRIPTION = "An autonomous coding agent for the terminal."
+_DESCRIPTION = "An autonomous coding agent for the terminal: alone it shows the screen, with -p it prints, for scripts."
+
+NOT_OF_THE_SCREEN = (
+    "image",
+    "output_schema",
+    "output_file",
+    "max_steps",
+    "max_tokens",
+    "timeout",
+    "verify",
+    "patch",
+    "revert_on_fail",
+    "output_format",
+    "quiet",
+)
 
 
 class Parser(argparse.ArgumentParser):
@@ -55,14 +70,29 @@ class Parser(argparse.ArgumentParser):
         """Say what is wrong, and where help is."""
         self.exit(2, f"jumar: {safe_line(message)}; see {self.prog} --help\n")
 
+    def hide(self, name: str) -> None:
+        """Leave an option out of the help."""
+        for action in self._actions:
+            if action.dest == name:
+                action.help = argparse.SUPPRESS
 
-def run_parser(prog: str = "jumar", usage: str = _USAGE, description: str = _DESCRIPTION) -> Parser:
-    """Return the options of a run."""
+    def demand_heeded(self, given: argparse.Namespace, names: Iterable[str], who: str) -> None:
+        """End with 2 where an option was given that would not be heeded."""
+        for action in self._actions:
+            if action.dest in names and getattr(given, action.dest) != action.default:
+                self.error(f"{action.option_strings[-1]} is for a run with -p: {who} would not heed it")
+
+
+def run_parser(
+    prog: str = "jumar", usage: str = _USAGE, description: str = _DESCRIPTION, unheeded: Collection[str] = ()
+) -> Parser:
+    """Return the options of a run; a command that is led as one does not show those that are `unheeded` there."""
+    commands = ["commands:", *(f"  {name:11}{what}" for name, what in COMMANDS.items()), ""] if prog == "jumar" else []
     top = Parser(
         prog=prog,
         usage=usage,
         description=description,
-        epilog="\n".join(["commands:", *(f"  {name:11}{what}" for name, what in COMMANDS.items()), "", _EXIT_CODES]),
+        epilog="\n".join([*commands, _EXIT_CODES]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -89,7 +119,12 @@ def run_parser(prog: str = "jumar", usage: str = _USAGE, description: str = _DES
     add("--add-dir", action="append", default=[], metavar="DIR", help="a further folder that belongs to the workspace")
     add("-C", dest="cwd", default=".", metavar="DIR", help="work there")
     add = top.add_argument_group("what comes out").add_argument
-    add("--output-format", choices=("text", "json", "stream-json"), default="text")
+    add(
+        "--output-format",
+        choices=("text", "json", "stream-json"),
+        default="text",
+        help="json: one result · stream-json: one event a line",
+    )
     add("--input-format", choices=("text", "stream-json"), default="text", help="stream-json: one message a line on stdin")
     add("--deltas", action="store_true", help="with stream-json, also tell what streams")
     add("--output-schema", metavar="FILE", help="the final answer must be JSON that fits this schema")
@@ -100,7 +135,7 @@ def run_parser(prog: str = "jumar", usage: str = _USAGE, description: str = _DES
     add = top.add_argument_group("when it stops").add_argument
     add("--max-steps", type=_count, metavar="N", help="requests to the model")
     add("--max-tokens", type=_count, metavar="N", help="tokens of prompts and answers together")
-    add("--timeout", type=seconds, metavar="SECONDS")
+    add("--timeout", type=seconds, metavar="SECONDS", help="of all of it")
     add("--verify", default="", metavar="CMD", help="must pass at the end; a failure goes back to the model, 3 times at most")
     add = top.add_argument_group("sessions and models").add_argument
     add("-c", "--continue", dest="go_on", action="store_true", help="go on with the latest session of this work tree")
@@ -117,6 +152,8 @@ def run_parser(prog: str = "jumar", usage: str = _USAGE, description: str = _DES
     )
     add("--effort", choices=EFFORTS, default="", help="how much the model thinks, in a word that it takes")
     add("--context", type=window, metavar="TOKENS", help="how much the first model holds, in place of what its server says")
+    for name in unheeded:
+        top.hide(name)
     return top
 
 
@@ -156,23 +193,6 @@ def seconds(text: str) -> float:
     return number
 
 
-def _demand_heeded(parser: Parser, given: argparse.Namespace, *, screen: bool) -> None:
-    """End with 2 where something was given that the screen would not heed."""
-    for name in (
-        "image",
-        "output_schema",
-        "output_file",
-        "max_steps",
-        "max_tokens",
-        "timeout",
-        "verify",
-        "patch",
-        "revert_on_fail",
-    ):
-        if screen and getattr(given, name):
-            parser.error(f"--{name.replace('_', '-')} is for a run with -p: the screen would not heed it")
-
-
 def options_of(parser: Parser, given: argparse.Namespace, *, terminal: bool = False) -> RunOptions:
     """Return the options that a person gave; ends with 2 where they do not go together.
 
@@ -182,7 +202,7 @@ def options_of(parser: Parser, given: argparse.Namespace, *, terminal: bool = Fa
     screen = terminal and not streamed and given.prompt is None and given.output_format == "text"
     if not streamed and not screen and given.prompt is None:
         parser.error("say what to do: jumar -p TEXT; or see it work without a key: jumar demo")
-    _demand_heeded(parser, given, screen=screen)
+    parser.demand_heeded(given, NOT_OF_THE_SCREEN if screen else (), "the screen")
     if streamed and given.prompt is not None:
         parser.error("--input-format stream-json takes its prompts from stdin, not from -p")
     if streamed and given.image:

@@ -33,6 +33,9 @@ def run(arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if isinstance(error, BrokenPipeError):
             return 141
+        if _nowhere():
+            stderr_line("the current folder was removed; go to one that is there")
+            return 2
         stderr_line(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
         return 1
     except UsageError as error:
@@ -48,7 +51,20 @@ def run(arguments: Sequence[str]) -> int:
             raise
         stderr_line(f"jumar itself failed: {type(error).__name__}: {error}; this is a bug, JUMAR_DEBUG=1 shows where")
         return 1
+    finally:
+        try:
+            sys.stderr.flush()
+        except OSError:  # what still waits to be written there shall not make another exit code of ours
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
     return code
+
+
+def _nowhere() -> bool:
+    try:
+        os.getcwd()  # noqa: PTH109 - as the whole start
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def _headless(arguments: Sequence[str]) -> int:

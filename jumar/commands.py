@@ -10,7 +10,7 @@ from pathlib import Path
 
 from agent.errors import UsageError
 from agent.safe import safe_json, safe_line
-from jumar.arguments import MODES, Parser, need_terminal, seconds, window
+from jumar.arguments import MODES, Parser, need_terminal, options_of, run_parser, seconds, window
 from jumar.home import home
 from jumar.trust import distrust, tree_root, trust, trusted_roots
 
@@ -97,6 +97,7 @@ def _sessions(arguments: Sequence[str]) -> int:
     given = parser.parse_args(arguments)
     from agent.log import sessions
 
+    summary = None
     for summary in sessions(home(os.environ).sessions):
         if given.json:
             row = {**asdict(summary), "path": str(summary.path)}
@@ -104,6 +105,8 @@ def _sessions(arguments: Sequence[str]) -> int:
         else:
             turns = f"{summary.turns:3} turn{' ' if summary.turns == 1 else 's'}"
             print(f"{summary.id}  {summary.status:11}  {turns}  {safe_line(summary.root)}  {safe_line(summary.title)}")
+    if summary is None and not given.json:
+        print("there is no session yet", file=sys.stderr)
     return 0
 
 
@@ -115,8 +118,11 @@ def _trust(arguments: Sequence[str]) -> int:
     given = parser.parse_args(arguments)
     place = home(os.environ)
     if given.list:
-        for known in trusted_roots(place):
-            print(safe_line(known))
+        known = trusted_roots(place)
+        if not known:
+            print("nothing is trusted yet; jumar trust trusts the current work tree", file=sys.stderr)
+        for one in known:
+            print(safe_line(one))
         return 0
     if not Path(given.path).is_dir():
         raise UsageError(f"{given.path!r} is no folder")
@@ -155,9 +161,24 @@ def _watch(arguments: Sequence[str]) -> int:
 
 
 def _web(arguments: Sequence[str]) -> int:
+    parser = Parser(
+        prog="jumar web",
+        usage="jumar web [--port N] [--open] [OPTION ...]",
+        description="Show the screen in a browser, on this machine alone. All options of a run that the screen has can follow.",
+    )
+    parser.add_argument("--port", type=int, default=0, metavar="N", help="where to listen on 127.0.0.1; a free one without it")
+    parser.add_argument("--open", action="store_true", help="open it in the browser")
+    given, rest = parser.parse_known_args(arguments)
+    if not 0 <= given.port < 1 << 16:
+        parser.error(f"{given.port} is no port")
+    whole = run_parser("jumar web")
+    if not options_of(whole, whole.parse_args(rest), terminal=True).screen:
+        parser.error("the screen is what is served; -p and the formats are not for it")
+    import asyncio
+
     from jumar.web import serve
 
-    return serve(arguments)
+    return asyncio.run(serve(rest, given.port, opens=given.open))
 
 
 def _demo(arguments: Sequence[str]) -> int:

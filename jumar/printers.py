@@ -5,6 +5,7 @@ import shutil
 import sys
 import time
 import unicodedata
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol, TextIO
 
@@ -218,5 +219,6 @@ def _within(text: str, columns: int) -> str:
 
 
 def stderr_line(text: str) -> None:
-    """Tell a person one line on stderr; errors may quote anything, a key too."""
-    print(f"jumar: {safe_line(without_keys(text))}", file=sys.stderr, flush=True)
+    """Tell a person one line on stderr, where anybody reads it; errors may quote anything, a key too."""
+    with suppress(OSError):
+        print(f"jumar: {safe_line(without_keys(text))}", file=sys.stderr, flush=True)

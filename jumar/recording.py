@@ -15,12 +15,13 @@ from agent.events.step import ModelAnswered
 from agent.log import Log
 from agent.providers.replay import Outcome, Recording, ReplayModel, Step, dump, load
 from agent.safe import safe_json, safe_line
-from jumar.arguments import need_terminal, options_of, run_parser
+from jumar.arguments import NOT_OF_THE_SCREEN, need_terminal, options_of, run_parser
 from jumar.headless import Headless
 from jumar.run import Expected
 
 _LARGEST = 64 << 20
 PACE = 0.015  # seconds a piece of a dozen letters, so that it can be followed
+_UNHEEDED = ("prompt", "image", "input_format", "go_on", "resume", "fork", "model", "effort", "context")
 _DESCRIPTION = """Play a recording in the current folder: the model's words come from it, every call really runs. It needs the
 --mode and rules that the recorded run had, and keeps no session."""
 
@@ -88,12 +89,11 @@ def about(folder: Path) -> str:
 
 def replay(arguments: Sequence[str]) -> int:
     """Play a recording in the current folder, and say where a call comes out differently."""
-    parser = run_parser("jumar replay", "jumar replay FILE [OPTION ...]", _DESCRIPTION)
+    parser = run_parser("jumar replay", "jumar replay FILE [OPTION ...]", _DESCRIPTION, ("ephemeral", *_UNHEEDED))
     parser.add_argument("file", metavar="FILE", help="what jumar record made")
     parser.add_argument("--screen", action="store_true", help="in the screen, where you approve, refuse and undo")
     given = parser.parse_args(arguments)
-    if given.prompt is not None or given.input_format != "text" or given.go_on or given.resume or given.image:
-        parser.error("a recording has its own prompts, is shown no pictures, and goes on with no session")
+    parser.demand_heeded(given, _UNHEEDED, "a recording, which has its own prompts and model,")
     path = Path(given.file)
     try:
         with path.open("rb") as opened:
@@ -104,6 +104,7 @@ def replay(arguments: Sequence[str]) -> int:
     given.prompt = ""
     options = replace(options_of(parser, given), prompts=recording.prompts, ephemeral=True)
     if given.screen:
+        parser.demand_heeded(given, NOT_OF_THE_SCREEN, "the screen")
         need_terminal(parser)
         from jumar.screen import FrontDesk, Played, show
 

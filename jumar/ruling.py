@@ -165,7 +165,7 @@ def _test(bench: Bench, file: str, *, as_json: bool) -> int:
         raw = Path(file).read_bytes()
         text = raw[:_LARGEST].decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file} cannot be read: {error}") from None
+        raise UsageError(f"{file} cannot be read: {getattr(error, 'strerror', None) or error}") from None
     wrong = count = 0
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.lstrip().startswith("#"):

@@ -142,7 +142,7 @@ def why(arguments: Sequence[str]) -> int:
 def ledger(arguments: Sequence[str]) -> int:
     """Prove, write out, prune or count the ledger."""
     parser = parser_of("ledger", "verify: prove that nothing was altered · export BRANCH: plain git commits · prune · stats")
-    parser.add_argument("verb", choices=("verify", "export", "prune", "stats"))
+    parser.add_argument("verb", choices=("verify", "export", "prune", "stats"), help="what to do with it")
     parser.add_argument("branch", nargs="?", default="", metavar="BRANCH", help="of export: a new branch of the repository")
     parser.add_argument("--session", default="", metavar="ID", help="of export: this session only")
     parser.add_argument("--days", type=int, default=DAYS, metavar="N", help=f"of prune: older bytes go; {DAYS} without it")

@@ -98,7 +98,9 @@ def _roots(home: Home) -> dict[str, int | None]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
-        raise UsageError(f"{home.trusted} cannot be read ({error}); remove it and trust again", 1) from error
+        raise UsageError(
+            f"{home.trusted} cannot be read ({getattr(error, 'strerror', None) or error}); remove it and trust again", 1
+        ) from error
     roots: dict[str, int | None] = {}
     for row in rows if isinstance(rows, list) else []:
         match row:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -110,18 +111,17 @@ def rescue(arguments: Sequence[str]) -> int:
 
 
 def _list_rescues(ledger: Ledger, *, as_json: bool) -> int:
-    for one in ledger.actions():
-        if one.action.repository is not None:
-            planned, _ = asyncio.run(ledger.rescue_plan(one.action.id))
-            if as_json:
-                print(
-                    json.dumps(
-                        {"id": one.action.id, "title": mended(one.action.title), "repository": list(map(mended, planned.lines))}
-                    )
-                )
-            else:
-                print(line(one))
-                print("\n".join(f"       {safe_line(mended(text))}" for text in planned.lines) or "       is as it was before it")
+    listed = [one for one in ledger.actions() if one.action.repository is not None]
+    if not (listed or as_json):
+        print("no action changed branches, HEAD, stashes or the index", file=sys.stderr)
+    for one in listed:
+        planned, _ = asyncio.run(ledger.rescue_plan(one.action.id))
+        if as_json:
+            lines = list(map(mended, planned.lines))
+            print(json.dumps({"id": one.action.id, "title": mended(one.action.title), "repository": lines}))
+        else:
+            print(line(one))
+            print("\n".join(f"       {safe_line(mended(text))}" for text in planned.lines) or "       is as it was before it")
     return 0
 
 

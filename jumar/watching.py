@@ -30,6 +30,7 @@ from prompts import words
 
 _MOST_WAITING = 10  # comments that are listed at the start
 _MOST_NOTES = 20  # that the model is told
+_UNHEEDED = ("image", "input_format", "output_schema", "output_file", "revert_on_fail", "deltas")
 MOST_SAID = 16_000  # characters of comments that a prompt has in all
 MOST_SHOWN = 48_000  # characters of lines around them
 
@@ -43,16 +44,13 @@ def watch(arguments: Sequence[str]) -> int:
         "jumar watch [PATH] [OPTION ...]",
         "Act on comments such as `# jumar: give this a test!` in files as they are saved; one that ends with ? is answered.\n"
         "Where stdin is a terminal, what needs approval is asked there. Options are those of a run.",
+        ("prompt", *_UNHEEDED),
     )
     parser.add_argument("path", nargs="?", default="", metavar="PATH", help="the folder to watch; without it the current one")
     given = parser.parse_args(arguments)
     if given.prompt is not None:
         parser.error("what is to be done is said by comments in files, not with -p")
-    for name in ("image", "output_schema", "output_file", "revert_on_fail", "deltas"):
-        if getattr(given, name):
-            parser.error(f"--{name.replace('_', '-')} is for a run with -p: a watch would not heed it")
-    if given.input_format != "text":
-        parser.error("a watch takes what is to be done from files; --input-format is for a run that a program leads")
+    parser.demand_heeded(given, _UNHEEDED, "a watch")
     if given.path and not Path(given.cwd, given.path).is_dir():
         parser.error(f"{given.path!r} is no folder")
     given.cwd, given.prompt = str(Path(given.cwd, given.path)), ""

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from agent.errors import UsageError
-from jumar.arguments import Parser, options_of, run_parser
 
 try:
     import textual_serve
@@ -40,25 +39,8 @@ _HEADERS = {
 _Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def serve(arguments: Sequence[str]) -> int:
+async def serve(options: Sequence[str], port: int, *, opens: bool) -> int:
     """Serve the screen until the person interrupts."""
-    parser = Parser(
-        prog="jumar web",
-        usage="jumar web [--port N] [--open] [OPTION ...]",
-        description="Show the screen in a browser, on this machine alone. All options of a run that the screen has can follow.",
-    )
-    parser.add_argument("--port", type=int, default=0, metavar="N", help="where to listen on 127.0.0.1; a free one without it")
-    parser.add_argument("--open", action="store_true", help="open it in the browser")
-    given, rest = parser.parse_known_args(arguments)
-    if not 0 <= given.port < 1 << 16:
-        parser.error(f"{given.port} is no port")
-    whole = run_parser("jumar web")
-    if not options_of(whole, whole.parse_args(rest), terminal=True).screen:
-        parser.error("the screen is what is served; -p and the formats are not for it")
-    return asyncio.run(_serve(rest, given.port, opens=given.open))
-
-
-async def _serve(options: Sequence[str], port: int, *, opens: bool) -> int:
     over = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

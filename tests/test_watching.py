@@ -375,7 +375,7 @@ async def test_what_a_person_saves_is_acted_on_and_nothing_else(person: Person, 
     [
         (("-p", "x"), "said by comments in files, not with -p"),
         (("--image", "x.png"), "--image is for a run with -p"),
-        (("--input-format", "stream-json"), "a watch takes what is to be done from files"),
+        (("--input-format", "stream-json"), "--input-format is for a run with -p"),
         (("nowhere",), "'nowhere' is no folder"),
     ],
 )

@@ -29,7 +29,7 @@ async def origin(actions: Sequence[Action], blobs: Blobs, path: str, line: int, 
         raise UsageError(f"there is no file {path!r} of which a line could be traced")
     lines = _lines(now.content)
     if not 1 <= line <= len(lines):
-        raise UsageError(f"{path} has {len(lines)} lines, and no line {line}")
+        raise UsageError(f"{path} has {len(lines)} line{'' if len(lines) == 1 else 's'}, and no line {line}")
     text, at, name = lines[line - 1], line - 1, path
     position = len(actions)
     read = ""  # the object that `lines` are of
