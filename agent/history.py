@@ -105,7 +105,6 @@ class History:
                 self._close()
                 self._add(Prompt(told))
             case Compacted():
-                self._close()
                 self.deliver()
                 self._beginnings.append(Beginning(self._cut(event.kept), len(self.whole), event))
                 self._tell_again()
@@ -259,7 +258,8 @@ class History:
         return any(isinstance(event, Steered) for event in self._due)
 
     def deliver(self) -> None:
-        """Put what the person said meanwhile before the next request."""
+        """Make the messages those of the next request: each call with its reply, and then what the person said meanwhile."""
+        self._close()
         self._deliver(self.step + 1)
 
     def _deliver(self, step: int | None) -> None:

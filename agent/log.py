@@ -1,5 +1,6 @@
 """Owns the session file: append-only JSON lines, repaired when opened, one writer at a time."""
 
+import errno
 import fcntl
 import os
 import secrets
@@ -115,12 +116,14 @@ class Log:
         """Write one settled event with a single write, safe on disk where that matters; return its line. Raises LogBroken."""
         line = encode(event, seq=self.seq + 1, ts=now(), session_id=self.id) + b"\n"
         try:
-            written = os.write(self._fd, line)
-            if written != len(line):
-                os.ftruncate(self._fd, os.fstat(self._fd).st_size - written)
-                raise LogBroken(f"the disk is full: {self.path} could not be written; nothing more was run")
-            if isinstance(event, _DURABLE) or (isinstance(event, ToolStarted) and event.effect is not Effect.READ):
-                _sync(self._fd)
+            start = os.fstat(self._fd).st_size
+            try:
+                _write(self._fd, line)
+                if isinstance(event, _DURABLE) or (isinstance(event, ToolStarted) and event.effect is not Effect.READ):
+                    _sync(self._fd)
+            except OSError:
+                os.ftruncate(self._fd, start)  # what nobody heard of is not in it either
+                raise
         except OSError as error:
             raise LogBroken(f"{self.path} could not be written ({error.strerror}); nothing more was run") from error
         self.seq += 1
@@ -169,6 +172,11 @@ def _make(path: Path) -> int:
         raise UsageError(
             f"cannot keep sessions in {path.parent}: {error.strerror}; set JUMAR_HOME to a folder of yours", 1
         ) from error
+
+
+def _write(fd: int, line: bytes) -> None:
+    if os.write(fd, line) != len(line):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _sync(fd: int) -> None:

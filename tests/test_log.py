@@ -11,10 +11,10 @@ import pytest
 from agent.effects import Effect
 from agent.errors import UsageError
 from agent.events.call import ToolFinished, ToolStarted
-from agent.events.conversation import SessionStarted, TurnStarted
+from agent.events.conversation import SessionStarted, Steered, TurnStarted
 from agent.events.step import ModelAnswered
 from agent.history import fold, is_valid
-from agent.log import Log, sessions
+from agent.log import Log, LogBroken, sessions
 from agent.messages import Answer, Call, Prompt, Reply, Usage
 
 STARTED = SessionStarted(version="0", root="/r", cwd="/r", model="m", mode="ask", sandbox="none", tools=("read",))
@@ -153,6 +153,30 @@ def test_open_calls_are_known_and_the_history_is_not_valid_until_they_have_repli
     assert history.unanswered() == CALLS
     assert history.started == {"b"}
     assert not is_valid([*history.messages, Prompt("next")])
+
+
+def test_a_request_is_valid_though_the_log_could_take_no_reply() -> None:
+    history = fold([*EVENTS[:4], Steered(text="wait", step=2)])
+    history.deliver()
+    assert is_valid(history.messages)
+    assert [type(message) for message in history.messages[-3:]] == [Reply, Reply, Prompt]
+
+
+def test_what_could_not_be_written_whole_is_not_there_at_all(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    log, _ = Log.open(path)
+    whole = path.read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(whole) + 20, hard))
+    try:
+        with pytest.raises(LogBroken, match="No space left"):
+            log.append(TURN)
+        assert path.read_bytes() == whole
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    log.append(TURN)
+    log.close()
+    assert Log.open(path)[1].events == (*EVENTS, TURN)
 
 
 def test_a_fork_goes_on_by_itself_even_from_an_open_session(tmp_path: Path) -> None:
