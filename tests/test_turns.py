@@ -49,6 +49,11 @@ def full_disk(number: int) -> Iterator[None]:
             os.close(one)
 
 
+def notes(screen: Screen) -> str:
+    """Return what is told beside the conversation."""
+    return "\n".join(entry.text for entry in screen.app.story.entries if isinstance(entry, Noted))
+
+
 async def test_a_prompt_waits_while_what_the_model_is_told_is_shortened(person: Person, server: ScriptedServer) -> None:
     hold = asyncio.Event()
     server.script += [answer("One."), answer("A note.", hold=hold), answer("A note."), answer("Two.")]
@@ -73,7 +78,8 @@ async def test_what_cannot_be_kept_goes_back_into_the_box_and_what_waits_stays(p
         with full_disk(session._log._fd):
             screen.app.turns.prompt("first")
             screen.app.turns.prompt("second")
-            await screen.see("written (No space left on device)", "‖ second")
+            await screen.until(lambda: "could not be written" in notes(screen))
+            await screen.see("‖ second")
             await screen.until(lambda: screen.app.query_one(Prompt).text == "first")
         await screen.pilot.press("enter")
         await screen.see("One.")
@@ -89,7 +95,8 @@ async def test_a_turn_that_cannot_be_kept_any_more_is_over_on_the_screen_too(per
         assert session is not None
         with full_disk(session._log._fd):
             hold.set()
-            await screen.see("written (No space left on device)", "── failed")
+            await screen.see("── failed")
+            assert "could not be written" in notes(screen)
             assert not screen.app.story.running
 
 
@@ -133,8 +140,7 @@ async def test_what_a_session_tells_while_another_is_opened_does_not_stand_in_th
         before.tell(Warned(text="of the first"))
         hold.set()
         await screen.until(lambda: screen.app.session is not None)
-        told = [entry.text for entry in screen.app.story.entries if isinstance(entry, Noted)]
-        assert "of the first" not in told
+        assert "of the first" not in notes(screen)
     assert any("of the first" in log.read_text() for log in person.logs)
 
 
@@ -190,3 +196,10 @@ async def test_a_fault_while_something_is_looked_up_is_told_as_what_it_is(person
 
     with pytest.raises(WorkerFailed):
         await look()
+
+
+async def test_a_prompt_with_a_name_that_can_be_no_file_is_sent_too(person: Person, server: ScriptedServer) -> None:
+    server.script.append(answer("One."))
+    async with screen_of(person) as screen:
+        await screen.say(f"look at @{'a' * 300}.png")
+        await screen.see("One.")

@@ -101,6 +101,14 @@ def is_picture(path: str) -> bool:
     return Path(path).suffix.lower() in _PICTURES
 
 
+def is_there(path: Path) -> bool:
+    """Whether a file can be found there; words may be no path at all, or lead where one may not look."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def mentioned_pictures(text: str) -> list[tuple[str, str]]:
     """Return the pictures that a prompt mentions with `@`: the words, and the path."""
     return [(match[0], path) for match in _MENTIONED.finditer(text) if is_picture(path := match[1] or match[2])]
@@ -129,8 +137,5 @@ def _path(word: str, cwd: Path, environment: Mapping[str, str]) -> Path | None:
         word = unquote(parts.path)
     if word.startswith("~/") and environment.get("HOME"):
         word = environment["HOME"] + word[1:]
-    try:
-        path = cwd / word
-        return path if is_picture(word) and path.is_file() else None
-    except (OSError, ValueError):
-        return None
+    path = cwd / word
+    return path if is_picture(word) and is_there(path) else None

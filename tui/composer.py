@@ -14,7 +14,7 @@ from agent.errors import JumarError
 from agent.pictures import MOST as MOST_PICTURES
 from agent.pictures import given, picture
 from agent.safe import safe_line, safe_text
-from tui.chips import Chips, Written, mentioned_pictures, pasted_pictures
+from tui.chips import Chips, Written, is_there, mentioned_pictures, pasted_pictures
 from tui.completion import MOST, Completion, Offer, Wish, commands, earlier, files, wish
 from tui.desk import Desk
 from tui.editor import edited
@@ -118,7 +118,7 @@ class Composer(Vertical):
             case None:
                 self._completion.hide()
             case Wish(kind="file"):
-                self.run_worker(self._look_for_files(wished), group="completion", exclusive=True, exit_on_error=False)
+                self.run_worker(self._look_for_files(wished), group="completion", exclusive=True)
             case Wish(kind="command"):
                 written = [Offer(one.name, one.about, one.argument) for one in self._desk.customs()]
                 self._completion.offer(wished, commands([*self._offers.values(), *written], wished.sought))
@@ -148,7 +148,7 @@ class Composer(Vertical):
         """Go on after a suggestion: a picture is shown to the model, what was said before is in the box."""
         self._completion.hide()
         if took.kind == "file" and (named := mentioned_pictures(took.text)):
-            self.run_worker(self._show_mentioned(named), exit_on_error=False)
+            self.run_worker(self._show_mentioned(named))
         else:
             self._look()
 
@@ -193,9 +193,9 @@ class Composer(Vertical):
         """Insert what was pasted; a picture becomes a chip."""
         text = pasted.text
         if text.startswith("data:image/") and ";base64," in text[:64]:
-            self.run_worker(self._show_given(text), exit_on_error=False)
+            self.run_worker(self._show_given(text))
         elif paths := pasted_pictures(text, self._desk.cwd, self._desk.environment):
-            self.run_worker(self._show_pasted(paths), exit_on_error=False)
+            self.run_worker(self._show_pasted(paths))
         else:
             self._prompt.paste(text)
 
@@ -245,7 +245,7 @@ class Composer(Vertical):
 
     def on_prompt_editing(self) -> None:
         """Write on in the person's editor, where long pastes are open."""
-        self.run_worker(self._edit(), exit_on_error=False, exclusive=True, group="editor")
+        self.run_worker(self._edit(), exclusive=True, group="editor")
 
     async def _edit(self) -> None:
         opened = self._chips.opened(self._prompt.text)
@@ -279,7 +279,7 @@ class Composer(Vertical):
                     self._remember(typed)
                     self.post_message(Prompt.Noted(text))
             case "prompt" if mentioned_pictures(typed):
-                self.run_worker(self._send_with_pictures(typed, entered.steer), exit_on_error=False)
+                self.run_worker(self._send_with_pictures(typed, entered.steer))
             case "prompt":
                 self._send(typed, entered.steer)
 
@@ -309,7 +309,7 @@ class Composer(Vertical):
 
     async def _send_with_pictures(self, typed: str, steer: bool) -> None:
         for words, path in mentioned_pictures(typed):
-            if (self._desk.cwd / path).is_file():
+            if is_there(self._desk.cwd / path):
                 marker = await self._picture(self._desk.cwd / path)
                 if marker is None:
                     self.give_back(Written(typed, typed=typed))
