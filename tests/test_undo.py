@@ -7,8 +7,10 @@ import shutil
 import signal
 import stat
 import sys
+import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -416,6 +418,42 @@ class Ending(Tree):
             raise self.end
         self.left -= 1
         return super().replace(path, expected, wanted)
+
+
+@pytest.mark.parametrize("wanted", [None, Thing(b"before", 0o100644)])
+def test_whatever_comes_to_stand_there_in_the_last_instant_is_given_back(wanted: Thing | None) -> None:
+    """A person puts a huge file, a pipe or a folder there, at every moment of a replacement."""
+    with folder_in_memory() as root:
+        tree, file = Tree(root), root / "file"
+        for number in range(240):
+            file.write_bytes(b"after")
+            mine = root / "mine"
+            if number % 3 == 0:
+                mine.touch()
+                os.truncate(mine, (100 << 20) + 1)
+            elif number % 3 == 1:
+                os.mkfifo(mine)
+            else:
+                mine.mkdir()
+                (mine / "held").touch()
+            inode, found = mine.stat().st_ino, tree.look("file")
+
+            def put(mine: Path = mine, instant: float = number * 1e-6) -> None:
+                time.sleep(instant)
+                with suppress(OSError):
+                    file.unlink()
+                with suppress(OSError):  # a folder takes no file's place
+                    mine.rename(file)
+
+            person = threading.Thread(target=put)
+            person.start()
+            with suppress(Moved):
+                tree.replace("file", found, wanted)
+            person.join()
+            assert inode in {one.stat().st_ino for one in (file, mine) if one.exists()}
+            assert not list(root.glob(".*"))
+            for one in root.iterdir():
+                shutil.rmtree(one) if one.is_dir() else one.unlink()
 
 
 async def test_what_a_full_disk_lets_neither_end_nor_put_back_is_ended_by_whoever_comes_next() -> None:

@@ -68,7 +68,9 @@ def copy_attributes(folder: int, name: str, beside: str) -> None:
     if not hasattr(os, "listxattr"):
         return
     with suppress(OSError):
-        source, target = (os.open(one, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder) for one in (name, beside))
+        source, target = (
+            os.open(one, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder) for one in (name, beside)
+        )
         try:
             for attribute in os.listxattr(source):
                 with suppress(OSError):

@@ -207,17 +207,29 @@ def _remove(folder: int, name: str, path: str, expected: Thing) -> None:
     """Take it away under another name first, and give it back where it is something else after all."""
     aside = f"{_BESIDE}{secrets.token_hex(8)}.tmp"
     os.rename(name, aside, src_dir_fd=folder, dst_dir_fd=folder)
-    if _look(folder, aside, path) != expected:
+    if not _is(folder, aside, path, expected):
         _back(folder, aside, name)
         raise Moved(f"{path} has changed")
     os.unlink(aside, dir_fd=folder)
 
 
+def _is(folder: int, name: str, path: str, expected: Thing) -> bool:
+    """Whether just that stands there; a folder, a device or what is too large is something else."""
+    try:
+        return _look(folder, name, path) == expected
+    except Moved:
+        return False
+
+
 def _back(folder: int, aside: str, name: str) -> None:
     """Give a name back to what was taken aside; where somebody has made a new file of that name, both stay."""
     with suppress(FileExistsError):
-        os.link(aside, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
-        os.unlink(aside, dir_fd=folder)
+        try:
+            os.link(aside, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+        except PermissionError:  # a folder: it takes the place of no file, and of no folder that holds one
+            os.rename(aside, name, src_dir_fd=folder, dst_dir_fd=folder)
+        else:
+            os.unlink(aside, dir_fd=folder)
 
 
 def _create(folder: int, name: str, path: str, wanted: Thing) -> None:
@@ -246,16 +258,22 @@ def _swap(folder: int, name: str, path: str, expected: Thing, wanted: Thing) -> 
             same_owner(folder, beside, status)
             copy_attributes(folder, name, beside)
         _demand(_look(folder, name, path), expected, path)
+        placed = _number(folder, beside)
         if not exchange(folder, beside, name):
             os.rename(beside, name, src_dir_fd=folder, dst_dir_fd=folder)
             beside = ""
-        elif _look(folder, beside, path) != expected:
-            while exchange(folder, beside, name) and _look(folder, beside, path) != wanted:
-                wanted = _look(folder, name, path) or wanted
+        elif not _is(folder, beside, path, expected):
+            taken = _number(folder, beside)
+            while exchange(folder, beside, name) and (out := _number(folder, beside)) != placed:
+                placed, taken = taken, out  # a newer one of theirs came out: it goes back, for the one before
             raise Moved(f"{path} has changed")
     finally:
         if beside:
             os.unlink(beside, dir_fd=folder)
+
+
+def _number(folder: int, name: str) -> int:
+    return os.stat(name, dir_fd=folder, follow_symlinks=False).st_ino
 
 
 def _beside(folder: int, wanted: Thing) -> str:
