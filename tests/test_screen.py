@@ -40,6 +40,18 @@ async def test_an_approval_is_answered_in_place(person: Person, server: Scripted
         assert (person.root / "a.txt").read_text() == "one\n"
 
 
+async def test_the_conversation_is_paged_through_from_the_prompt(person: Person, server: ScriptedServer) -> None:
+    server.script.append(answer("\n\n".join(f"line {number} of it" for number in range(60))))
+    async with screen_of(person) as screen:
+        await screen.say("tell me")
+        await screen.see("line 59 of it")
+        await screen.idle()
+        await screen.pilot.press("pageup")
+        assert "line 59 of it" not in screen.text
+        await screen.pilot.press("pagedown")
+        assert "line 59 of it" in screen.text
+
+
 async def test_who_is_writing_goes_on_writing_when_it_asks(person: Person, server: ScriptedServer) -> None:
     server.script += [answer("", calls=[("write", {"path": "a.txt", "content": "one\n"})]), answer("Done.")]
     async with screen_of(person, mode="ask") as screen:

@@ -53,6 +53,7 @@ PLACES = (
             Key(("ctrl+u",), "Ctrl+U", "empty"),
             Key(("ctrl+underscore",), "Ctrl+_", "unwrite"),
             Key(("tab",), "Tab", "complete"),
+            Key(("pageup", "pagedown"), "PgUp PgDn", "conversation"),
         ),
     ),
     Place(

@@ -168,6 +168,8 @@ class Prompt(TextArea):
         if self.recalling and key in {"escape", *_SEND}:
             self._leave_recall()
             return True
+        if self._led(key):
+            return True
         if key in _NEW_LINE:
             self.insert("\n")
         elif key == "enter" and self._ends_in_backslash():
@@ -177,8 +179,6 @@ class Prompt(TextArea):
             self._enter(steer=key in _STEER)
         elif key in {"up", "down"}:
             return self._went(key)
-        elif key == "tab" and (asking := self.screen.query_one("#asking")).display:
-            asking.focus()
         elif key == "ctrl+x" and not self.text:
             self._unqueue()
         elif key == "ctrl+u":
@@ -191,6 +191,17 @@ class Prompt(TextArea):
             self.post_message(self.Recalling())
         elif key == "ctrl+g":
             self.post_message(self.Editing())
+        else:
+            return False
+        return True
+
+    def _led(self, key: str) -> bool:
+        """Lead a key to what stands above; say whether it is for that."""
+        if key == "tab" and (asking := self.screen.query_one("#asking")).display:
+            asking.focus()
+        elif key in {"pageup", "pagedown"} and not self.max_scroll_y:
+            transcript = self.screen.query_one("#transcript")
+            (transcript.scroll_page_up if key == "pageup" else transcript.scroll_page_down)(animate=False)
         else:
             return False
         return True
