@@ -13,8 +13,8 @@ from agent.workspace.local import LocalWorkspace
 from tests.fakes import ScriptedServer, answer
 from tests.runs import Person
 from tests.test_session import Bench
+from tui.entries import Called
 from tui.look import Look, look
-from tui.story import Called
 from tui.words import catalogue
 
 SERVER = Path(__file__).with_name("languageserver.py")

@@ -31,8 +31,9 @@ from agent.events.step import (
 from agent.messages import Answer, Call, Usage
 from jumar.printers import StreamPrinter, TextPrinter
 from tests.runs import valid
+from tui.entries import Answered, Called, Checked, Entry, Noted, Over, Said, Thought
 from tui.look import Look, look
-from tui.story import Answered, Called, Checked, Entry, Noted, Over, Said, Story, Thought
+from tui.story import Story
 from tui.words import words
 
 USAGE = Usage(100, 10, 50)
@@ -242,8 +243,7 @@ def test_each_action_has_its_files_and_is_undone_in_all_three() -> None:
     text, lines = printed(), streamed(deltas=False)
     [recorded] = [line for line in lines if line["type"] == "action.recorded"]
     [undone] = [line for line in lines if line["type"] == "actions.undone"]
-    called = story.action(recorded["action"])
-    assert called is not None
+    called = next(one for one in story.entries if isinstance(one, Called) and one.action == recorded["action"])
     assert [file.path for file in called.files] == [file["path"] for file in recorded["files"]]
     assert undone["undoes"] == [recorded["action"]]
     assert called.undone

@@ -11,8 +11,9 @@ from agent.ledger.watch import Watch
 from tests.fakes import ScriptedServer, answer
 from tests.runs import Person
 from tests.screens import Screen, screen_of
+from tui.entries import Noted
 from tui.preview import Shown
-from tui.story import Noted, Story
+from tui.story import Story
 from tui.transcript import Transcript
 
 needs_watch = pytest.mark.skipif(Watch(Path("/tmp")).why_not != "", reason="no watch can be trusted here")

@@ -18,8 +18,9 @@ from agent.messages import Answer, Call, Usage
 from tests.fakes import ScriptedServer, answer
 from tests.runs import Person
 from tests.screens import screen_of
+from tui.entries import Called
 from tui.look import Look, look
-from tui.story import Called, Story
+from tui.story import Story
 from tui.words import words
 
 LOOK = Look(words({}, "en"), 100, opened=False)

@@ -10,8 +10,9 @@ from agent.events.news import Informed
 from agent.events.step import CallStreamed, ModelAnswered, ReasoningStreamed, RequestRetried, StepStarted, TextStreamed
 from agent.messages import Answer, Call, Usage
 from tui.diffs import lines_of
+from tui.entries import Answered, Called, Noted, Said, Thought
 from tui.markdown import code, markdown, sealed
-from tui.story import Answered, Called, Noted, Said, Story, Thought
+from tui.story import Story
 
 
 def told(*events: Event) -> Story:

@@ -3,7 +3,6 @@
 import asyncio
 import fcntl
 import os
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,8 +16,8 @@ from tests.fakes import MODEL, ScriptedServer, answer, failure
 from tests.runs import Person
 from tests.screens import Screen, screen_of
 from tui.choosing import Choosing
+from tui.entries import Noted
 from tui.prompt import Prompt
-from tui.story import Noted
 from tui.transcript import Transcript
 
 
@@ -100,7 +99,7 @@ async def test_a_turn_that_cannot_be_kept_any_more_is_over_on_the_screen_too(per
             assert not screen.app.story.running
 
 
-async def test_a_session_that_somebody_else_took_meanwhile_is_gone_on_with_once_it_is_free(
+async def test_a_session_whose_log_cannot_be_opened_again_is_gone_on_with_once_it_can(
     person: Person, server: ScriptedServer
 ) -> None:
     server.script += [answer("One."), answer("Two.")]
@@ -109,13 +108,11 @@ async def test_a_session_that_somebody_else_took_meanwhile_is_gone_on_with_once_
         await screen.see("One.")
         await screen.idle()
         await command(screen, "/mode ask")
-        other = os.open(person.logs[0], os.O_RDWR)
-        taking = threading.Thread(target=lambda: fcntl.flock(other, fcntl.LOCK_EX))
-        taking.start()  # it gets the log as soon as it is given back, which another model asks for
-        await command(screen, "/model better")
-        await screen.see("No session can be opened", "is open in another process")
-        taking.join()
-        os.close(other)
+        [log] = person.logs
+        elsewhere = log.rename(log.with_suffix(".aside"))
+        await command(screen, "/model better")  # for which the session that is open gives its log back
+        await screen.see("No session can be opened", "there is no session")
+        elsewhere.rename(log)
         await screen.heard()
         await screen.pilot.press("r")
         await screen.until(lambda: screen.app.session is not None)

@@ -13,9 +13,9 @@ from tests.fakes import ScriptedServer, answer
 from tests.runs import Person
 from tests.screens import Screen, screen_of
 from tests.test_pictures import drawn
+from tui.entries import Said
 from tui.look import Look, look
 from tui.pictures import Gallery, halves, has_colours
-from tui.story import Said
 from tui.transcript import Transcript
 from tui.viewing import Viewing, knows_kitty, placed
 from tui.words import catalogue

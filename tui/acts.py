@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from agent.safe import mended
-from tui.story import Called, Entry, Said
+from tui.entries import Called, Entry, Said
 
 if TYPE_CHECKING:
     from agent.ledger.ledger import Listed

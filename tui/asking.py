@@ -15,10 +15,11 @@ from textual.widgets import Input, Static, TextArea
 from agent.events.call import RuleScope
 from agent.safe import safe_line, safe_text
 from tui.approval import Approval
+from tui.entries import Called
 from tui.fields import Area, Line
 from tui.forms import Form, Unreadable
 from tui.hints import Hints
-from tui.story import Called, Story
+from tui.story import Story
 from tui.words import Words
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ from agent.safe import safe_line, safe_text
 from tui.choosing import Choosing, Row, fixed
 from tui.completion import Offer
 from tui.editor import ran
+from tui.entries import Answered
 from tui.exporting import FORMS, Exporting, form_of
 from tui.figures import context, cost
 from tui.help import Telling, help_text, paired
@@ -20,7 +21,6 @@ from tui.keymap import places
 from tui.opening import Opening
 from tui.prompt import Prompt
 from tui.settings import Settings
-from tui.story import Answered
 from tui.verbs import Verbs
 from tui.words import LANGUAGES, Words
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal, assert_never, get_args
 from agent.blocks import Block, DiffBlock, PlanBlock, TableBlock, TerminalBlock, TextBlock
 from agent.errors import UsageError
 from agent.safe import safe_json, safe_line, safe_text
-from tui.story import Answered, Called, Checked, Entry, Noted, Over, Said, Story, Thought
+from tui.entries import Answered, Called, Checked, Entry, Noted, Over, Said, Thought
+from tui.story import Story
 from tui.words import Words
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from agent.events.news import Informed
 from agent.events.step import Compacted, ModelSwitched, RequestRetried, Uncompacted
 from agent.safe import safe_line, safe_text
 from tui.draw import draw
+from tui.entries import Answered, Called, Checked, Entry, Noted, Over, Said, Thought
 from tui.markdown import markdown
 from tui.pictures import Gallery
-from tui.story import Answered, Called, Checked, Entry, Noted, Over, Said, Thought
 from tui.words import Words
 
 _MARKS = {

@@ -21,8 +21,9 @@ from textual.widgets import Input, Static
 from agent.checklist import Change, Checklist, Step
 from agent.safe import safe_line
 from tui.draw import PLAN_MARKS
+from tui.entries import Called
 from tui.hints import broken
-from tui.story import Called, Story
+from tui.story import Story
 from tui.words import Words
 
 

@@ -9,7 +9,8 @@ from textual.content import Content
 from textual.widgets import Static
 
 from agent.safe import safe_line
-from tui.story import Answered, Called, Noted, Said, Story, Thought
+from tui.entries import Answered, Called, Noted, Said, Thought
+from tui.story import Story
 from tui.words import Words
 
 _TICK = 1.0  # seconds

@@ -1,17 +1,15 @@
 """Owns what the screen tells: a fold over the session's events into entries, the same for a live turn and a resumed one."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import Literal, assert_never
+from typing import assert_never
 
-from agent.blocks import Block, Image
-from agent.checklist import Change, Checklist, Step
-from agent.events.action import ActionFile, ActionRecorded, ActionsUndone
+from agent.checklist import Checklist
+from agent.events.action import ActionRecorded, ActionsUndone
 from agent.events.call import (
     CHECK,
     ApprovalAsked,
     ApprovalDecided,
-    CallStatus,
     QuestionAsked,
     ToolFinished,
     ToolProgressed,
@@ -19,7 +17,7 @@ from agent.events.call import (
 )
 from agent.events.conversation import SessionRenamed, SessionStarted, Steered, TurnFinished, TurnStarted
 from agent.events.event import Event
-from agent.events.news import ActionPart, Informed, Warned
+from agent.events.news import Informed, Warned
 from agent.events.run import RunFinished, Verified
 from agent.events.step import (
     CallStreamed,
@@ -34,121 +32,10 @@ from agent.events.step import (
     Uncompacted,
 )
 from agent.messages import Usage
+from tui.entries import Answered, Called, Checked, Entry, News, Noted, Over, Said, Thought
+from tui.undone import Undone
 
-NoteKind = Literal["info", "warning", "retry", "repair", "compacted", "undone", "plan", "outside"]
-CallState = Literal["written", "asked", "allowed", "running", "over"]
 _LIVE = 64 << 10  # characters of a running command's output that are kept
-
-
-@dataclass(slots=True)
-class Said:
-    """What the person said, or their check. `steered` is what came while a turn ran."""
-
-    key: str
-    text: str
-    images: tuple[Image, ...] = ()
-    steered: bool = False
-    by_check: bool = False
-    turn: int = 0  # that it began; 0 for what came while one ran
-
-
-@dataclass(slots=True)
-class Thought:
-    """What the model thought before a step's answer."""
-
-    key: str
-    text: str = ""
-    streaming: bool = True
-
-
-@dataclass(slots=True)
-class Answered:
-    """What the model said in a step."""
-
-    key: str
-    text: str = ""
-    streaming: bool = True
-
-
-@dataclass(slots=True)
-class Called:
-    """A call: what became of it, step by step. `status` says how it ended once its state is over."""
-
-    key: str
-    call_id: str
-    tool: str
-    subject: str = ""
-    state: CallState = "written"
-    status: CallStatus = "done"
-    size: int = 0  # characters of arguments that came so far, while it is being written
-    asked: ApprovalAsked | None = None
-    decided: ApprovalDecided | None = None
-    question: QuestionAsked | None = None
-    live: str = ""  # what it printed so far
-    reply: str = ""
-    blocks: tuple[Block, ...] = ()
-    images: tuple[Image, ...] = ()  # that the model was shown
-    exit_code: int | None = None
-    seconds: float = 0.0
-    action: str = ""  # its number in the ledger, the last where it ran more than once
-    files: tuple[ActionFile, ...] = ()
-    not_captured: Mapping[str, str] = field(default_factory=dict)
-    parts: set[tuple[str, str]] = field(default_factory=set)  # its actions with the files of each
-    taken: set[tuple[str, str]] = field(default_factory=set)  # those of them that are undone
-    undone: bool = False
-    cut: set[tuple[str, str, str]] = field(default_factory=set)  # what took which of them back in part
-    partly: bool = False  # undone
-    redone: bool = False  # it was undone, and brought back
-    effect: str = ""
-    turn: int = 0
-    item: str = ""  # of the plan, that was being done when it came
-
-    def turn_over(self, *, back: bool) -> None:
-        """See how much of it is undone now; `back`: something was brought back."""
-        self.undone = self.parts <= self.taken and not (back and not self.parts)
-        self.partly = bool(self.taken or self.cut) and not self.undone
-        self.redone = back and not (self.taken or self.cut)
-
-
-@dataclass(slots=True)
-class Noted:
-    """Something that happened beside the conversation."""
-
-    key: str
-    kind: NoteKind
-    text: str
-    seconds: float = 0.0  # that are waited, of a retry
-    event: Event | None = None
-    changes: tuple[Change, ...] = ()  # of the plan, by the person
-    against: tuple[Step, ...] = ()  # of the plan, in which the model goes against these
-    actions: tuple[str, ...] = ()  # of the ledger, that hold it
-
-
-@dataclass(slots=True)
-class Checked:
-    """The person's own check ran."""
-
-    key: str
-    event: Verified
-
-
-@dataclass(slots=True)
-class Over:
-    """A turn ended."""
-
-    key: str
-    event: TurnFinished
-
-
-Entry = Said | Thought | Answered | Called | Noted | Checked | Over
-
-
-@dataclass(frozen=True, slots=True)
-class News:
-    """What an event changed on the screen: entries that are new or other than before, and those that are no more."""
-
-    changed: tuple[Entry, ...] = ()
-    gone: tuple[Entry, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,13 +71,11 @@ class Story:
     checklist: Checklist = field(default_factory=Checklist)
     waiting: list[str] = field(default_factory=list)  # keys of calls that wait for the person, the first first
     _calls: dict[str, Called] = field(default_factory=dict)
-    _actions: dict[str, Called] = field(default_factory=dict)
+    _undone: Undone = field(default_factory=Undone)
     _has_planned: bool = False  # in the mode that only plans, since it is in it
     _thought: Thought | None = None
     _answer: Answered | None = None
     _written: list[Called] = field(default_factory=list)  # calls that are being written
-    _parts: dict[str, tuple[ActionPart, ...]] = field(default_factory=dict)  # of others, that an action took back
-    _takers: dict[str, ActionsUndone] = field(default_factory=dict)
     _unclaimed: dict[str, ActionRecorded] = field(default_factory=dict)
     _gone: list[Entry] = field(default_factory=list)
     _count: int = 0
@@ -216,10 +101,6 @@ class Story:
     def call(self, call_id: str) -> Called | None:
         """Return the entry of a call."""
         return self._calls.get(call_id)
-
-    def action(self, action_id: str) -> Called | None:
-        """Return the entry of the call that made an action of the ledger."""
-        return self._actions.get(action_id)
 
     def _apply(self, event: Event) -> list[Entry]:  # noqa: C901 - one arm an event, none of them deep
         match event:
@@ -252,7 +133,7 @@ class Story:
             case ActionRecorded():
                 return self._recorded(event)
             case ActionsUndone():
-                return self._undone(event)
+                return [Noted("", "undone", event.title, event=event), *self._undone.undo(event)]
             case RequestRetried():
                 self._forget_streams()
                 return [Noted("", "retry", event.reason, event.seconds, event)]
@@ -402,10 +283,7 @@ class Story:
         if called is None:  # a command of the person's, which is told once it has ended
             self._unclaimed[event.call_id] = event
             return []
-        called.action, called.files = event.action, (*called.files, *event.files)
-        called.not_captured = {**called.not_captured, **event.not_captured}
-        called.parts |= {(event.action, file.path) for file in event.files}
-        self._actions[event.action] = called
+        self._undone.record(called, event)
         return [called]
 
     def _informed(self, event: Informed) -> list[Entry]:
@@ -423,9 +301,8 @@ class Story:
         self._calls[event.call_id] = called
         if recorded is None:
             return [called]
-        self._recorded(recorded)
-        self._parts[recorded.action] = event.parts
-        return [called, *self._cut(recorded.action, taken=True)]
+        self._undone.record(called, recorded)
+        return [called, *self._undone.cut(recorded.action, event.parts)]
 
     def _outside(self, event: Informed) -> Noted:
         """Tell what somebody else changed; what they change again, before anything else happens, in the same line."""
@@ -435,42 +312,6 @@ class Story:
             last.event, last.actions = _together(last.event, event), last.actions + actions
             return last
         return Noted("", "outside", event.title, event=event, actions=actions)
-
-    def _undone(self, event: ActionsUndone) -> list[Entry]:
-        self._takers[event.action] = event
-        return [Noted("", "undone", event.title, event=event), *self._turned(event)]
-
-    def _turned(self, event: ActionsUndone, only: frozenset[str] = frozenset(), *, back: bool = False) -> list[Called]:
-        """Return the calls that an undoing takes back; that of an undoing brings back."""
-        changed: list[Called] = []
-        names = frozenset(event.only)
-        only = only & names if only and names else only or names
-        for action in event.undoes:
-            called = self._actions.get(action)
-            if called is not None:
-                turned = {part for part in called.parts if part[0] == action and (not only or part[1] in only)}
-                called.taken = called.taken - turned if back else called.taken | turned
-                called.turn_over(back=back)
-                changed += [called, *self._cut(action, taken=back)]
-            elif action in self._takers:
-                changed += self._turned(self._takers[action], only, back=not back)
-        return changed
-
-    def _cut(self, action: str, *, taken: bool) -> list[Called]:
-        """Return the calls of which an action took parts back, or, where it is undone itself, brought them back."""
-        changed: list[Called] = []
-        for part in self._parts.get(action, ()):
-            called = self._actions.get(part.action)
-            if called is None:
-                continue
-            place = part.action, part.path
-            if part.whole:
-                called.taken = called.taken | {place} if taken else called.taken - {place}
-            else:
-                called.cut = called.cut | {(action, *place)} if taken else called.cut - {(action, *place)}
-            called.turn_over(back=not taken)
-            changed.append(called)
-        return changed
 
     @property
     def _doing(self) -> str:

@@ -8,7 +8,8 @@ from rich.cells import set_cell_size
 
 from agent.safe import safe_line
 from tui.desk import Taste
-from tui.story import Called, Over, Story
+from tui.entries import Called, Over
+from tui.story import Story
 from tui.words import Words
 
 _LONG = 20.0  # seconds after which a person has gone on to something else, though the terminal says nothing of it

@@ -15,10 +15,11 @@ from agent.events.event import Event
 from agent.events.news import Informed
 from agent.safe import safe_line
 from tui.acts import Act, Acts
+from tui.entries import Answered, News, Thought
 from tui.fields import Line
 from tui.hints import broken
 from tui.rows import Rows, cut
-from tui.story import Answered, News, Story, Thought
+from tui.story import Story
 from tui.words import Words
 
 if TYPE_CHECKING:

@@ -17,12 +17,13 @@ from textual.style import Style
 from textual.visual import Visual
 
 from agent.blocks import Image
+from tui.entries import Answered, Called, Entry, News, Noted, Said
 from tui.look import Look, is_foldable, look, opened_at_first, pictures_of
 from tui.markdown import sealed
 from tui.pictures import Gallery, has_colours
 from tui.punctual import Punctual
 from tui.scroll import Scroll
-from tui.story import Answered, Called, Entry, News, Noted, Said, Story
+from tui.story import Story
 from tui.words import Words
 
 _GROWS = 1 / 10  # seconds between two looks of what grows
