@@ -225,6 +225,12 @@ async def test_no_key_is_typed_into_a_terminal_and_no_key_of_the_kernel_is_read(
     assert (await bench.run("python3 typing.py")).output.split() == ["1", "-1", "1"]
 
 
+async def test_root_sets_nothing_of_the_system_from_inside(bench: Bench) -> None:
+    opened = "for file in $(find /proc/sys -type f -perm /222); do if : >> $file; then echo $file; fi; done 2>/dev/null"
+    ended = await bench.run(f"{opened}; cat /proc/sys/kernel/ostype")
+    assert ended.output == "Linux\n"
+
+
 def test_a_machine_that_is_not_known_gets_no_filter() -> None:
     assert program("sparc") == b""
     assert len(program("x86_64")) % 8 == len(program("aarch64")) % 8 == 0

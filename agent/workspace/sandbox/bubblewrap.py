@@ -51,6 +51,8 @@ class Bubblewrap:
         if way is not None or not confined.hosts:
             words.append("--unshare-net")
         words += ["--cap-drop", "ALL", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"]
+        # What the system is set to is its owner's to write, with no rights of theirs left too; and root owns it.
+        words += ["--ro-bind-try", "/proc/sys", "/proc/sys"]
         trees = self._nested.trees() if confined.writes else []
         others = [path for path in sockets() if self._is_seen(path)]
         empty = [str(path) for path in self._hides()]
@@ -71,7 +73,8 @@ class Bubblewrap:
             given |= way.environment
             argv = (*way.before, *argv)
         # A second wall, which stands where the first one should have a hole: the same folders, held by the kernel in another way.
-        open_to = ["/tmp", "/var/tmp", "/dev", "/proc", *self._writable(confined, trees)]  # noqa: S108 - as seen inside
+        system = () if os.getuid() == 0 else ("/proc",)  # that of root holds what the system is set to
+        open_to = ["/tmp", "/var/tmp", "/dev", *system, *self._writable(confined, trees)]  # noqa: S108 - as seen inside
         argv = (*before(_FIRST, write=open_to, read=["/"], network=True), *argv)
         manifest = Manifest(self._around, self._nested, held=not confined.git) if confined.writes else None
         return Launch((*words, "--", *argv), given, (handle,) if handle >= 0 else (), manifest.check if manifest else lambda: "")
