@@ -48,7 +48,7 @@ def test_only_what_differs_is_told() -> None:
     ],
 )
 def test_large_differences_are_told_at_once(before: str, after: str) -> None:
-    began = time.monotonic()
+    began = time.process_time()
     assert diff("f", before, after).diff.startswith("@@ -")
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
     assert diff("f", before, before + "end\n").added == 1

@@ -113,12 +113,12 @@ def test_what_only_begins_like_a_secret_is_told_with_what_comes_next() -> None:
 def test_masking_costs_next_to_nothing() -> None:
     mask = Mask([f"secret-number-{number}-{'x' * 40}" for number in range(40)])
     text = "an ordinary line of output, of which there are many\n" * 2000
-    began = time.perf_counter()
+    began = time.process_time()
     masked = mask.flow()
     assert mask.text(text) == text
     for _ in range(20):
         masked(text[:1000])
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1
 
 
 @pytest.mark.parametrize(

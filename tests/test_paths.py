@@ -124,7 +124,7 @@ def test_a_workspace_that_lies_in_a_folder_of_secrets_is_not_all_secret(tmp_path
 
 
 def test_a_name_made_to_take_long_does_not(paths: Paths) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     for name in ("._-" * 80 + "pem", "-secrets" * 30, "~.bak" * 50, "id_rsa" + "-" * 240, "service-account" * 16):
         paths.locate(name)
-    assert time.perf_counter() - began < 0.5
+    assert time.process_time() - began < 0.5

@@ -73,9 +73,9 @@ def test_places_that_overlap_are_more_than_one() -> None:
 def test_looking_for_the_nearest_text_has_an_end() -> None:
     letters = "".join(chr(97 + number % 26) for number in range(390))
     text = "\n".join(letters[number % 390 :] + letters[: number % 390] for number in range(5000))
-    began = time.monotonic()
+    began = time.process_time()
     assert "old is nowhere in it" in fault(text, letters[::-1])
-    assert time.monotonic() - began < 3
+    assert time.process_time() - began < 3
 
 
 @given(

@@ -157,7 +157,7 @@ async def test_an_action_is_undone_and_brought_back_by_commands(person: Person, 
         await screen.see("Written.")
         await screen.idle()
         await command(screen, "/undo")
-        await screen.see("Undo", "a.txt")
+        await screen.see("Undo", "a.txt", "Enter does it")
         await screen.pilot.press("enter")
         await screen.until(lambda: not (person.root / "a.txt").exists())
         await command(screen, "/redo")
@@ -177,7 +177,7 @@ async def test_an_action_is_shown_and_rewound_by_its_number(person: Person, serv
         await screen.pilot.press("escape")
         await screen.idle()
         await command(screen, f"/rewind #{number}")
-        await screen.see("Rewind to before")
+        await screen.see("Rewind to before", "Enter does it")
         await screen.pilot.press("enter")
         await screen.until(lambda: not (person.root / "a.txt").exists())
 
