@@ -403,6 +403,36 @@ async def test_small_ignored_files_are_held_and_the_rest_is_told(tmp_path: Path)
         }
 
 
+async def test_ignored_files_that_came_and_went_leave_room_for_others(tmp_path: Path) -> None:
+    root = repository(tmp_path / "r")
+    (root / ".gitignore").write_text("*.log\nd/\n")
+    async with world(root) as one:
+        for _ in range(2):
+            await one.run("seq 450 | sed s/$/.log/ | xargs touch; mkdir -p d; cd d; seq 100 | xargs touch")
+            await one.run("rm -r *.log d")
+        assert kinds(await one.run("touch last.log; mkdir d; touch d/last")) == {"last.log": "created", "d/last": "created"}
+
+
+async def test_bytes_that_the_store_has_lost_are_no_reason_to_record_nothing_and_are_kept_anew(tmp_path: Path) -> None:
+    root = repository(tmp_path / "r")
+    async with world(root) as one:
+        made = await one.run("echo mine > lost; echo kept > kept")
+        name = next(delta.after.object for delta in made.deltas if delta.path == "lost" and delta.after is not None)
+        place = one.ledger.bare.folder / "objects" / name[:2] / name[2:]
+        place.unlink()
+        place.write_bytes(b"")
+        captured = await one.run("echo other > lost; echo other > kept")
+        assert kinds(captured) == {"lost": "modified", "kept": "modified"}
+        action = await one.record(captured)
+        with pytest.raises(JumarError, match="lost or damaged"):
+            await one.undo(action)
+        plan, _ = await one.ledger.take_back([action], "undo", only=["kept"])
+        assert (len(plan.steps), (root / "kept").read_text()) == (1, "kept\n")
+        await one.run("echo mine > lost.copy")
+        await one.undo(action)
+        assert (root / "lost").read_text() == "mine\n"
+
+
 async def test_ignored_files_and_folders_that_calls_name_are_held_wherever_they_lie(tmp_path: Path) -> None:
     root = repository(tmp_path / "r")
     repository(root / "sub")

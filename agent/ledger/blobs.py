@@ -31,8 +31,9 @@ class Blobs:
         """Keep the bytes, so that they last, and return their name. Raises JumarError."""
         name = self.name(content)
         place = self._objects / name[:2] / name[2:]
-        if place.exists():
-            return name
+        with suppress(JumarError):  # what was damaged is written anew
+            if self._loose(name) is not None:
+                return name
         try:
             place.parent.mkdir(exist_ok=True)
             beside = place.parent / f"tmp_obj_{secrets.token_hex(8)}"

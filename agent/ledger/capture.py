@@ -251,7 +251,10 @@ class Capture:
             return tuple(deltas)
         names = {one.object for number in counting for one in (deltas[number].before, deltas[number].after) if one is not None}
         at_hand = contents or {}
-        contents = {**at_hand, **await (await self._sight.blobs()).get(names - at_hand.keys())}
+        try:
+            contents = {**at_hand, **await (await self._sight.blobs()).get(names - at_hand.keys())}
+        except JumarError:  # of what the store has lost no lines are counted; that it changed is told all the same
+            return tuple(deltas)
         for number in counting:
             held = (deltas[number].before, deltas[number].after)
             things = [None if one is None else Thing(contents[one.object], one.mode) for one in held]

@@ -19,6 +19,7 @@ from agent.ledger.snapshot import (
     SMALL,
     TOO_LARGE,
     TOO_MANY,
+    folders_above,
 )
 from agent.ledger.store import Store
 from agent.ledger.survey import Survey, margin
@@ -43,7 +44,6 @@ class Round:
     adopted: set[bytes] = field(default_factory=set)  # folders that were closed: what is old in them is not new
     closing: dict[bytes, str] = field(default_factory=dict)
     ignored: set[bytes] = field(default_factory=set)
-    small: list[int] = field(default_factory=lambda: [0, 0])  # ignored files that come to be held: how many, their bytes
     found: dict[bytes, tuple[bytes, Known, int]] = field(default_factory=dict)  # stamp, what it is, how many names it has
 
     def is_first(self, path: bytes, status: os.stat_result) -> bool:
@@ -62,11 +62,17 @@ class Scope:
         self._table = table
         self._root = os.fsencode(store.root)
         self._ours = tuple(os.fsencode(folder) for folder in store.bare.inside())
-        self._small = [0, 0]  # ignored files that are held: how many, and their bytes
+        self._small: dict[bytes, int] = {}  # ignored files that are held, and their bytes
 
-    def settle(self, one: Round) -> None:
-        """Count what a look has come to hold."""
-        self._small = [had + came for had, came in zip(self._small, one.small, strict=True)]
+    def release(self, one: Round) -> None:
+        """Count the ignored files no longer that are gone."""
+        gone, left = one.survey.gone, {folder + b"/" for folder in one.survey.left}
+        if self._small and (gone or left):
+            self._small = {
+                path: size
+                for path, size in self._small.items()
+                if path not in gone and left.isdisjoint(folders_above(path)) and self._table.record(path)
+            }
 
     async def reopen(self, one: Round, full: bool) -> None:
         """Where ignore rules changed, find the closed folders that are closed no longer."""
@@ -148,8 +154,7 @@ class Scope:
             return TOO_LARGE if status.st_size > LARGE else ""
         if status.st_size > SMALL:
             return TOO_LARGE
-        if self._small[0] + one.small[0] >= MOST_IGNORED or self._small[1] + one.small[1] + status.st_size > _MOST_SMALL:
+        if len(self._small) >= MOST_IGNORED or sum(self._small.values()) + status.st_size > _MOST_SMALL:
             return TOO_MANY
-        one.small[0] += 1
-        one.small[1] += status.st_size
+        self._small[path] = status.st_size
         return ""

@@ -192,6 +192,7 @@ class Sight:
         self._look_at_lone(survey)
         asked = [path for path in survey.differs if self._scope.is_open_question(one, path)]
         one.ignored = await self._store.ignored(asked)
+        self._scope.release(one)
         await self._read(one, blobs)
         seen = self._apply(one)
         self._last = one.began
@@ -340,7 +341,6 @@ class Sight:
                 self._linked.add(path)
             else:
                 self._linked.discard(path)
-        self._scope.settle(one)
         return seen
 
     def _found(self, one: Round, path: bytes, mark: bytes, now: Known, seen: Seen) -> None:
