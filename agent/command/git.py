@@ -224,7 +224,7 @@ def _looked(part: Part, verb: str, rest: tuple[Word, ...], standing: Standing) -
     if (
         given is None
         or not all(word.literal for word in given.operands)
-        or not _only_looks(verb, given, rest[0].text if rest else "")
+        or not _only_looks(verb, given, tuple(word.text for word in rest))
     ):
         return None
     shows = verb in _SHOWS and not given.flags & {"stat", "numstat", "shortstat", "name-only", "name-status", "summary"}
@@ -241,10 +241,11 @@ def _looked(part: Part, verb: str, rest: tuple[Word, ...], standing: Standing) -
     return Weighed(part, Deed.LOOKS, "it only reads, but git runs what the repository's settings say", sandboxed=True)
 
 
-def _only_looks(verb: str, given: Given, chooses: str) -> bool:
+def _only_looks(verb: str, given: Given, rest: tuple[str, ...]) -> bool:
     """Whether a subcommand that can do more only looks with these; what stands first may choose what it does."""
     texts = [word.text for word in given.operands]
     first, count, flags = (texts[0] if texts else ""), len(texts), given.flags
+    chooses = rest[0] if rest else ""
     if any(_SIGNED.search(value.text) for name, value in given.values if name in {"format", "pretty", "sort"}):
         return False
     match verb:
@@ -261,9 +262,11 @@ def _only_looks(verb: str, given: Given, chooses: str) -> bool:
         case "worktree":
             return chooses == "list" and count == 1
         case "config":
-            if flags & _READS_CONFIG:
-                return True
-            return (chooses in {"get", "list"} and count <= 2) or (count == 1 and "." in first)
+            if chooses in {"get", "list"}:
+                return count <= 2
+            if first and any(text.startswith("-") for text in rest[rest.index(first) :]):
+                return False  # behind a name it is the value that is set
+            return bool(flags & _READS_CONFIG) or (count == 1 and "." in first)
         case "clean":
             return bool(flags & {"n", "dry-run"}) and not flags & {"f", "force"}
         case "apply":
