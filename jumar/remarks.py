@@ -11,9 +11,13 @@ _AROUND = 12  # lines that are shown before and after
 _WIDEST = 300  # characters of each
 # The mark that begins a comment in whatever language, at the beginning of a line or behind its code. As `;` may also stand
 # before one, few of them are taken at a time: a line made of them is looked at once, and not from each of them.
-_REMARK = re.compile(r"(?:^|(?<=[\s;,{}()\[\]>]))(?:#+|//+|--+|/?\*+|<!--+|;{1,4}|%+)[ \t]*jumar:[ \t]*(?=\S)", re.IGNORECASE)
-_ENDS = ("*/", "-->", "*}", "#}", "%>")
-MENTION = r"(?i)\bjumar:"  # what a line with one has, as a search takes it
+_REMARK = re.compile(
+    r"(?:^|(?<=[\s;,{}()\[\]>]))(#+|//+|--+(?:\[\[)?|/?\*+|<!--+|<%#|;{1,4}|%+)[ \t]*jumar[:：][ \t]*(?=\S)", re.IGNORECASE
+)
+# What ends one that code may follow, by how it begins, with the character before where that matters.
+_ENDS = (("<!", "-->"), ("<%", "%>"), ("--[[", "]]"), ("{#", "#}"), ("{*", "*}"), ("(*", "*)"), ("/*", "*/"), ("*", "*/"))
+_TAILS = ("%>", "?>")  # of code within another text, that end a comment of its line too
+MENTION = r"(?i)\bjumar[:：]"  # what a line with one has, as a search takes it
 Kind = Literal["do", "answer", "note"]
 
 
@@ -30,15 +34,18 @@ def remarks(text: str) -> tuple[Remark, ...]:
     """Return those of a text, from the top."""
     found: list[Remark] = []
     for number, line in enumerate(text.replace("\r\n", "\n").split("\n"), 1):
-        if len(line) > 4 * _LONGEST or "jumar:" not in line.lower() or len(found) == _MOST:
+        if len(line) > 4 * _LONGEST or "jumar" not in line.lower() or len(found) == _MOST:
             continue
         if match := _REMARK.search(line):
-            said = line[match.end() :].rstrip()
-            for end in _ENDS:
-                said = said.removesuffix(end).rstrip()
+            before = line[max(0, match.start() - 1) : match.end(1)]
+            end = next((end for begin, end in _ENDS if begin in {match[1][: len(begin)], before[: len(begin)]}), "")
+            said = line[match.end() :]
+            said = (said.partition(end)[0] if end else said).rstrip()
+            for tail in _TAILS:
+                said = said.removesuffix(tail).rstrip()
             said = said[:_LONGEST]
             kind: Kind = "do" if said.endswith(("!", "！")) else "answer" if said.endswith(("?", "？")) else "note"
-            if said.strip("!！?？ "):
+            if said.strip("!！?？…. "):
                 found.append(Remark(number, said, kind))
     return tuple(found)
 

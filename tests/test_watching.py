@@ -44,7 +44,15 @@ from tests.runs import Person
         ("-- jumar: do it!", "do it!", "do"),
         ("; jumar: do it!", "do it!", "do"),
         ("% jumar: 做完！", "做完！", "do"),
+        ("# jumar：做完！", "做完！", "do"),
         ("<p>x</p><!--jumar: why？-->", "why？", "answer"),
+        ("  {/* jumar: do it! */}", "do it!", "do"),
+        ("foo(/* jumar: why? */ 1)", "why?", "answer"),
+        ("(* jumar: do it! *)", "do it!", "do"),
+        ("--[[ jumar: do it! ]] x()", "do it!", "do"),
+        ("{# jumar: do it! #}<p>", "do it!", "do"),
+        ("<%# jumar: do it! %>", "do it!", "do"),
+        ("<?php f(); // jumar: do it! ?>", "do it!", "do"),
     ],
 )
 def test_a_comment_in_any_language_can_speak_to_jumar(line: str, said: str, kind: str) -> None:
@@ -53,7 +61,8 @@ def test_a_comment_in_any_language_can_speak_to_jumar(line: str, said: str, kind
 
 
 @pytest.mark.parametrize(
-    "line", ["jumar: do it!", "print('# jumar: do it!')", "# jumar:", "# jumar: !", "http://jumar:x!", "# jumarx: y!"]
+    "line",
+    ["jumar: do it!", "print('# jumar: do it!')", "# jumar:", "# jumar: !", "# jumar: …!", "http://jumar:x!", "# jumarx: y!"],
 )
 def test_what_is_no_comment_to_jumar_is_none(line: str) -> None:
     assert remarks(line) == ()
