@@ -74,6 +74,24 @@ async def test_credentials_and_our_own_state_cannot_be_read(bench: Bench) -> Non
     assert ended.output.endswith("no secret")
 
 
+async def test_no_terminal_of_the_persons_is_written_to_or_read(bench: Bench) -> None:
+    ours, theirs = os.openpty()
+    try:
+        name = os.ttyname(theirs)
+        os.write(ours, b"typed\n")
+        ended = await bench.run(
+            f"echo shown > {name}; head -n 1 {name}; ls /dev; cat /dev/vcs; head -c 4 /dev/urandom | wc -c; echo <(:)"
+        )
+        assert "typed" not in ended.output
+        assert "null" in ended.output
+        assert "4\n/dev/fd/" in ended.output
+        os.set_blocking(ours, False)
+        assert b"shown" not in os.read(ours, 1000)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+
 async def test_no_socket_of_a_network_is_made(bench: Bench) -> None:
     script = (
         "import socket\n"

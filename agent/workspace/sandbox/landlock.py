@@ -20,9 +20,12 @@ GAPS = (
     "sockets of other programs, such as docker's, can be reached",
     "a command that may reach some hosts can reach all",
     "other processes can be seen, and what they share in /dev/shm",
+    "no command can make a terminal of its own, as script and pexpect do: the person's would be open to it too",
     "where the workspace holds what is hidden, such as a home folder does, no new file can be made directly beside that",
 )
-_DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/tty", "/dev/ptmx", "/dev/pts", "/dev/shm")  # noqa: S108
+_DEV = Path("/dev")  # disks, and the terminals that a person types into
+_DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/tty", "/dev/shm")  # noqa: S108
+_ONLY_READ = ("/dev/", "/dev/random", "/dev/urandom")
 _MOST = 4000  # folders and files that are named to the kernel
 _MOST_OF_TREE = 500  # of these, of a work tree in which some are kept back
 
@@ -52,7 +55,7 @@ class Landlock:
         except OSError as error:
             raise ToolFailure(f"The command was not started: its TMPDIR cannot be made ({error.strerror}).") from error
         if self._readable is None and not unseen:
-            self._readable = list(visible(Path("/"), self._around.hidden))[:_MOST]
+            self._readable = list(visible(Path("/"), (*self._around.hidden, _DEV)))[:_MOST]
         open_to = bool(confined.hosts)  # by host, there is no way without a network of its own
         # Nothing in a folder that is granted can be kept back: where something is hidden in one, what lies beside that is named.
         around = self._around
@@ -61,7 +64,7 @@ class Landlock:
         words = before(
             os.getpid(),
             write=[*_DEVICES, *(folders if confined.writes else folders[:1])],
-            read=[*self._without(trees, unseen), folders[0]] if unseen else [*(self._readable or ()), *folders],
+            read=[*_ONLY_READ, *([*self._without(trees, unseen), folders[0]] if unseen else [*(self._readable or ()), *folders])],
             network=open_to,
             code=seccomp.program(sockets=open_to),
         )
@@ -71,7 +74,7 @@ class Landlock:
     def _without(self, trees: Sequence[Path], unseen: Sequence[Path]) -> Iterator[str]:
         """Yield what may be read where some files may not: the names of all in the trees, and what stands in the others."""
         hidden = self._around.hidden
-        yield from islice(visible(Path("/"), (*hidden, *trees, *unseen)), _MOST)
+        yield from islice(visible(Path("/"), (*hidden, *trees, *unseen, _DEV)), _MOST)
         for tree in trees:
             if not any(one.is_relative_to(tree) for one in hidden):
                 yield f"{tree}/"
