@@ -5,7 +5,7 @@ from typing import Any, get_args
 
 import pytest
 
-from agent.blocks import PlanBlock, PlanItem
+from agent.blocks import DiffBlock, PlanBlock, PlanItem, TerminalBlock
 from agent.effects import Effect
 from agent.events.action import ActionFile, ActionRecorded, ActionsUndone
 from agent.events.call import CallStatus, ToolFinished, ToolStarted
@@ -62,6 +62,20 @@ def test_a_text_that_is_not_well_formed_is_seen_in_the_line_of_its_call(language
     ):
         entry = call_of(started, replace(ended(), reply=reply))
         assert (said in look(entry, replace(LOOK, words=words({}, language))).plain.partition("\n")[0]) is seen
+
+
+def test_a_call_is_told_in_the_persons_language_and_a_failed_one_with_the_end_of_what_it_printed() -> None:
+    printed = TerminalBlock("make", "".join(f"line {number}\n" for number in range(9)), exit_code=2, seconds=1.5)
+    new = DiffBlock("a.txt", "@@ -0,0 +1 @@\n+x\n", change="created", added=1, removed=0)
+    finished = replace(ended(), exit_code=2, seconds=1.5, blocks=(printed, new))
+    chinese = replace(LOOK, words=words({}, "zh"))
+    closed = look(call_of(finished), chinese).plain
+    assert "退出码 2" in closed
+    assert "line 8" in closed
+    assert "line 4" not in closed
+    opened = look(call_of(finished), replace(chinese, opened=True)).plain
+    assert "退出码 2 · 1.5 秒" in opened
+    assert "a.txt  新建  +1 −0" in opened
 
 
 def test_every_ending_has_words_of_its_own() -> None:

@@ -88,6 +88,12 @@ async def test_at_80_and_60_columns_what_matters_most_is_left() -> None:
     assert all(words in at_60 for words in ("auto mode", "2 queued", "context 34 %"))
 
 
+async def test_what_runs_is_told_whole_where_leaving_out_the_rest_made_room() -> None:
+    started = ToolStarted(call_id="c1", tool="shell", subject="pytest -q tests", effect=Effect.EXEC)
+    running = Standing(story(*_TURN, _ANSWERED, started), window=128_000, branch="main")
+    assert "shell pytest -q tests" in await told(running, 58)
+
+
 async def test_what_is_estimated_says_so() -> None:
     shortened = Compacted(reason="full", note="n", kept=0, tokens_before=44_000, tokens_after=9_000)
     assert "context ~7 % (~9.0k of 128k)" in await told(replace(_WHOLE, story=story(*_TURN, _ANSWERED, shortened)))

@@ -75,8 +75,8 @@ class Approval:
 
     def _blocks(self, *, choosing: bool) -> list[Content]:
         if not self._hunks:
-            return [draw(block) for block in self.asked.blocks] or [Content(safe_text(self.asked.subject))]
-        shown = [draw(one) for one in self.asked.blocks if one not in self._diffs]
+            return [draw(block, self._words) for block in self.asked.blocks] or [Content(safe_text(self.asked.subject))]
+        shown = [draw(one, self._words) for one in self.asked.blocks if one not in self._diffs]
         first = 0
         for block in self._diffs:
             count = len(hunks_of(block.diff))

@@ -12,6 +12,7 @@ from textual.content import Content
 from agent.blocks import DiffBlock
 from agent.safe import safe_line, safe_text
 from tui.markdown import code
+from tui.words import Words
 
 WIDE = 110  # columns from which on two sides have room
 _HUNK = re.compile(r"@@ -(\d+)(?:,\d+)? \+(\d+)(?:,\d+)? @@")
@@ -62,11 +63,10 @@ def lines_of(block: DiffBlock) -> list[Line]:
     return _marked(lines)
 
 
-def difference(block: DiffBlock, width: int, split: str = "auto") -> Content:
+def difference(block: DiffBlock, words: Words, width: int, split: str = "auto") -> Content:
     """Return a difference, under its file's name."""
-    head = Content.assemble(
-        (safe_line(block.path), "bold"), (f"  {_CHANGES[block.change]}+{block.added} −{block.removed}", "$text-muted")
-    )
+    whole = "" if block.change == "modified" else f"{words(f'diff.{block.change}')}  "
+    head = Content.assemble((safe_line(block.path), "bold"), (f"  {whole}+{block.added} −{block.removed}", "$text-muted"))
     lines = lines_of(block)
     beside = split == "split" or (split == "auto" and width >= WIDE)
     # What is new or gone as a whole has no other side.
@@ -74,7 +74,6 @@ def difference(block: DiffBlock, width: int, split: str = "auto") -> Content:
     return Content("\n").join([head, *(_beside(lines, width) if beside else _under(lines))])
 
 
-_CHANGES = {"created": "new  ", "deleted": "deleted  ", "modified": ""}
 _SIGNS = {"+": ("+", "$text-success", "on $success 12%"), "-": ("−", "$text-error", "on $error 12%"), " ": (" ", "", "")}
 
 

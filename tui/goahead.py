@@ -94,7 +94,7 @@ class GoAhead(Static, can_focus=True):
             Content("\n").join(
                 [
                     Content.styled(words("goahead.title"), "bold"),
-                    *([draw(self._plan)] if self._plan is not None else []),
+                    *([draw(self._plan, words)] if self._plan is not None else []),
                     Content.assemble(f"{words('goahead.mode')} ", modes),
                     Content.styled(words(f"mode.{_MODES[self._at]}"), "$text-muted"),
                     broken(Content.styled(words("goahead.keys"), "$text-muted"), self.content_size.width),

@@ -7,7 +7,7 @@ from typing import assert_never
 from rich.cells import cell_len, set_cell_size
 from textual.content import Content
 
-from agent.blocks import Block, DiffBlock, Image, PlanBlock, TextBlock
+from agent.blocks import Block, DiffBlock, Image, PlanBlock, TerminalBlock, TextBlock
 from agent.events.news import Informed
 from agent.events.step import Compacted, ModelSwitched, RequestRetried, Uncompacted
 from agent.safe import safe_line, safe_text
@@ -127,7 +127,9 @@ def _call(entry: Called, given: Look) -> Content:
     elif entry.partly or entry.redone:
         mark, style = ("↶", "$text-warning") if entry.partly else ("↷", "$text-success")
     counts = [f"+{block.added} −{block.removed}" for block in entry.blocks if isinstance(block, DiffBlock)]
-    told = [f"{entry.seconds:.1f} s"] if entry.seconds >= 1 and entry.status != "denied" else []  # else: what the person took
+    told = (
+        [words("status.seconds", seconds=f"{entry.seconds:.1f}")] if entry.seconds >= 1 and entry.status != "denied" else []
+    )  # else: what the person took
     told += [words("call.written", size=entry.size)] if entry.state == "written" and entry.size else []
     told += [words(f"timeline.{entry.status}")] if entry.state == "over" and entry.status != "done" else []
     told += [words("call.exit", code=entry.exit_code)] if broken else []
@@ -166,7 +168,7 @@ def _inside(entry: Called, given: Look) -> list[Content]:
     if entry.live:
         return [_indented(Content.styled(_last(entry.live), "$text-muted"), given.width)]
     if given.opened:
-        blocks = [draw(block, given.width - 2, given.split) for block in entry.blocks]
+        blocks = [draw(block, words, given.width - 2, given.split) for block in entry.blocks]
         if not blocks and entry.reply:
             blocks = [Content.styled(safe_text(entry.reply), "$text-muted")]
         left_out = [
@@ -177,7 +179,10 @@ def _inside(entry: Called, given: Look) -> list[Content]:
     if entry.state == "over" and entry.status != "done":
         why = words.told(entry.reply) if words.told(entry.reply) != entry.reply else entry.reply.partition("\n")[0]
         return [Content.styled(_cut(f"  {safe_line(why)}", given.width), "$text-muted")]
-    shown = [draw(block, given.width - 2, given.split) for block in entry.blocks if _is_short(block, entry)]
+    if entry.exit_code:
+        printed = [block.output for block in entry.blocks if isinstance(block, TerminalBlock) and block.output.strip()]
+        return [_indented(Content.styled(_last(printed[-1]), "$text-muted"), given.width)] if printed else []
+    shown = [draw(block, words, given.width - 2, given.split) for block in entry.blocks if _is_short(block, entry)]
     return [_indented(content, given.width) for content in shown]
 
 

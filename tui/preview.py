@@ -346,7 +346,10 @@ class Shown(ModalScreen[bool]):
         lines += [Content.styled(safe_line(words.told(fault)), "$text-error")] if fault else []
         split = self._split
         drawn = await asyncio.to_thread(
-            lambda: [*(draw(block, width, split) for block in others), *(difference(block, width, split) for block in blocks)]
+            lambda: [
+                *(draw(block, words, width, split) for block in others),
+                *(difference(block, words, width, split) for block in blocks),
+            ]
         )
         if not (drawn or fault):
             drawn = [Content.styled(words("timeline.nothing"), "$text-muted")]
@@ -401,7 +404,7 @@ def _step(step: "Step", width: int, words: Words) -> list[Content]:
     from agent.ledger.partly import Part  # not before the first frame is seen: the ledger comes with it
 
     block = Part(step.path, step.now, step.then).block
-    head, *rest = difference(block, width).split("\n", allow_blank=True)
+    head, *rest = difference(block, words, width).split("\n", allow_blank=True)
     return [Content.assemble(head, (f"  · {_becoming(step, words)}", "$text-muted")), *rest]
 
 

@@ -102,6 +102,8 @@ class StatusLine(Static):
                 break
             if name != "doing" or name in left:
                 (left if name in left else right)[name] = less
+        if (whole := self._left(standing)) and _width(whole) + _width(right) + len(_GAP) <= width:
+            left = whole  # what was left out since has made room for it
         told = _joined(left)
         rest = _joined(right)
         return Content.assemble(told, " " * max(len(_GAP), width - told.cell_length - rest.cell_length), rest)
