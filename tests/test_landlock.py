@@ -9,7 +9,7 @@ import pytest
 
 from agent.workspace.contract import READ_ONLY, WORKING, Confinement, Ended
 from agent.workspace.local import LocalWorkspace
-from tests.runs import gone
+from tests.runs import ended_all, gone
 
 
 class Bench:
@@ -136,3 +136,12 @@ async def test_a_command_gives_up_its_rights_for_all_that_it_starts_and_ends_wit
 async def test_what_it_does_not_hold_is_said(bench: Bench) -> None:
     assert any("git's own folder" in gap for gap in bench.workspace.holding.gaps)
     assert (await bench.run("no-such-program-at-all")).exit_code == 127
+
+
+async def test_what_it_leaves_cannot_hide_from_us_by_another_mark(bench: Bench) -> None:
+    hides = "import os, resource; resource.setrlimit(10, (7, resource.getrlimit(10)[1]))"
+    leaves = f"(ulimit -S -x 5; python3 -c '{hides}'; setsid -f bash -c 'echo $$ > pid; exec sleep 85.25' > /dev/null 2>&1)"
+    ended = await bench.run(f"{leaves}; until [ -s pid ]; do sleep 0.01; done; ulimit -n 99 && ulimit -n")
+    assert ended.output.endswith("99\n")
+    assert ended.leftovers == 1
+    assert await ended_all(int((bench.root / "pid").read_text()))

@@ -66,7 +66,7 @@ class Landlock:
             write=[*_DEVICES, *(folders if confined.writes else folders[:1])],
             read=[*_ONLY_READ, *([*self._without(trees, unseen), folders[0]] if unseen else [*(self._readable or ()), *folders])],
             network=open_to,
-            code=seccomp.program(sockets=open_to),
+            code=seccomp.program(sockets=open_to, marked=True),
         )
         given = {**environment, "TMPDIR": str(self._tmp), "GIT_OPTIONAL_LOCKS": "0"}
         return Launch((*words, *argv), given, (), Manifest(self._around, self._nested).check if confined.writes else lambda: "")
