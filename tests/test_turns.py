@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from textual import events
 from textual.worker import WorkerFailed
 
 from agent.events.news import Warned
@@ -54,8 +55,8 @@ def notes(screen: Screen) -> str:
 
 
 async def test_a_prompt_waits_while_what_the_model_is_told_is_shortened(person: Person, server: ScriptedServer) -> None:
-    hold = asyncio.Event()
-    server.script += [answer("One."), answer("A note.", hold=hold), answer("A note."), answer("Two.")]
+    note = answer("A note.")
+    server.script += [answer("One."), replace(note, pieces=note.pieces[:1], hold=asyncio.Event()), answer("Two.")]
     async with screen_of(person) as screen:
         await screen.say("first")
         await screen.see("One.")
@@ -65,7 +66,7 @@ async def test_a_prompt_waits_while_what_the_model_is_told_is_shortened(person: 
         await server.asked.wait()
         await screen.say("second")
         await screen.see("› second")
-        hold.set()
+        await screen.pilot.press("escape")
         await screen.see("❯ second", "Two.")
 
 
@@ -200,3 +201,12 @@ async def test_a_prompt_with_a_name_that_can_be_no_file_is_sent_too(person: Pers
     async with screen_of(person) as screen:
         await screen.say(f"look at @{'a' * 300}.png")
         await screen.see("One.")
+
+
+async def test_what_is_pasted_is_in_the_prompt_though_enter_follows_at_once(person: Person, server: ScriptedServer) -> None:
+    server.script.append(answer("One."))
+    async with screen_of(person) as screen:
+        await screen.pilot.click("#prompt")
+        for event in (events.Key("s", "s"), events.Paste("hello a.png"), events.Key("x", "x"), events.Key("enter", None)):
+            screen.app.post_message(event)
+        await screen.see("❯ shello a.pngx")

@@ -114,6 +114,11 @@ def mentioned_pictures(text: str) -> list[tuple[str, str]]:
     return [(match[0], path) for match in _MENTIONED.finditer(text) if is_picture(path := match[1] or match[2])]
 
 
+def is_written_out(text: str) -> bool:
+    """Whether a text is a picture, written out as letters."""
+    return text.startswith("data:image/") and ";base64," in text[:64]
+
+
 def pasted_pictures(text: str, cwd: Path, environment: Mapping[str, str]) -> list[Path]:
     """Return the pictures whose paths were pasted, or dropped onto the terminal; none where anything else was with them."""
     if len(text) > 8192 or not any(end in text.lower() for end in _PICTURES):

@@ -14,7 +14,7 @@ from agent.errors import JumarError
 from agent.pictures import MOST as MOST_PICTURES
 from agent.pictures import given, picture
 from agent.safe import safe_line, safe_text
-from tui.chips import Chips, Written, is_there, mentioned_pictures, pasted_pictures
+from tui.chips import Chips, Written, is_there, is_written_out, mentioned_pictures, pasted_pictures
 from tui.completion import MOST, Completion, Offer, Wish, commands, earlier, files, wish
 from tui.desk import Desk
 from tui.editor import edited
@@ -43,7 +43,7 @@ class Composer(Vertical):
         self._files = Files(desk.root, desk.cwd)
         self._completion = Completion()
         self._list = QueueList(words)
-        self._prompt = Prompt(words, self._completion, self._chips, queue, self._recall)
+        self._prompt = Prompt(words, self._completion, self._chips, queue, self._recall, self._is_shown)
         self._busy, self._runs = False, ""
 
     def compose(self) -> ComposeResult:
@@ -189,15 +189,15 @@ class Composer(Vertical):
 
     # Pictures and pastes.
 
-    def on_prompt_pasted(self, pasted: Prompt.Pasted) -> None:
-        """Insert what was pasted; a picture becomes a chip."""
-        text = pasted.text
-        if text.startswith("data:image/") and ";base64," in text[:64]:
-            self.run_worker(self._show_given(text))
-        elif paths := pasted_pictures(text, self._desk.cwd, self._desk.environment):
-            self.run_worker(self._show_pasted(paths))
+    def _is_shown(self, text: str) -> bool:
+        return is_written_out(text) or bool(pasted_pictures(text, self._desk.cwd, self._desk.environment))
+
+    def on_prompt_pictured(self, pasted: Prompt.Pictured) -> None:
+        """Make chips of pictures."""
+        if is_written_out(pasted.text):
+            self.run_worker(self._show_given(pasted.text))
         else:
-            self._prompt.paste(text)
+            self.run_worker(self._show_pasted(pasted_pictures(pasted.text, self._desk.cwd, self._desk.environment)))
 
     async def _show_given(self, text: str) -> None:
         try:

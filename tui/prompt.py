@@ -1,5 +1,6 @@
 """Owns the prompt box: writing in it, its keys, and which kind of thing stands in it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
@@ -97,15 +98,23 @@ class Prompt(TextArea):
         """The person wants to write in their editor."""
 
     @dataclass
-    class Pasted(Message):
-        """Text came from the clipboard."""
+    class Pictured(Message):
+        """Pictures came from the clipboard, or their paths."""
 
         text: str
 
     class Unqueued(Message):
         """The last prompt that waited came back into the box, or was dropped."""
 
-    def __init__(self, words: Words, completion: Completion, chips: Chips, queue: Queue, recall: Recall) -> None:
+    def __init__(
+        self,
+        words: Words,
+        completion: Completion,
+        chips: Chips,
+        queue: Queue,
+        recall: Recall,
+        is_shown: Callable[[str], bool],
+    ) -> None:
         super().__init__(
             id="prompt",
             soft_wrap=True,
@@ -119,6 +128,7 @@ class Prompt(TextArea):
         self._chips = chips
         self._queue = queue
         self._recall = recall
+        self._is_shown = is_shown  # whether what was pasted is pictures
         self._column = 0
         self.recalling = False  # what stands here is looked for in what was said before
         self._before_recall = ""
@@ -290,7 +300,10 @@ class Prompt(TextArea):
     async def _on_paste(self, event: events.Paste) -> None:
         event.prevent_default()
         event.stop()
-        self.post_message(self.Pasted(event.text))
+        if self._is_shown(event.text):
+            self.post_message(self.Pictured(event.text))
+        else:  # at once: what is typed next may be Enter
+            self.paste(event.text)
 
     def paste(self, text: str) -> None:
         """Insert what was pasted, as a chip where it is long."""
