@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import sysconfig
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -154,6 +155,27 @@ async def gone(mark: str) -> bool:
             return True
         await asyncio.sleep(0.01)
     return False
+
+
+async def ended_all(*pids: int) -> bool:
+    """Wait, for a while, until none of these processes runs; say whether none does. What was killed has to be run to be gone."""
+    for _ in range(1000):
+        if not any(map(is_running, pids)):
+            return True
+        await asyncio.sleep(0.01)
+    return False
+
+
+def is_running(pid: int) -> bool:
+    """Whether there is such a process that has not ended, whoever is still to hear of its end."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    try:
+        return Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return sys.platform != "linux"
 
 
 def processes() -> Iterator[tuple[int, int, str]]:

@@ -11,15 +11,7 @@ from agent.workspace.companion import Companion
 from agent.workspace.contract import READ_ONLY
 from agent.workspace.local import LocalWorkspace
 from agent.workspace.shell import Shell
-
-
-def gone(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    stat = Path(f"/proc/{pid}/stat")
-    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] == "Z"
+from tests.runs import ended_all
 
 
 @pytest.fixture
@@ -43,7 +35,7 @@ async def test_a_program_is_told_and_says_and_what_it_complains_of_is_kept_apart
     assert await cat.said.readline() == b"hello\n"
     assert cat.last_words == "oh no"
     await cat.end()
-    assert gone(cat.running.pid)
+    assert await ended_all(cat.running.pid)
     with pytest.raises(BrokenPipeError):
         cat.tell(b"more\n")
 
@@ -52,8 +44,8 @@ async def test_what_it_started_ends_with_the_shell(shell: Shell, tmp_path: Path)
     parent = await started(shell, tmp_path, "sleep 60 & echo $!; exec sleep 60")
     child = int(await parent.said.readline())
     await shell.close()
-    assert gone(child)
-    assert gone(parent.running.pid)
+    assert await ended_all(child)
+    assert await ended_all(parent.running.pid)
 
 
 async def test_it_waits_with_what_nobody_reads_and_is_told_no_more_than_it_takes(shell: Shell, tmp_path: Path) -> None:
@@ -74,7 +66,7 @@ async def test_one_that_complains_without_end_is_ended(shell: Shell, tmp_path: P
     await asyncio.wait_for(asyncio.shield(loud.running.exited), 20)
     await loud.end()
     assert loud.last_words == "y"
-    assert gone(loud.running.pid)
+    assert await ended_all(loud.running.pid)
 
 
 async def test_one_that_ends_by_itself_is_noticed(shell: Shell, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from agent.messages import Usage
 from tests.fakes import ScriptedServer, answer, failure
-from tests.runs import JUMAR, Person, alive, ended, until, valid
+from tests.runs import JUMAR, Person, ended, gone, until, valid
 
 
 async def test_a_program_can_steer_decide_answer_and_cancel(person: Person, server: ScriptedServer) -> None:
@@ -53,7 +53,7 @@ async def test_a_program_can_steer_decide_answer_and_cancel(person: Person, serv
     result = await heard("result")
     valid(read)
     assert (await program.wait()) == result["exit_code"] != 0
-    assert not alive("76.5")
+    assert await gone("76.5")
     second, third = (json.loads(request)["messages"] for request in server.requests[1:3])
     assert "not that" in second[-3]["content"]
     assert second[-1] == {"role": "user", "content": "and hurry"}

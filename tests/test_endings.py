@@ -15,7 +15,7 @@ from agent.loop import Limits
 from agent.workspace.local import LocalWorkspace
 from jumar.run import Run, Wanted
 from tests.fakes import Response, ScriptedServer, answer
-from tests.runs import Person, alive, ended, gone, until
+from tests.runs import Person, ended, gone, until
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -29,7 +29,7 @@ async def test_a_signal_ends_the_run_and_all_it_started(
     program.send_signal(number)
     run = await ended(program)
     assert (run.code, run.result["status"], run.result["exit_code"]) == (code, "cancelled", code)
-    assert not alive(mark)
+    assert await gone(mark)
     server.script.append(answer("all is well"))
     again = await person.trusted("-p", "go on", "-c", "--output-format", "json")
     assert again.code == 0
@@ -39,13 +39,13 @@ async def test_a_signal_ends_the_run_and_all_it_started(
 
 async def test_a_killed_run_is_gone_on_with_and_no_call_is_run_twice(person: Person, server: ScriptedServer) -> None:
     server.script.append(
-        answer("", calls=[("shell", {"command": "echo x >> ran; sleep 79.5"}), ("shell", {"command": "touch later"})])
+        answer("", calls=[("shell", {"command": "echo x >> ran; touch began; sleep 79"}), ("shell", {"command": "touch later"})])
     )
     program = await person.start("-p", "x", "--trust", "--mode", "yolo")
-    await until(person.root / "ran")
+    await until(person.root / "began")
     program.kill()
     await program.wait()
-    assert await gone("79.5")
+    assert await gone("sleep 79")
     server.script.append(answer("I see."))
     run = await person.trusted("-p", "go on", "-c", "--mode", "yolo")
     assert run.code == 0

@@ -12,7 +12,7 @@ import pytest
 from agent.events.event import schema
 from agent.messages import Call, Usage
 from tests.fakes import ScriptedServer, answer, failure
-from tests.runs import MENDING, Person, alive, ended, gone, valid
+from tests.runs import MENDING, Person, ended, gone, valid
 
 TRANSIENT = {"step.started", "text.streamed", "reasoning.streamed", "call.streamed", "tool.progressed"}
 
@@ -109,7 +109,7 @@ async def test_limits_end_a_run_with_5(person: Person, server: ScriptedServer) -
     assert (await person.trusted("-p", "x", "--max-tokens", "100")).code == 5
     server.script.append(answer("", calls=[("shell", {"command": "sleep 77.25"})]))
     assert (await person.trusted("-p", "x", "--mode", "yolo", "--timeout", "1")).code == 5
-    assert not alive("77.25")
+    assert await gone("77.25")
 
 
 async def test_a_limit_of_tokens_holds_where_the_server_does_not_count_any(person: Person, server: ScriptedServer) -> None:

@@ -1,13 +1,12 @@
 """The screen's manners: any size of the window, the background and back, a terminal that goes away, a fault of its own."""
 
 import asyncio
-import os
 import stat
 import sys
 
 from tests.fakes import ScriptedServer, answer
 from tests.pty import HOSTILE, SCREEN, Watched, hostile_bytes, watched
-from tests.runs import JUMAR, Person
+from tests.runs import JUMAR, Person, ended_all, is_running
 from tests.screens import screen_of
 from tui.asking import DEAF
 from tui.desk import Choice
@@ -63,14 +62,6 @@ async def ended(screen: Watched) -> int:
         return await screen.program.wait()
 
 
-def is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
 async def test_a_terminal_that_goes_away_ends_what_runs_and_loses_nothing(person: Person, server: ScriptedServer) -> None:
     server.script.append(answer("I sleep.", calls=[("shell", {"command": "echo $$ > pid; echo rea''dy; exec sleep 300"})]))
     pid = person.root / "pid"
@@ -78,10 +69,10 @@ async def test_a_terminal_that_goes_away_ends_what_runs_and_loses_nothing(person
         await screen.sees("yolo mode")
         screen.types(b"sleep long\r")
         await screen.sees("ready")
-        assert is_alive(int(pid.read_text()))
+        assert is_running(int(pid.read_text()))
         screen.hang_up()
         assert await ended(screen) == 129
-    assert not is_alive(int(pid.read_text()))
+    assert await ended_all(int(pid.read_text()))
     async with screen_of(person, choice=Choice(resume="-")) as again:
         await again.see("❯ sleep long", "I sleep.", "shell echo $$ > pid", "stopped")
 
@@ -95,7 +86,7 @@ async def test_a_terminal_that_goes_away_unsaid_while_much_is_drawn_holds_nobody
         await screen.sees("ready")
         screen.hang_up()
         assert await ended(screen) == 129
-    assert not is_alive(int((person.root / "pid").read_text()))
+    assert await ended_all(int((person.root / "pid").read_text()))
 
 
 async def test_a_terminal_that_can_show_nothing_gets_one_line(person: Person) -> None:

@@ -22,6 +22,8 @@ async def test_a_prompt_is_sent_and_the_answer_is_shown(person: Person, server: 
     async with screen_of(person) as screen:
         await screen.say("how are you?")
         await screen.see("❯ how are you?", "All is well.")
+        await screen.pilot.press("ctrl+c")
+        await screen.see("Ctrl+C again quits")
 
 
 async def test_an_approval_is_answered_in_place(person: Person, server: ScriptedServer) -> None:

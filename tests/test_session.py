@@ -32,7 +32,7 @@ from agent.workspace.contract import View
 from agent.workspace.local import LocalWorkspace
 from jumar.wiring import find_tools
 from tests.fakes import Response, ScriptedServer, answer, failure
-from tests.runs import alive, gone
+from tests.runs import gone
 
 
 class MeetArguments(Arguments):
@@ -268,7 +268,7 @@ async def test_cancelling_ends_a_command_and_all_it_started_at_once(bench: Bench
     bench.session.cancel()
     assert (await running).status == "cancelled"
     assert time.monotonic() - at < 1, "the ladder from SIGINT to SIGKILL would take longer; on a quiet machine it is 0.2 s"
-    assert not alive(mark)
+    assert await gone(mark)
     assert bench.statuses() == ["cancelled", "cancelled"]
     assert [reply.reply.split(";")[0] for reply in bench.replies()] == ["Cancelled", "Cancelled before it was run"]
     assert (await bench.turn(answer("all is well"))).status == "done"
@@ -280,7 +280,7 @@ async def test_closing_while_a_command_runs_ends_the_turn_and_its_log(bench: Ben
     running = asyncio.create_task(bench.session.turn("go"))
     await began.wait()
     await bench.session.close()
-    assert not alive("75.14")
+    assert await gone("75.14")
     assert (await running).status == "cancelled"
     told = [event.type for event in events_of(bench.folder / "s.jsonl")]
     assert told[-2:] == ["tool.finished", "turn.finished"]

@@ -14,6 +14,7 @@ import pytest
 from agent.errors import ToolFailure
 from agent.workspace.output import Fresh, Spill
 from agent.workspace.shell import Shell
+from tests.runs import ended_all, is_running
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="other systems have no /proc and no subreaper")
 ROOT = Path(__file__).parents[1]
@@ -21,17 +22,6 @@ ROOT = Path(__file__).parents[1]
 
 def quiet(text: str) -> None:
     """Hear nothing."""
-
-
-def gone(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except OSError:
-        return sys.platform == "linux"
 
 
 async def until(true: Callable[[], bool]) -> None:
@@ -92,12 +82,12 @@ async def test_each_command_starts_afresh(shell: Shell, tmp_path: Path) -> None:
 
 
 async def test_a_timeout_ends_all_and_keeps_what_was_printed(shell: Shell, tmp_path: Path) -> None:
-    ended = await shell.run("echo begun; trap '' TERM; sleep 1000 & echo $! > pid; wait; sleep 1000", 0.3, quiet)
+    ended = await shell.run("echo begun; trap '' TERM; sleep 1000 & echo $! > pid; wait; sleep 1000", 1, quiet)
     assert ended.timed_out
     assert ended.output == "begun\n"
     assert ended.exit_code == 137
     assert ended.seconds < 5
-    assert gone(int((tmp_path / "pid").read_text()))
+    assert await ended_all(int((tmp_path / "pid").read_text()))
 
 
 async def test_a_program_has_a_moment_to_clean_up(tmp_path: Path) -> None:
@@ -136,7 +126,7 @@ async def test_cancelling_ends_everything_within_200_ms(shell: Shell, tmp_path: 
         took.append(time.monotonic() - began)
         pids = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
         assert len(pids) == 3
-        assert all(gone(pid) for pid in pids)
+        assert await ended_all(*pids)
         (tmp_path / "ready").unlink()
     assert min(took) < 0.2, took
 
@@ -151,14 +141,14 @@ async def test_cancelling_twice_leaves_nothing_either(shell: Shell, tmp_path: Pa
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert all(gone(int(pid)) for pid in (tmp_path / "pids").read_text().split())
+    assert await ended_all(*map(int, (tmp_path / "pids").read_text().split()))
 
 
 async def test_a_child_that_keeps_the_pipe_open_does_not_hang_the_command(shell: Shell, tmp_path: Path) -> None:
     ended = await shell.run("sleep 1000 & echo $! > pid; echo over", 100, quiet)
     assert (ended.output, ended.exit_code, ended.leftovers, ended.timed_out) == ("over\n", 0, 1, False)
     assert ended.seconds < 5
-    assert gone(int((tmp_path / "pid").read_text()))
+    assert await ended_all(int((tmp_path / "pid").read_text()))
 
 
 @linux
@@ -166,7 +156,7 @@ async def test_what_leaves_its_group_and_its_environment_is_ended_and_counted(sh
     command = "(setsid env -i sleep 1000 >/dev/null 2>&1 & echo $! > pid); sleep 1000 >/dev/null 2>&1 & true"
     ended = await shell.run(command, 100, quiet)
     assert ended.leftovers == 2
-    assert gone(int((tmp_path / "pid").read_text()))
+    assert await ended_all(int((tmp_path / "pid").read_text()))
 
 
 @linux
@@ -185,9 +175,9 @@ async def test_a_command_leaves_what_another_started(shell: Shell) -> None:
     await until(lambda: heard.has("\n"))
     orphan = int(heard.text)
     assert (await shell.run("true", 10, quiet)).leftovers == 0
-    assert not gone(orphan)
+    assert is_running(orphan)
     assert not (await shell.kill("bg1")).running
-    assert gone(orphan)
+    assert await ended_all(orphan)
 
 
 @linux
@@ -398,6 +388,7 @@ ORPHANED = """
 import asyncio, os, sys
 from pathlib import Path
 from agent.workspace.shell import Shell
+from tests.runs import ended_all, is_running
 
 async def main():
     here = Path(sys.argv[1])
@@ -419,11 +410,11 @@ async def test_when_we_are_killed_our_commands_die_too(tmp_path: Path, guard: st
     with start(sys.executable, "-c", ORPHANED, str(tmp_path), guard, PYTHONPATH=str(ROOT)) as jumar:
         await until((tmp_path / "ready").exists)
         pids = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
-        assert not any(gone(pid) for pid in pids)
+        assert all(map(is_running, pids))
         jumar.kill()
         jumar.wait()
     assert len(pids) == 3
-    await until(lambda: all(gone(pid) for pid in pids))
+    assert await ended_all(*pids)
 
 
 def test_importing_has_no_effect() -> None:
