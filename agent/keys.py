@@ -17,7 +17,7 @@ from agent.endpoints import Endpoint, origin, same_host, shown
 from agent.errors import UsageError
 
 SERVICE = "jumar"  # under which the system's keyring has them
-_AUTHENTICATION = 77
+AUTHENTICATION = 77  # the exit code of a key that is missing, or no good
 _LARGEST = 16 << 10  # bytes of a key
 _SECONDS_OF_COMMAND = 10.0
 _SECONDS_AFTER_END = 0.2  # for what is still in the pipe
@@ -86,10 +86,10 @@ class Stored:
         again = f"run: jumar login {endpoint.name}"
         if kept.at != origin(endpoint.base_url):
             words = f"the key that is stored for {endpoint.name} is for {kept.at}, not for {shown(endpoint.base_url)}; {again}"
-            raise UsageError(words, _AUTHENTICATION)
+            raise UsageError(words, AUTHENTICATION)
         key = kept.key if kept.key is not None else await self._from_ring(endpoint.name, again)
         if not key:
-            raise UsageError(f"the keyring no longer has the key of {endpoint.name}; {again}", _AUTHENTICATION)
+            raise UsageError(f"the keyring no longer has the key of {endpoint.name}; {again}", AUTHENTICATION)
         return Found(key, self._where(kept))
 
     async def keep(self, endpoint: Endpoint, key: str) -> str:
@@ -126,19 +126,19 @@ class Stored:
         ring = self._ring()
         if ring is None:
             words = f"the key of {name} is in a keyring that cannot be reached (is jumar[keyring] installed?); {again}"
-            raise UsageError(words, _AUTHENTICATION)
+            raise UsageError(words, AUTHENTICATION)
         return await self._asked(lambda: ring.get_password(SERVICE, name))
 
     async def _asked(self, question: Callable[[], _T]) -> _T:
         try:
             return await _patiently(question)
         except TimeoutError:
-            raise UsageError(f"the keyring did not answer for {_SECONDS_OF_KEYRING:g} s; unlock it", _AUTHENTICATION) from None
+            raise UsageError(f"the keyring did not answer for {_SECONDS_OF_KEYRING:g} s; unlock it", AUTHENTICATION) from None
         except _not_there():
             raise
         except Exception as error:  # noqa: BLE001 - backends are anybody's code, and so are its words
             words = f"the keyring could not be asked ({type(error).__name__}); unlock it, or set a variable"
-            raise UsageError(words, _AUTHENTICATION) from None
+            raise UsageError(words, AUTHENTICATION) from None
 
     def _where(self, kept: _Kept) -> str:
         return "the keyring" if kept.key is None else str(self._path)
@@ -212,7 +212,7 @@ class Keys:
             return found
         if endpoint.keyless:
             return None
-        raise UsageError(self._missing(endpoint), _AUTHENTICATION)
+        raise UsageError(self._missing(endpoint), AUTHENTICATION)
 
     def where(self, endpoint: Endpoint, places: Mapping[str, str]) -> str:
         """Return in words where the key would be found, without taking it; "" for nowhere. `places` are those of the stored."""
@@ -245,20 +245,20 @@ class Keys:
             raise UsageError(f"{what} must be a name or an absolute path")
         path = shutil.which(program, path=":".join(entries))
         if path is None:
-            raise UsageError(f"{what} is not there, or cannot be run", _AUTHENTICATION)
+            raise UsageError(f"{what} is not there, or cannot be run", AUTHENTICATION)
         try:
             async with asyncio.timeout(self._seconds):
                 code, line = await _first_line((path, *endpoint.key_command[1:]), self._environment)
         except TimeoutError:
-            raise UsageError(f"{what} took more than {self._seconds:g} s; run it by hand to see why", _AUTHENTICATION) from None
+            raise UsageError(f"{what} took more than {self._seconds:g} s; run it by hand to see why", AUTHENTICATION) from None
         except OSError as error:
-            raise UsageError(f"{what} cannot be run: {error.strerror}", _AUTHENTICATION) from None
+            raise UsageError(f"{what} cannot be run: {error.strerror}", AUTHENTICATION) from None
         if code:
-            raise UsageError(f"{what} ended with {code}; run it by hand to see why", _AUTHENTICATION)
+            raise UsageError(f"{what} ended with {code}; run it by hand to see why", AUTHENTICATION)
         if len(line) > _LARGEST:
-            raise UsageError(f"{what} said a first line that is too long for a key", _AUTHENTICATION)
+            raise UsageError(f"{what} said a first line that is too long for a key", AUTHENTICATION)
         if not line:
-            raise UsageError(f"{what} said nothing; its first line must be the key", _AUTHENTICATION)
+            raise UsageError(f"{what} said nothing; its first line must be the key", AUTHENTICATION)
         return Found(line, what)
 
 

@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 from agent.config import Config, Connection, EndpointTable
 from agent.endpoints import BUILT_IN, Endpoint, Variable, built_in, normal, protocol_at, same_host, server_at
 from agent.errors import UsageError
-from agent.keys import Found
+from agent.keys import AUTHENTICATION, Found
 
 LOCAL = "local"  # the endpoint of no server: what follows is a file
-_AUTHENTICATION = 77
 _NO_MODEL = (
     "no model is set up: export MOONSHOT_API_KEY=…, or run jumar login ENDPOINT, or set JUMAR_BASE_URL for a server of your own; "
     "see jumar endpoints, or, without a model, jumar demo"
@@ -107,7 +106,7 @@ def split(name: str, endpoints: Collection[str]) -> tuple[str, str]:
 
 
 class _Default:
-    """Where a model goes that names no endpoint. It is found out once, and only where it is needed."""
+    """Where a model goes that names no endpoint. It is found out only where it is needed."""
 
     def __init__(
         self,
@@ -126,7 +125,7 @@ class _Default:
         if chosen is None:
             if own := sorted(self._config.endpoints):
                 raise UsageError(f'config.toml has the endpoints {", ".join(own)}; say which: endpoint = "{own[0]}"')
-            raise UsageError(_NO_MODEL, _AUTHENTICATION)
+            raise UsageError(_NO_MODEL, AUTHENTICATION)
         return replace(chosen, model=model or chosen.model)
 
     def _by_address(self) -> Route | None:
@@ -134,7 +133,7 @@ class _Default:
         address, key = environment.get("JUMAR_BASE_URL", ""), environment.get("JUMAR_API_KEY", "").strip()
         if not address:
             if key:
-                raise UsageError("JUMAR_API_KEY is set, but not where to send it: set JUMAR_BASE_URL too", _AUTHENTICATION)
+                raise UsageError("JUMAR_API_KEY is set, but not where to send it: set JUMAR_BASE_URL too", AUTHENTICATION)
             return None
         endpoint = _at(address, "JUMAR_BASE_URL", replace(_NAMELESS, variables=(Variable("JUMAR_API_KEY"),)))
         return Route(endpoint, "", Found(key, "JUMAR_API_KEY"))

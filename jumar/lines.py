@@ -115,7 +115,7 @@ def _of_the_model(event: Event) -> list[Line]:
             tokens = f"about {event.tokens_before:,} → {event.tokens_after:,} tokens"
             return [("dim", f"≡ shortened what the model is told, {tokens} ({safe_line(event.reason)}); the log keeps all of it")]
         case Uncompacted():
-            return [("dim", "≡ the model is told everything again")]
+            return [("dim", "≡ what was shortened last is told to the model again")]
         case _:
             return []
 

@@ -120,7 +120,7 @@ class Compacted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Uncompacted:
-    """The person took the last compaction back: the model is told everything again."""
+    """The person took the last compaction back: the model is told again what that left out."""
 
     settled: ClassVar[bool] = True
     type: Literal["history.uncompacted"] = "history.uncompacted"
