@@ -97,6 +97,11 @@ def test_whoever_decides_and_whatever_is_undone_has_words() -> None:
         ("nightly mode asks: it reads", "nightly mode asks: it reads"),
         ("it runs ", "it runs "),
         ("the network is closed to it", "它不能访问网络"),
+        ("There is no a.py; beside it there is b.py.", "没有 a.py；旁边有 b.py"),
+        (
+            "Nothing was written to a.b. Of the 3 edits, number 2 does not fit, so none was made: old and new are the same.",
+            "a.b 没有改动。3 处修改中第 2 处不合，所以一处也没有做：原文和新文相同",
+        ),
         ("it reads {path}, which is called as secrets are", "会读取 {path}，文件名像是密钥"),
     ],
 )

@@ -78,6 +78,12 @@ def test_a_call_is_told_in_the_persons_language_and_a_failed_one_with_the_end_of
     assert "a.txt  新建  +1 −0" in opened
 
 
+def test_of_a_long_failure_the_first_line_is_told_in_the_persons_language() -> None:
+    reply = "Nothing was written to a.txt. old is nowhere in it. Nearest is line 3:\n3\tx\nIt differs."
+    entry = call_of(replace(ended("failed"), reply=reply))
+    assert "a.txt 没有改动。找不到原文，最相近的是第 3 行" in look(entry, replace(LOOK, words=words({}, "zh"))).plain
+
+
 def test_every_ending_has_words_of_its_own() -> None:
     heads = [look(call_of(ended(status)), LOOK).plain.partition("\n")[0] for status in get_args(CallStatus)]
     assert len({head.split("a.txt")[1] for head in heads}) == len(heads)

@@ -177,7 +177,9 @@ def _inside(entry: Called, given: Look) -> list[Content]:
         ]
         return [*(_indented(content, given.width) for content in (*blocks, *left_out)), *_pictures(entry, given)]
     if entry.state == "over" and entry.status != "done":
-        why = words.told(entry.reply) if words.told(entry.reply) != entry.reply else entry.reply.partition("\n")[0]
+        first = entry.reply.partition("\n")[0]
+        known = next((one for one in (first, entry.reply) if words.told(one) != one), first)
+        why = words.told(known)
         return [Content.styled(_cut(f"  {safe_line(why)}", given.width), "$text-muted")]
     if entry.exit_code:
         printed = [block.output for block in entry.blocks if isinstance(block, TerminalBlock) and block.output.strip()]
