@@ -65,7 +65,7 @@ class Noticing:
             file = await self._read(self._workspace.locate(path))
             if file is None:
                 continue
-            some = remarks(file.text)
+            some = remarks(file.text, file.path.shown)
             self._known[self._name(file.path)] = _keys(some)
             waiting += [(file.path.shown, one) for one in some if one.kind != "note"]
         self._unsure = None if found.partial else {self._name(self._workspace.locate(path)) for path in paths[_MOST_KNOWN:]}
@@ -105,7 +105,7 @@ class Noticing:
     async def standing(self, file: FileText, asked: tuple[Remark, ...]) -> list[Remark]:
         """Return those of the comments that stand in the file still."""
         now = await self._read(file.path)
-        keys = _keys(remarks(now.text)) if now is not None else set()
+        keys = _keys(remarks(now.text, file.path.shown)) if now is not None else set()
         return [one for one in asked if (one.kind, one.said) in keys]
 
     def _fresh(self, file: FileText) -> tuple[tuple[Remark, ...], tuple[Remark, ...], bool]:
@@ -114,7 +114,7 @@ class Noticing:
         From now on they are known.
         """
         name = self._name(file.path)
-        now = remarks(file.text)
+        now = remarks(file.text, name)
         unsure = name in self._unsure if self._unsure is not None else name not in self._known
         known = self._known.get(name, set())
         if self._unsure is not None:
@@ -153,10 +153,10 @@ class Noticing:
                 if after is None:
                     self._known.pop(delta.path, None)
                     continue
-                was = _keys_of(before.content) if before is not None else set()
+                was = _keys_of(before.content, delta.path) if before is not None else set()
                 known = self._known.get(delta.path, set())
                 # What stood there before, and nobody had noticed yet, is somebody else's.
-                self._known[delta.path] = {key for key in _keys_of(after.content) if key in known or key not in was}
+                self._known[delta.path] = {key for key in _keys_of(after.content, delta.path) if key in known or key not in was}
                 self._left[delta.path] = hashlib.sha256(after.content).hexdigest()
             if self._unsure is not None:
                 self._unsure |= names
@@ -220,9 +220,9 @@ def _keys(some: tuple[Remark, ...]) -> set[_Key]:
     return {(one.kind, one.said) for one in some}
 
 
-def _keys_of(content: bytes) -> set[_Key]:
+def _keys_of(content: bytes, name: str) -> set[_Key]:
     decoded = decode(content)
-    return _keys(remarks(decoded.text)) if decoded is not None and len(decoded.text) <= _LARGEST else set()
+    return _keys(remarks(decoded.text, name)) if decoded is not None and len(decoded.text) <= _LARGEST else set()
 
 
 def _object(raw: bytes, length: int) -> bytes:

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from agent.code.grammars import language
+
 _MOST = 50  # of one file
 _LONGEST = 1000  # characters of one
 _AROUND = 12  # lines that are shown before and after
@@ -16,6 +18,7 @@ _REMARK = re.compile(
 )
 # What ends one that code may follow, by how it begins, with the character before where that matters.
 _ENDS = (("<!", "-->"), ("<%", "%>"), ("--[[", "]]"), ("{#", "#}"), ("{*", "*}"), ("(*", "*)"), ("/*", "*/"), ("*", "*/"))
+_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
 _TAILS = ("%>", "?>")  # of code within another text, that end a comment of its line too
 MENTION = r"(?i)\bjumar[:：]"  # what a line with one has, as a search takes it
 Kind = Literal["do", "answer", "note"]
@@ -30,13 +33,16 @@ class Remark:
     kind: Kind
 
 
-def remarks(text: str) -> tuple[Remark, ...]:
-    """Return those of a text, from the top."""
+def remarks(text: str, name: str) -> tuple[Remark, ...]:
+    """Return those of a file's text, from the top. In Markdown `#` begins a heading, and what is fenced is quoted."""
     found: list[Remark] = []
+    words, fence = language(name) == "markdown", ""
     for number, line in enumerate(text.replace("\r\n", "\n").split("\n"), 1):
+        if words and (mark := _FENCE.match(line)):
+            fence = "" if fence and mark[1].startswith(fence) else fence or mark[1]
         if len(line) > 4 * _LONGEST or "jumar" not in line.lower() or len(found) == _MOST:
             continue
-        if match := _REMARK.search(line):
+        if (match := _REMARK.search(line)) and not (words and (fence or not match[1].startswith("<"))):
             before = line[max(0, match.start() - 1) : match.end(1)]
             end = next((end for begin, end in _ENDS if begin in {match[1][: len(begin)], before[: len(begin)]}), "")
             said = line[match.end() :]

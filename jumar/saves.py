@@ -16,6 +16,8 @@ _LOOK = 300  # milliseconds between two looks at what git does
 _MOST_LOOKS = 200  # that git is waited for
 _TOLD = 7  # looks after which that is said
 _MOST_HEAD = 4096  # bytes
+# What an editor keeps by itself beside a file, be it what nobody has saved yet, or what stood there before.
+_COPIES = (r"^#.*#$", r"\.(?:bak|orig|rej|kate-swp)$")
 _Stamp = tuple[int, int, int]
 
 
@@ -39,7 +41,7 @@ async def saves(root: Path, folder: Path) -> AsyncGenerator[Save | Held | None, 
 
     Raises UsageError where it cannot be watched.
     """
-    fitting = DefaultFilter()
+    fitting = DefaultFilter(ignore_entity_patterns=(*DefaultFilter.ignore_entity_patterns, *_COPIES))
     head = standing(root)
     waiting: set[str] = set()
     looks, begun = 0, False

@@ -56,7 +56,7 @@ from tests.runs import Person
     ],
 )
 def test_a_comment_in_any_language_can_speak_to_jumar(line: str, said: str, kind: str) -> None:
-    [one] = remarks(f"first\r\n{line}\r\nlast\r\n")
+    [one] = remarks(f"first\r\n{line}\r\nlast\r\n", "a")
     assert (one.line, one.said, one.kind) == (2, said, kind)
 
 
@@ -65,12 +65,19 @@ def test_a_comment_in_any_language_can_speak_to_jumar(line: str, said: str, kind
     ["jumar: do it!", "print('# jumar: do it!')", "# jumar:", "# jumar: !", "# jumar: …!", "http://jumar:x!", "# jumarx: y!"],
 )
 def test_what_is_no_comment_to_jumar_is_none(line: str) -> None:
-    assert remarks(line) == ()
+    assert remarks(line, "a") == ()
+
+
+def test_what_markdown_quotes_is_none() -> None:
+    fenced = "```py\n# jumar: c!\n<!-- jumar: d! -->\n```\n~~~~\n~~~\n// jumar: e!\n~~~~\n"
+    text = f"# jumar: a!\n`# jumar: b!`\n{fenced}<!-- jumar: f! -->\n"
+    assert [one.said for one in remarks(text, "docs/a.md")] == ["f!"]
+    assert [one.said for one in remarks(text, "a.py")] == ["a!", "c!", "d!", "e!", "f!"]
 
 
 def test_a_file_that_is_made_to_take_long_does_not() -> None:
     began = time.process_time()
-    assert remarks(f"{';' * 3900}'jumar: x!\n" * 200 + ";;;;;; jumar: y!\n")[0].said == "y!"
+    assert remarks(f"{';' * 3900}'jumar: x!\n" * 200 + ";;;;;; jumar: y!\n", "a")[0].said == "y!"
     assert time.process_time() - began < 1
 
 
@@ -219,6 +226,15 @@ async def test_a_lock_that_git_left_behind_is_told_soon(bench: Bench) -> None:
         save = await anext(heard)
         assert isinstance(save, Save)
         assert save.paths == (path,)
+
+
+async def test_what_an_editor_keeps_beside_a_file_is_not_saved_by_a_person(bench: Bench) -> None:
+    async with asyncio.timeout(30), aclosing(saves(bench.root, bench.root)) as heard:
+        assert await anext(heard) is None
+        for name in ("#a.py#", "a.py~", ".a.py.swp", ".#a.py", "a.py.orig", "a.bak"):
+            bench.save(name, "# jumar: half wri!\n")
+        path = bench.save("a.py", "# jumar: wait!\n")
+        assert await anext(heard) == Save((path,), moved=False)
 
 
 async def test_what_a_model_is_told_of_many_comments_has_an_end(bench: Bench) -> None:
