@@ -53,6 +53,20 @@ async def test_memory_counts_over_all_that_it_started(make: Make) -> None:
     assert await gone("84.5")
 
 
+async def test_memory_that_no_process_has_for_itself_counts_too(make: Make) -> None:
+    hog = "import os, time; file = os.memfd_create('x'); os.write(file, bytes(60 << 20)); time.sleep(84.25)"
+    ended = await make(memory=40 << 20).run(f'python3 -c "{hog}"', 20, lambda _: None)
+    assert ended.guarded == "more than 40 MiB of shared memory were taken while it ran"
+    assert await gone("84.25")
+
+
+async def test_threads_are_counted_as_processes_are(make: Make) -> None:
+    many = "import threading, time; [threading.Thread(target=time.sleep, args=(84.75,)).start() for _ in range(60)]"
+    ended = await make(threads=50).run(f'python3 -c "{many}"', 20, lambda _: None)
+    assert ended.guarded == "it had more than 50 threads"
+    assert await gone("84.75")
+
+
 async def test_a_command_that_fills_the_disk_is_ended_and_one_that_finds_it_full_is_not(make: Make, tmp_path: Path) -> None:
     status = os.statvfs(tmp_path)
     free = status.f_bavail * status.f_frsize

@@ -26,6 +26,7 @@ class Allowance:
     """The most that one command and all that it started may use. `free` is what it must leave of the disk, all in bytes."""
 
     processes: int = 512
+    threads: int = 4096
     memory: int = 0  # 0: half of the machine's
     free: int = 256 * _MIB
     longest_pause: float = _OFTEN  # seconds between two looks, where its processes stay the same
@@ -46,6 +47,7 @@ class Meter:
         self._pids: frozenset[int] = frozenset()
         self.pause = _OFTEN  # seconds until the next look
         self._scarce = _free(folder) < allowance.free  # before it wrote anything: that is not its doing
+        self._shared = _shared()
 
     def exceeded(self) -> str:
         """Return which part of its allowance a command has used up, as a clause; empty where none."""
@@ -55,9 +57,13 @@ class Meter:
         self.pause = min(self._allowance.longest_pause, _SLOWER * self.pause) if self._pids == before else _OFTEN
         if len(pids) > allowance.processes:
             return f"it had more than {allowance.processes} processes"
+        if sum(map(_threads, pids)) > allowance.threads:
+            return f"it had more than {allowance.threads} threads"
         memory, most = sum(map(_memory, pids)), allowance.most_memory
         if memory > most:
             return f"it took more than {most // _MIB} MiB of memory"
+        if _shared() - self._shared > most:
+            return f"more than {most // _MIB} MiB of shared memory were taken while it ran"
         if not self._scarce and _free(self._folder) < allowance.free:
             return f"it left less than {allowance.free // _MIB} MiB of the disk"
         return ""
@@ -75,6 +81,23 @@ def _memory(pid: int) -> int:
         with open(f"/proc/{pid}/statm", "rb", buffering=0) as file:  # noqa: PTH123 - ten times as fast
             fields = file.read().split()
         return (int(fields[1]) - int(fields[2])) * resource.getpagesize()
+    except (OSError, IndexError, ValueError):
+        return 0
+
+
+def _threads(pid: int) -> int:
+    """Return how many threads a process has: a folder each."""
+    try:
+        return os.stat(f"/proc/{pid}/task").st_nlink - 2  # noqa: PTH116 - ten times as fast
+    except OSError:
+        return 0
+
+
+def _shared() -> int:
+    """Return how much memory is in files without a disk and in segments, which no process has for itself, in bytes."""
+    try:
+        with open("/proc/meminfo", "rb", buffering=0) as file:  # noqa: PTH123 - ten times as fast
+            return int(file.read().partition(b"\nShmem:")[2].split(None, 1)[0]) << 10
     except (OSError, IndexError, ValueError):
         return 0
 
