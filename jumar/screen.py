@@ -296,14 +296,15 @@ def show(desk: FrontDesk) -> int:
     know_terminals()
 
     async def run() -> int:
-        faults: list[BaseException] = []
+        app = JumarApp(desk, desk.first)
+        unseen: list[str] = []  # faults of what nobody waits for: they are told at once, and by the exit code
 
         def take(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
             if (error := context.get("exception")) is not None:
-                faults.append(error)
+                unseen.append(desk.crashed(error))
+                app.say(unseen[-1])
 
         asyncio.get_running_loop().set_exception_handler(take)
-        app = JumarApp(desk, desk.first)
         try:
             code = await app.run_async() or 0
             if app.fault is not None and desk.environment.get("JUMAR_DEBUG"):
@@ -314,8 +315,8 @@ def show(desk: FrontDesk) -> int:
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, 1)
             os.dup2(nowhere, 2)
-        if (error := app.fault or next(iter(faults), None)) is not None:
-            raise UsageError(desk.crashed(error), 1)
+        if app.fault is not None or unseen:
+            raise UsageError(desk.crashed(app.fault) if app.fault is not None else unseen[0], 1)
         return code
 
     return asyncio.run(run())

@@ -142,6 +142,33 @@ sys.exit(main())
 """
 
 
+_UNSEEN = """
+import asyncio, sys
+from tui.status import StatusLine
+tell = StatusLine.tell
+async def fail():
+    raise ZeroDivisionError("nobody waits")
+def tell_and_fail(self, standing):
+    StatusLine.tell = tell
+    asyncio.create_task(fail())
+    tell(self, standing)
+StatusLine.tell = tell_and_fail
+from jumar.__main__ import main
+sys.exit(main())
+"""
+
+
+async def test_a_fault_of_what_nobody_waits_for_is_told_at_once_and_at_the_end(person: Person) -> None:
+    program = (sys.executable, "-c", _UNSEEN)
+    async with watched("--trust", cwd=person.root, environment=person.environment, program=program) as screen:
+        await screen.sees("ZeroDivisionError: nobody waits")
+        assert len(list(person.home.rglob("crash-*.txt"))) == 1
+        screen.types(b"/quit\r")
+        assert await ended(screen) == 1
+    assert b"jumar itself failed: ZeroDivisionError" in screen.raw[screen.raw.rindex(b"\x1b[23;2t") :]
+    assert len(list(person.home.rglob("crash-*.txt"))) == 1
+
+
 async def test_a_fault_of_ours_is_told_in_one_line_and_the_rest_is_kept(person: Person, server: ScriptedServer) -> None:
     hostile = {"HOSTILE": HOSTILE["clear"] + HOSTILE["clipboard"] + HOSTILE["bidi"]}
     async with watched(
