@@ -1,5 +1,6 @@
 """Owns what the model is told first: where it works, and the instructions that the project keeps for it."""
 
+import codecs
 import os
 import re
 import shutil
@@ -75,7 +76,7 @@ def instructions(root: Path, cwd: Path, most: int = _ALL_INSTRUCTIONS) -> str:
             if not os.path.lexists(file):
                 continue
             text = instruction(root, file, min(left, ONE_INSTRUCTION))
-            left -= min(left, len(text))
+            left -= min(left, len(text.encode()))
             told.append(f"# {safe_line(file.relative_to(root).as_posix())}\n{text}")
             break
     return "\n\n".join(reversed(told))
@@ -103,7 +104,8 @@ def instruction(root: Path, file: Path, most: int) -> str:
     content = peek(root, file, most + 1)
     if content is None:
         return "(not read: it is no plain file inside the workspace)"
-    text = safe_text(content[:most].decode("utf-8", "replace").removeprefix("\ufeff")).strip()
+    told, _ = codecs.utf_8_decode(content[:most], "replace", len(content) <= most)  # of a character that is cut no half is told
+    text = safe_text(told.removeprefix("\ufeff")).strip()
     return f"{text}\n(cut here: the rest is too long; read the file for it)" if len(content) > most else text
 
 

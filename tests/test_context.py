@@ -192,6 +192,18 @@ def test_instructions_lead_from_the_root_down_to_the_working_folder(tmp_path: Pa
     assert instructions(tmp_path / "a" / "b" / "nowhere", tmp_path / "a") == ""
 
 
+def test_instructions_are_cut_by_what_they_weigh_and_at_no_half_character(tmp_path: Path) -> None:
+    folder = tmp_path
+    for name in ("a", "b", "c"):
+        (folder / "AGENTS.md").write_text("规" * 6000)  # three bytes each
+        folder = folder / name
+        folder.mkdir()
+    text = instructions(tmp_path, folder)
+    assert len(text.encode()) < (32 << 10) + 500
+    assert text.count("cut here") == 3
+    assert "\ufffd" not in text
+
+
 def test_long_instructions_are_cut_with_a_word_and_the_deepest_stay(tmp_path: Path) -> None:
     folder = tmp_path
     for name in ("", "a", "b", "c"):
