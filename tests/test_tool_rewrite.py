@@ -331,9 +331,9 @@ async def test_a_parser_that_hangs_or_dies_is_started_anew(tmp_path: Path) -> No
         await program.ask(["no language", "x", None, "\n"], b"x")
     assert await program.ask(["python", "x", "y", "\n"], b"x") == ["", True, [[0, 1, "y"]], [], []]
     await program.end()
-    slow = Program("agent.code.matcher", 0.0, "ast_grep_py")
+    slow = Program("agent.code.matcher", 0.05, "ast_grep_py")
     with pytest.raises(Gone, match="too long"):
-        await slow.ask(["python", "x", None, "\n"], b"x")
+        await slow.ask(["python", "f($$$A)", None, "\n"], b"f(1, 2)\n" * 100_000)
 
 
 async def test_a_rewrite_is_one_action_that_is_undone_alone_and_by_file(person: Person, server: ScriptedServer) -> None:

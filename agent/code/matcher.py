@@ -3,6 +3,7 @@
 import json
 import re
 import resource
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -32,17 +33,18 @@ _BREAK = re.compile(r"\r?\n(?=(.?))")  # and whether a line with something in it
 def main() -> None:
     """Answer each question on stdin with a line on stdout until there is no more.
 
-    A question is a line of JSON (language, length, pattern, what comes in its place or null, the text's line end) and the
-    text itself. The answer is the fault of the pattern, whether it is whole code by itself, and start, end and replacement
-    of each match that is in no other, counted in characters; then where others begin that match in part only, and where those
-    do in which a comment would be lost.
+    A question is a line of JSON (language, length, seconds that may be computed, pattern, what comes in its place or null, the
+    text's line end) and the text itself. The answer is the fault of the pattern, whether it is whole code by itself, and start,
+    end and replacement of each match that is in no other, counted in characters; then where others begin that match in part
+    only, and where those do in which a comment would be lost.
     """
     from ast_grep_py import SgRoot
 
     with suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
     while line := sys.stdin.buffer.readline():
-        language, length, pattern, template, newline = json.loads(line)
+        language, length, seconds, pattern, template, newline = json.loads(line)
+        signal.setitimer(signal.ITIMER_PROF, seconds)  # it ends us, whatever a parser is about, and counts what we compute alone
         text = sys.stdin.buffer.read(length).decode("utf-8")
         spoken = _NAMES.get(language, language)
         told: list[Any] = ["", True, [], [], []]

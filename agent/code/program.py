@@ -3,6 +3,7 @@
 import asyncio
 import importlib.util
 import json
+import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +14,7 @@ import agent
 # Isolated and without `site`: nothing is imported that a workspace or an environment supplies, and it starts at once.
 _START = "import sys, importlib; sys.path += sys.argv[2:]; importlib.import_module(sys.argv[1]).main()"
 _LONGEST = 64 << 20  # bytes of an answer
+_PATIENCE = 10  # so many times longer than it may compute is waited for an answer: the processor may be with others
 
 
 def command(module: str, needed: str = "tree_sitter") -> list[str]:
@@ -32,25 +34,27 @@ class Program:
     """A program that answers one question after the other, each within its time; it is started when it is asked."""
 
     def __init__(self, module: str, seconds: float, needed: str = "tree_sitter") -> None:
+        """`seconds` are those of the processor that an answer may take."""
         self._module = module
         self._seconds = seconds
         self._needed = needed
         self._running: asyncio.subprocess.Process | None = None
 
     async def ask(self, head: list[Any], raw: bytes) -> Any:
-        """Send a line of JSON, with the length of the text as its second word, and the text; return what comes back as JSON.
+        """Send a line of JSON and the text; return what comes back as JSON.
 
+        The second word of the line is the length of the text, the third how long it may compute: then the system ends it.
         Raises Gone, after which the next question starts it anew.
         """
         try:
-            async with asyncio.timeout(self._seconds):
+            async with asyncio.timeout(self._seconds * _PATIENCE):
                 return await self._asked(head, raw)
         except TimeoutError:
             await self.end()
             raise Gone("it takes too long to parse") from None
         except (OSError, EOFError, ValueError):
-            await self.end()
-            raise Gone("the parser gave up on it") from None
+            late = await self.end() == -signal.SIGPROF
+            raise Gone("it takes too long to parse" if late else "the parser gave up on it") from None
         except BaseException:
             await self.end()
             raise
@@ -69,19 +73,21 @@ class Program:
         program = self._running
         if program.stdin is None or program.stdout is None:
             raise EOFError
-        program.stdin.write(json.dumps([head[0], len(raw), *head[1:]]).encode() + b"\n" + raw)
+        program.stdin.write(json.dumps([head[0], len(raw), self._seconds, *head[1:]]).encode() + b"\n" + raw)
         await program.stdin.drain()
         answer = await program.stdout.readline()
         if not answer:
             raise EOFError
         return json.loads(answer)
 
-    async def end(self) -> None:
-        """End it."""
+    async def end(self) -> int:
+        """End it, and return its exit code."""
         program, self._running = self._running, None
-        if program is not None:
-            with suppress(ProcessLookupError):
-                program.kill()
-            await program.wait()
-            if program.stdin is not None:
-                program.stdin.close()
+        if program is None:
+            return 0
+        with suppress(ProcessLookupError):
+            program.kill()
+        code = await program.wait()
+        if program.stdin is not None:
+            program.stdin.close()
+        return code
