@@ -324,25 +324,3 @@ def _separate(messages: list[Message]) -> None:
                 messages[index] = replace(message, calls=calls, sealed=None)
         elif isinstance(message, Reply) and message.call_id in renamed:
             messages[index] = replace(message, call_id=renamed[message.call_id])
-
-
-def fold(events: Iterable[Event]) -> History:
-    """Return the history that a log tells."""
-    history = History()
-    for event in events:
-        history.apply(event)
-    return history
-
-
-def is_valid(messages: Iterable[Message]) -> bool:
-    """Whether every call has exactly one reply, at once and in order, and every reply a call."""
-    due: list[str] = []
-    for message in messages:
-        if isinstance(message, Reply):
-            if not due or due.pop(0) != message.call_id:
-                return False
-        elif due:
-            return False
-        elif isinstance(message, Answer):
-            due = [call.id for call in message.calls]
-    return not due

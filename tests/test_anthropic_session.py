@@ -14,7 +14,6 @@ from agent.events.call import ToolStarted
 from agent.events.conversation import TurnFinished
 from agent.events.event import Event
 from agent.events.step import RequestRetried
-from agent.history import fold, is_valid
 from agent.log import Log
 from agent.messages import Usage
 from agent.policy import Mode
@@ -24,6 +23,7 @@ from agent.setting import Setting
 from agent.workspace.local import LocalWorkspace
 from jumar.wiring import find_tools
 from tests.fakes import Response, ScriptedServer, anthropic, failure, said
+from tests.histories import fold, is_valid
 from tests.messaging import CLAUDE, DOCUMENTED, SIGNATURE, check, events, refusal, shared
 from tests.runs import Person
 

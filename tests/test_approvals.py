@@ -26,7 +26,6 @@ from agent.events.event import Event
 from agent.events.news import Warned
 from agent.events.step import ModelAnswered
 from agent.gate import Answered
-from agent.history import fold, is_valid
 from agent.ledger.bare import Bare
 from agent.ledger.capture import Capture
 from agent.ledger.ledger import Ledger
@@ -44,6 +43,7 @@ from agent.workspace.local import LocalWorkspace
 from jumar.lines import describe
 from jumar.wiring import find_tools
 from tests.fakes import Response, ScriptedServer, answer
+from tests.histories import fold, is_valid
 from tests.repositories import repository
 from tests.runs import Person, valid
 

@@ -11,8 +11,8 @@ from agent.checklist import Checklist, carried_out, compared, objected, told
 from agent.events.call import ToolFinished
 from agent.events.news import Informed
 from agent.events.step import ModelAnswered
-from agent.history import fold
 from agent.messages import Answer, Call, Prompt, Usage
+from tests.histories import fold
 
 State = Literal["open", "doing", "done", "dropped"]
 STATES: tuple[State, ...] = ("open", "doing", "done", "dropped")

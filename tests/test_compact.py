@@ -29,7 +29,7 @@ from agent.events.event import Event
 from agent.events.news import Warned
 from agent.events.step import Compacted, ModelAnswered, ModelSwitched, Repaired, RequestRetried, Uncompacted
 from agent.handoff import FIELDS, carried, fitted, lacking, sections
-from agent.history import LEFT_OUT, PICTURE_LEFT_OUT, History, fold, is_valid
+from agent.history import LEFT_OUT, PICTURE_LEFT_OUT, History
 from agent.log import Log
 from agent.messages import Answer, Call, Message, Prompt, Reply, Usage
 from agent.model import Model
@@ -47,6 +47,7 @@ from agent.setting import Setting
 from agent.workspace.local import LocalWorkspace
 from jumar.wiring import find_tools
 from tests.fakes import Response, ScriptedServer, answer, anthropic, failure, recorded
+from tests.histories import fold, is_valid
 
 CAPTURES = Path(__file__).parent / "captures"
 HANDOFF = "Write a handoff note"

@@ -15,7 +15,6 @@ from agent.config import Connection
 from agent.events.call import ToolFinished, ToolStarted
 from agent.events.conversation import TurnFinished
 from agent.events.event import Event
-from agent.history import fold, is_valid
 from agent.log import Log
 from agent.messages import Call
 from agent.model import Model
@@ -27,6 +26,7 @@ from agent.setting import Setting
 from agent.workspace.local import LocalWorkspace
 from jumar.wiring import find_tools
 from tests.fakes import Response, ScriptedServer, answer, anthropic, event, failure
+from tests.histories import fold, is_valid
 from tests.runs import Person
 
 WRITE = Call("c1", "write", '{"path": "made.txt", "content": "made"}')

@@ -15,7 +15,6 @@ from agent.events.call import ToolFinished
 from agent.events.conversation import TurnFinished
 from agent.events.event import Event
 from agent.events.step import ModelAnswered, ModelSwitched, Repaired, RequestRetried
-from agent.history import fold, is_valid
 from agent.log import Log
 from agent.messages import Call, Usage
 from agent.policy import Mode
@@ -27,6 +26,7 @@ from agent.setting import Setting
 from agent.workspace.local import LocalWorkspace
 from jumar.wiring import find_tools
 from tests.fakes import Response, ScriptedServer, answer, failure
+from tests.histories import fold, is_valid
 
 NOTHING = answer("")
 THOUGHT = answer("", reasoning="I wonder.")

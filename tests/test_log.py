@@ -13,9 +13,9 @@ from agent.errors import UsageError
 from agent.events.call import ToolFinished, ToolStarted
 from agent.events.conversation import SessionStarted, Steered, TurnStarted
 from agent.events.step import ModelAnswered
-from agent.history import fold, is_valid
 from agent.log import Log, LogBroken, sessions
 from agent.messages import Answer, Call, Prompt, Reply, Usage
+from tests.histories import fold, is_valid
 
 STARTED = SessionStarted(version="0", root="/r", cwd="/r", model="m", mode="ask", sandbox="none", tools=("read",))
 TURN = TurnStarted(turn=1, prompt="fix it", preface="env")

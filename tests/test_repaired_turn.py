@@ -13,7 +13,6 @@ from agent.events.call import ToolFinished, ToolStarted
 from agent.events.conversation import TurnFinished
 from agent.events.event import Event
 from agent.events.step import Compacted, Repaired
-from agent.history import fold, is_valid
 from agent.log import Log
 from agent.messages import Call
 from agent.policy import Mode
@@ -23,6 +22,7 @@ from agent.setting import Setting
 from agent.workspace.local import LocalWorkspace
 from jumar.wiring import find_tools
 from tests.fakes import Response, ScriptedServer, answer, event
+from tests.histories import fold, is_valid
 
 DONE = answer("It is done.")
 

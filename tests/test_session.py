@@ -18,7 +18,6 @@ from agent.events.conversation import Steered, TurnFinished, TurnStarted
 from agent.events.event import Event
 from agent.events.step import ModelAnswered, RequestRetried
 from agent.gate import Answered
-from agent.history import fold, is_valid
 from agent.log import Log, events_of
 from agent.loop import Limits
 from agent.messages import Call
@@ -32,6 +31,7 @@ from agent.workspace.contract import View
 from agent.workspace.local import LocalWorkspace
 from jumar.wiring import find_tools
 from tests.fakes import Response, ScriptedServer, answer, failure
+from tests.histories import fold, is_valid
 from tests.runs import gone
 
 

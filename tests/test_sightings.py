@@ -13,9 +13,10 @@ from agent.events.call import ToolFinished, ToolStarted
 from agent.events.conversation import TurnStarted
 from agent.events.event import Event
 from agent.events.step import Compacted, ModelAnswered, Uncompacted
-from agent.history import LEFT_OUT, History, fold, is_valid
+from agent.history import LEFT_OUT, History
 from agent.messages import Answer, Call, Reply, Usage
 from tests.fakes import answer
+from tests.histories import fold, is_valid
 from tests.test_compact import Bench as Small
 from tests.test_compact import answering, asks_for_note, go, note, size
 from tests.test_compact import bench as small
