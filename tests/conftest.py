@@ -3,6 +3,7 @@
 import gc
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -17,6 +18,8 @@ from tests.runs import Person
 settings.register_profile("same", derandomize=True, database=None)
 settings.load_profile("same")
 gc.disable()  # while all tests are imported
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # so shells start what they run beside them, and so it is handed on
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish() -> None:

@@ -39,13 +39,15 @@ async def test_a_signal_ends_the_run_and_all_it_started(
 
 async def test_a_killed_run_is_gone_on_with_and_no_call_is_run_twice(person: Person, server: ScriptedServer) -> None:
     server.script.append(
-        answer("", calls=[("shell", {"command": "echo x >> ran; touch began; sleep 79"}), ("shell", {"command": "touch later"})])
+        answer(
+            "", calls=[("shell", {"command": "echo x >> ran; touch began; sleep 79.5"}), ("shell", {"command": "touch later"})]
+        )
     )
     program = await person.start("-p", "x", "--trust", "--mode", "yolo")
     await until(person.root / "began")
     program.kill()
     await program.wait()
-    assert await gone("sleep 79")
+    assert await gone("sleep 79.5")
     server.script.append(answer("I see."))
     run = await person.trusted("-p", "go on", "-c", "--mode", "yolo")
     assert run.code == 0
