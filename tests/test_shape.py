@@ -71,6 +71,27 @@ def test_definitions_and_uses_of_every_language_are_found_with_faults_around_the
     assert without.definitions or without.uses
 
 
+@pytest.mark.parametrize(
+    ("name", "raw", "expected"),
+    [
+        ("a.go", "type (\n\tA struct {\n\t\tx, y int\n\t}\n\tB = A\n)", ["A 2-4 0", "x 3-3 1", "y 3-3 1", "B 5-5 0"]),
+        ("a.go", "type (\n\tA int\n)", ["A 1-3 0"]),
+        ("a.c", "struct s {\n  struct s *next, **prev;\n  int b[4];\n};", ["s 1-4 0", "next 2-2 1", "prev 2-2 1", "b 3-3 1"]),
+        ("a.c", "struct s {\n  int (*op)(void);\n};\ntypedef int (*cb)(int);", ["s 1-3 0", "op 2-2 1", "cb 4-4 0"]),
+        (
+            "a.c",
+            "extern char **environ;\nint *p, q[3];\nchar *const n[] = {0};",
+            ["environ 1-1 0", "p 2-2 0", "q 2-2 0", "n 3-3 0"],
+        ),
+        ("a.hpp", "class V {\n  ~V();\n  V& f();\n  int *p;\n};", ["V 1-5 0", "~V 2-2 1", "f 3-3 1", "p 4-4 1"]),
+        ("a.d.ts", "export declare const a: number;\ndeclare let b, c: string;", ["a 1-1 0", "b 2-2 0", "c 2-2 0"]),
+    ],
+)
+def test_each_of_several_that_are_defined_together_is_told_by_itself(name: str, raw: str, expected: list[str]) -> None:
+    found = parsed(name, raw.encode()).definitions
+    assert [f"{one.name} {one.first}-{one.last} {one.depth}" for one in found] == expected
+
+
 def test_a_remark_below_a_head_is_no_part_of_it() -> None:
     [one] = parsed("a.py", b"class A:\n    # It is: {this}.\n    pass\n").definitions
     assert (one.signature, one.last) == ("class A:", 3)

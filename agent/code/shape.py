@@ -21,7 +21,9 @@ _LONGEST_NAME = 120
 _ALIKE = 60  # lines of one name that are kept
 _BODY = ("body", "block", "declaration_list", "field_declaration_list", "compound_statement")
 _AROUND = frozenset(("decorated_definition", "export_statement", "template_declaration"))  # they belong to what they hold
-_ONE_OR_MORE = frozenset(("lexical_declaration", "variable_declaration"))  # as do these, where they hold nothing else
+_ONE_OR_MORE = frozenset(
+    ("lexical_declaration", "variable_declaration", "type_declaration")
+)  # as do these, where they hold nothing else
 _TYPES = frozenset(
     ("class", "interface", "struct", "union", "trait", "impl", "enum", "record", "object", "protocol")
 )  # a function in one is a method
@@ -116,17 +118,18 @@ def _definitions(language: str, grammar: Grammar, root: "Node", raw: bytes) -> "
 
 def _nested(found: "list[tuple[int, str, str, Node, Node]]", raw: bytes) -> tuple[Definition, ...]:
     definitions: list[Definition] = []
-    open_: list[tuple[int, str]] = []  # where those end that we are within, and their kinds
+    open_: list[tuple[int, int, str]] = []  # where those end and begin that we are within, and their kinds
     for _, name, kind, node, whole in found:
-        while open_ and open_[-1][0] < whole.end_byte:
+        # Several that one declaration names stand beside one another.
+        while open_ and (open_[-1][0] < whole.end_byte or open_[-1][:2] == (whole.end_byte, whole.start_byte)):
             open_.pop()
-        within = open_[-1][1] if open_ else ""
+        within = open_[-1][2] if open_ else ""
         kind = "method" if kind == "function" and within in _TYPES else kind
         end = whole.end_point
         first = whole.start_point[0] + 1
         last = max(first, end[0] + (end[1] > 0))
         definitions.append(Definition(name, kind, first, last, min(len(open_), _DEEPEST), _signature(node, kind, raw)))
-        open_.append((whole.end_byte, kind))
+        open_.append((whole.end_byte, whole.start_byte, kind))
     return tuple(definitions)
 
 

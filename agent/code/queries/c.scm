@@ -8,11 +8,23 @@
 (enum_specifier name: (type_identifier) @name body: (_)) @enum
 (enumerator name: (identifier) @name) @variant
 (field_declaration declarator: (field_identifier) @name) @field
+(field_declaration declarator: [(pointer_declarator declarator: (field_identifier) @name) (array_declarator declarator: (field_identifier) @name)]) @field
+(field_declaration declarator: (pointer_declarator declarator: [(pointer_declarator declarator: (field_identifier) @name) (array_declarator declarator: (field_identifier) @name)])) @field
+(field_declaration declarator: (function_declarator declarator: (parenthesized_declarator (pointer_declarator declarator: (field_identifier) @name)))) @field
 (type_definition declarator: (type_identifier) @name) @type
+(type_definition declarator: (array_declarator declarator: (type_identifier) @name)) @type
+(type_definition declarator: (function_declarator declarator: [(type_identifier) @name (parenthesized_declarator (pointer_declarator declarator: (type_identifier) @name))])) @type
 (type_definition declarator: (pointer_declarator (type_identifier) @name)) @type
 (preproc_def name: (identifier) @name) @macro
 (preproc_function_def name: (identifier) @name) @macro
 (translation_unit (declaration declarator: (identifier) @name) @variable)
 (translation_unit (declaration declarator: (init_declarator declarator: (identifier) @name)) @variable)
+(translation_unit (declaration declarator: [
+  (pointer_declarator declarator: [(identifier) @name (pointer_declarator declarator: (identifier) @name) (array_declarator declarator: (identifier) @name)])
+  (array_declarator declarator: (identifier) @name)
+  (init_declarator declarator: (pointer_declarator declarator: [(identifier) @name (array_declarator declarator: (identifier) @name)]))
+  (init_declarator declarator: (array_declarator declarator: (identifier) @name))
+  (init_declarator declarator: (function_declarator declarator: (parenthesized_declarator (pointer_declarator declarator: (identifier) @name))))
+]) @variable)
 ;; uses
 [(identifier) (type_identifier) (field_identifier)] @use

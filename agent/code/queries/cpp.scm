@@ -4,10 +4,15 @@
 (function_definition declarator: (pointer_declarator (function_declarator declarator: (qualified_identifier name: (_) @name)))) @function
 (function_definition declarator: (reference_declarator (function_declarator declarator: [(identifier) (field_identifier) (operator_name)] @name))) @function
 (function_definition declarator: (reference_declarator (function_declarator declarator: (qualified_identifier name: (_) @name)))) @function
-(declaration declarator: (function_declarator declarator: (identifier) @name)) @declaration
-(field_declaration declarator: (function_declarator declarator: (field_identifier) @name)) @declaration
+(declaration declarator: (function_declarator declarator: [(identifier) (destructor_name)] @name)) @declaration
+(declaration declarator: [(pointer_declarator (function_declarator declarator: (identifier) @name)) (reference_declarator (function_declarator declarator: (identifier) @name))]) @declaration
+(field_declaration declarator: (function_declarator declarator: [(field_identifier) (operator_name)] @name)) @declaration
+(field_declaration declarator: (reference_declarator (function_declarator declarator: [(field_identifier) (operator_name)] @name))) @declaration
 (field_declaration declarator: (pointer_declarator (function_declarator declarator: (field_identifier) @name))) @declaration
 (field_declaration declarator: (field_identifier) @name) @field
+(field_declaration declarator: [(pointer_declarator declarator: (field_identifier) @name) (array_declarator declarator: (field_identifier) @name)]) @field
+(field_declaration declarator: (pointer_declarator declarator: [(pointer_declarator declarator: (field_identifier) @name) (array_declarator declarator: (field_identifier) @name)])) @field
+(field_declaration declarator: (function_declarator declarator: (parenthesized_declarator (pointer_declarator declarator: (field_identifier) @name)))) @field
 (class_specifier name: (type_identifier) @name body: (_)) @class
 (struct_specifier name: (type_identifier) @name body: (_)) @struct
 (union_specifier name: (type_identifier) @name body: (_)) @union
@@ -15,10 +20,21 @@
 (enumerator name: (identifier) @name) @variant
 (namespace_definition name: (_) @name) @namespace
 (type_definition declarator: (type_identifier) @name) @type
+(type_definition declarator: (array_declarator declarator: (type_identifier) @name)) @type
+(type_definition declarator: (function_declarator declarator: [(type_identifier) @name (parenthesized_declarator (pointer_declarator declarator: (type_identifier) @name))])) @type
+(type_definition declarator: (pointer_declarator (type_identifier) @name)) @type
 (alias_declaration name: (type_identifier) @name) @type
 (concept_definition name: (identifier) @name) @type
 (preproc_def name: (identifier) @name) @macro
 (preproc_function_def name: (identifier) @name) @macro
+(translation_unit (declaration declarator: (identifier) @name) @variable)
 (translation_unit (declaration declarator: (init_declarator declarator: (identifier) @name)) @variable)
+(translation_unit (declaration declarator: [
+  (pointer_declarator declarator: [(identifier) @name (pointer_declarator declarator: (identifier) @name) (array_declarator declarator: (identifier) @name)])
+  (array_declarator declarator: (identifier) @name)
+  (init_declarator declarator: (pointer_declarator declarator: [(identifier) @name (array_declarator declarator: (identifier) @name)]))
+  (init_declarator declarator: (array_declarator declarator: (identifier) @name))
+  (init_declarator declarator: (function_declarator declarator: (parenthesized_declarator (pointer_declarator declarator: (identifier) @name))))
+]) @variable)
 ;; uses
 [(identifier) (type_identifier) (field_identifier) (namespace_identifier)] @use

@@ -1,7 +1,7 @@
 (function_declaration name: (identifier) @name) @function
 (method_declaration name: (field_identifier) @name) @method
-(type_declaration (type_spec name: (type_identifier) @name)) @type
-(type_declaration (type_alias name: (type_identifier) @name)) @type
+(type_spec name: (type_identifier) @name) @type
+(type_alias name: (type_identifier) @name) @type
 (interface_type (method_elem name: (field_identifier) @name) @method)
 (struct_type (field_declaration_list (field_declaration name: (field_identifier) @name) @field))
 (source_file (const_declaration (const_spec name: (identifier) @name) @constant))

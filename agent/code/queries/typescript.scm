@@ -18,6 +18,8 @@
 (program (lexical_declaration (variable_declarator name: (identifier) @name)) @variable)
 (program (variable_declaration (variable_declarator name: (identifier) @name)) @variable)
 (program (export_statement declaration: (lexical_declaration (variable_declarator name: (identifier) @name))) @variable)
+(program (ambient_declaration [(lexical_declaration (variable_declarator name: (identifier) @name)) (variable_declaration (variable_declarator name: (identifier) @name))]) @variable)
+(program (export_statement declaration: (ambient_declaration (lexical_declaration (variable_declarator name: (identifier) @name)))) @variable)
 (variable_declarator name: (identifier) @name value: [(arrow_function) (function_expression)]) @function
 (pair key: (property_identifier) @name value: [(arrow_function) (function_expression)]) @function
 ;; uses
