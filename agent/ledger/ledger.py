@@ -279,10 +279,3 @@ def _counts(one: Listed, first: int) -> bool:
     if one.undone or not one.action.deltas:
         return False
     return one.action.kind == "call" or any(int(earlier) < first for earlier in one.action.undoes)
-
-
-def refuse_conflicts(plan: Plan) -> None:
-    """Raise JumarError where a plan cannot be carried out."""
-    if plan.conflicts:
-        first = plan.conflicts[0]
-        raise JumarError(f"nothing was changed: {first.path}: {first.why}")
