@@ -3,6 +3,7 @@
 import asyncio
 import os
 import resource
+import tempfile
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -79,6 +80,19 @@ async def test_a_command_that_fills_the_disk_is_ended_and_one_that_finds_it_full
     assert (await make(free=1 << 60).run("sleep 0.3; echo fine", 20, lambda _: None)).output == "fine\n"
 
 
+def test_each_disk_that_a_command_writes_to_is_looked_at(tmp_path: Path) -> None:
+    other = Path("/dev/shm")  # another file system than the tests' own
+    if not other.is_dir() or other.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("there is no second file system here")
+    status = os.statvfs(other)
+    with tempfile.NamedTemporaryFile(dir=other) as file:
+        meter = Meter(Allowance(free=status.f_bavail * status.f_frsize - (40 << 20)), lambda most: [], [tmp_path, other])
+        assert meter.exceeded() == ""
+        file.write(bytes(60 << 20))
+        file.flush()
+        assert meter.exceeded().startswith("it left less than")
+
+
 async def test_endless_output_and_endless_lines_cost_neither_memory_nor_time(make: Make) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     shell = make()
@@ -106,9 +120,9 @@ async def test_no_picture_of_memory_is_written_when_one_crashes(make: Make) -> N
 
 def test_a_companion_that_stays_as_it_is_is_looked_at_more_seldom_until_it_changes_and_a_command_is_not(tmp_path: Path) -> None:
     living = [1]
-    command = Meter(Allowance(), lambda most: living, tmp_path)
+    command = Meter(Allowance(), lambda most: living, [tmp_path])
     assert [(command.exceeded(), command.pause) for _ in range(20)] == [("", 0.1)] * 20
-    meter = Meter(Allowance(longest_pause=SELDOM), lambda most: living, tmp_path)
+    meter = Meter(Allowance(longest_pause=SELDOM), lambda most: living, [tmp_path])
     pauses = []
     for _ in range(20):
         assert meter.exceeded() == ""

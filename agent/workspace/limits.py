@@ -38,15 +38,15 @@ class Allowance:
 
 
 class Meter:
-    """Measures one command. `living` lists its processes, not many more than it is asked for; `folder` is where it writes."""
+    """Measures one command. `living` lists its processes, not many more than it is asked for; `folders` are where it writes."""
 
-    def __init__(self, allowance: Allowance, living: Callable[[int], Sequence[int]], folder: Path) -> None:
+    def __init__(self, allowance: Allowance, living: Callable[[int], Sequence[int]], folders: Sequence[Path]) -> None:
         self._allowance = allowance
         self._living = living
-        self._folder = folder
         self._pids: frozenset[int] = frozenset()
         self.pause = _OFTEN  # seconds until the next look
-        self._scarce = _free(folder) < allowance.free  # before it wrote anything: that is not its doing
+        # Where it was full before it wrote anything, that is not its doing.
+        self._folders = [folder for folder in folders if _free(folder) >= allowance.free]
         self._shared = _shared()
 
     def exceeded(self) -> str:
@@ -64,7 +64,7 @@ class Meter:
             return f"it took more than {most // _MIB} MiB of memory"
         if _shared() - self._shared > most:
             return f"more than {most // _MIB} MiB of shared memory were taken while it ran"
-        if not self._scarce and _free(self._folder) < allowance.free:
+        if any(_free(folder) < allowance.free for folder in self._folders):
             return f"it left less than {allowance.free // _MIB} MiB of the disk"
         return ""
 

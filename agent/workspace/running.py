@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from agent.workspace import kin
@@ -36,7 +36,7 @@ class Running:
         grace: float,
         *,
         contained: bool = False,
-        meter: tuple[Allowance, Path] | None = None,
+        meter: tuple[Allowance, Sequence[Path]] | None = None,
     ) -> None:
         self.command = command
         self.pid = program.pid

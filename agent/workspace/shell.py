@@ -257,7 +257,7 @@ class Shell:
         self._guard.add(program.pid)
         contained = self._sandbox is not None and confined.held
         allowance = self._allowance if pipes is None else replace(self._allowance, longest_pause=SELDOM)
-        meter = (allowance, self._cwd)
+        meter = (allowance, (self._cwd, self._spills))  # the second has what a sandbox shows as /tmp
         running = Running(command, program, began, number, reading, take, self._grace, contained=contained, meter=meter)
         return running, launch.check
 
