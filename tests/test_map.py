@@ -48,7 +48,7 @@ def place(tmp_path: Path) -> LocalWorkspace:
 
 @pytest.fixture
 async def index(place: LocalWorkspace, tmp_path: Path) -> AsyncIterator[Index]:
-    index = Index(tmp_path / "code", place.root, nice=0)
+    index = Index(tmp_path / "code", place.root, nice=0, haste=20)  # the processor may be with others
     yield index
     await index.close()
 

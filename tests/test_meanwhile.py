@@ -8,7 +8,7 @@ import pytest
 from agent.events.action import ActionRecorded
 from agent.events.event import Event
 from agent.events.news import Informed
-from agent.ledger.attending import attend
+from agent.ledger.attending import _MOST, attend
 from agent.ledger.capture import Capture
 from agent.ledger.ledger import Ledger
 from agent.ledger.store import Store
@@ -30,7 +30,7 @@ async def told(bench: Bench, times: int) -> None:
     heard = asyncio.Event()
     bench.when = lambda _: heard.set() if len(noticed(bench)) >= times else None
     if len(noticed(bench)) < times:
-        await asyncio.wait_for(heard.wait(), 20)
+        await asyncio.wait_for(heard.wait(), 20 + _MOST)  # where a look takes long, it rests long before the next one
 
 
 def noticed(bench: Bench) -> list[tuple[str, list[str]]]:

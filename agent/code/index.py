@@ -52,12 +52,13 @@ class _Sorted:
 class Index:
     """The index of one work tree, in a folder below `folder`. Nothing is built before `start`.
 
-    `nice` is by how much the builder gives way to other programs.
+    `nice` is by how much the builder gives way to other programs; `haste` how many seconds a map may take.
     """
 
-    def __init__(self, folder: Path, root: Path, hidden: Sequence[Path] = (), nice: int = 19) -> None:
+    def __init__(self, folder: Path, root: Path, hidden: Sequence[Path] = (), nice: int = 19, haste: float = _HASTE) -> None:
         self._root = root.resolve()
         self.path = folder / hashlib.sha256(os.fsencode(self._root)).hexdigest()[:32] / "names.db"
+        self._haste = haste
         self._building = Building(self._root, self.path, hidden, nice)
         self._parsing = Parsing()  # what changes once will change again: it stays ready
         self._alone = asyncio.Lock()  # it parses one text after the other
@@ -95,7 +96,7 @@ class Index:
 
         It is an empty one where there is no index yet, or where that takes too long.
         """
-        wish = Wish(prompt, room, count, time.monotonic() + _HASTE)
+        wish = Wish(prompt, room, count, time.monotonic() + self._haste)
         asked = Asked("", workspace.locate("."), view)
 
         locate = workspace.locating()
@@ -106,7 +107,7 @@ class Index:
 
         drawn = Map()
         try:
-            async with asyncio.timeout(_HASTE):
+            async with asyncio.timeout(self._haste):
                 drawn = await asyncio.to_thread(draw, self.path, self._root, wish, shown)
                 # What the person works on is what they are likely to ask about.
                 if changed := [one.path for one in drawn.files if one.changed][:_MOST_ANEW]:
