@@ -80,6 +80,21 @@ async def test_a_fault_that_was_there_before_is_told_as_one_and_only_what_is_new
     assert await state("a.py", "x = '\ud800'\n") == "syntax ok"
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("class A:\n    # to come\n\nx = 1\n", "line 1: expected an indented block after class definition"),
+        ("if x:\n    y\n  z\n", "line 3: unindent does not match any outer indentation level"),
+        ("if x:\n    def f(): pass\n        y = 1\n", "line 3: unexpected indent"),
+        ("type X[T] = int\ndef f[T](): f'{f'{x}'}'\nprint 1\n", ""),
+    ],
+)
+def test_blocks_of_python_are_where_they_belong_whichever_version_it_is_written_for(text: str, words: str) -> None:
+    assert words in "; ".join(told("a.py", text) or [""])
+    if not words:
+        assert not any("indent" in one for one in told("a.py", text) or [])
+
+
 async def test_few_of_many_faults_are_told_and_the_others_are_counted() -> None:
     found = await state("a.json", "".join(f'{{"a": {number}]}}\n' for number in range(9)))
     assert found.startswith("SYNTAX FAULTS at line 1: ")

@@ -59,7 +59,7 @@ def bench(tmp_path: Path) -> Bench:
 async def test_of_a_name_that_got_another_one_it_is_told_where_it_still_stands(bench: Bench) -> None:
     code = "def old(): ...\n\n\nold()  # old\n'see old'\n"
     bench.holds({"a.py": code, "b.py": "older = 1\n", "notes.md": "old\n"})
-    note = "\n[old still stands in 3 lines of 2 files, as in comments, strings and texts; search shows them]"
+    note = "\n[old still stands in 3 lines of 2 files, as in comments, strings, texts or types; search shows them]"
     assert (await bench.rewrite("old", "new")).text.endswith(note)
     assert bench.read("a.py") == "def new(): ...\n\n\nnew()  # old\n'see old'\n"
     assert "still stands" not in (await bench.rewrite("new()", "old()")).text
@@ -189,6 +189,13 @@ async def test_what_has_more_than_the_pattern_says_is_left_and_named(bench: Benc
     assert "Rewrote 1 match in 1 file" in told
     assert f"[1 place left, which the pattern tells in part only: {name}:2;" in told
     assert bench.read(name) == text
+
+
+async def test_what_is_taken_away_leaves_no_empty_line_and_a_head_without_a_body_is_told(bench: Bench) -> None:
+    bench.holds({"a.py": "def f():\r\n    log(1)\r\n    return 2\r\n\r\n\r\ndef g():\r\n    log(\r\n        2)\r\n"})
+    told = (await bench.rewrite("log($A)", "")).text
+    assert bench.read("a.py") == "def f():\r\n    return 2\r\n\r\n\r\ndef g():\r\n"
+    assert "a.py: 2 matches, +0 -3; SYNTAX FAULT at line 5: expected an indented block after function definition\n" in told
 
 
 async def test_a_comment_is_not_lost_by_a_rewrite(bench: Bench) -> None:

@@ -202,7 +202,7 @@ async def _standing(arguments: RewriteArguments, context: Context) -> str:
     if not found.total:
         return ""
     lines, files = _count(found.total, "line"), _count(len(found.counts), "file")
-    return f"\n[{name} still stands in {lines} of {files}, as in comments, strings and texts; search shows them]"
+    return f"\n[{name} still stands in {lines} of {files}, as in comments, strings, texts or types; search shows them]"
 
 
 async def _told(written: list[Prepared], left: list[str], notes: tuple[str, ...]) -> str:

@@ -26,6 +26,7 @@ _MOST_FORMS = 8  # of one pattern
 _LOOSE = re.compile(r"[\s,;()]+")  # what may stand in a match and not in its pattern, or the other way round
 _FAULT = re.compile(r"^ *\d+: (.*)$", re.MULTILINE)
 _LAST_COMMA, _FIRST_COMMA = re.compile(r",\s*\Z"), re.compile(r"\s*,\s*")
+_REST = re.compile(r"[ \t]*(?:\r?\n|\Z)")
 _INDENT = re.compile(r"[ \t]*")
 _BREAK = re.compile(r"\r?\n(?=(.?))")  # and whether a line with something in it follows
 
@@ -59,7 +60,10 @@ def main() -> None:
                     continue
                 if text[start:end].endswith(";") and not pattern.rstrip().endswith(";"):
                     end -= 1  # a mark that some grammars count as part of it, and the pattern does not name
-                told[2].append((start, end, None if template is None else _filled(template, node, text, newline)))
+                new = None if template is None else _filled(template, node, text, newline)
+                if new == "":
+                    start, end = _lines(text, start, end)
+                told[2].append((start, end, new))
             told[1] = any(told[2:]) or not isinstance(alike[0], str) or not _is_broken(pattern, spoken)
         except RuntimeError as error:
             faults = _FAULT.findall(str(error).partition("Stack backtrace")[0])
@@ -169,6 +173,13 @@ def _apart(nodes: "Sequence[SgNode]") -> "Iterator[SgNode]":
         if node.range().start.index >= last:
             last = node.range().end.index
             yield node
+
+
+def _lines(text: str, start: int, end: int) -> tuple[int, int]:
+    """Return where whole lines begin and end that hold nothing else, so that none is left empty; else what was given."""
+    first = text.rfind("\n", 0, start) + 1
+    rest = _REST.match(text, end)
+    return (start, end) if rest is None or text[first:start].strip(" \t") else (first, rest.end())
 
 
 def _filled(template: str, match: "SgNode", text: str, newline: str) -> str:

@@ -1,5 +1,6 @@
 """Owns parsing texts for faults. It runs as a program of its own, for a hostile text can crash a parser or fill the memory."""
 
+import ast
 import json
 import re
 import resource
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 _LARGEST = 1 << 20
 _MEMORY = 1 << 30
 _SECONDS = 2
+_HEAD = re.compile(r" on line (\d+)$")
+_MOST_COMPILED = 300_000  # characters
 _NEAR = 60
 _MOST = 200  # faults that are told apart
 _OPTIONAL = "_implicit_end_tag"  # of a paragraph at the end of a page: it need not be written
@@ -50,6 +53,8 @@ def faults(name: str, text: str) -> list[Fault] | None:
     found = list(islice(_wrong(root, raw, 0, ""), _MOST))
     if found and language == "c" and name.lower().endswith(".h"):  # it may well be C++
         found = min(found, list(islice(_wrong(_parsed("cpp", raw), raw, 0, ""), _MOST)), key=len)
+    if language == "python" and not found and len(text) <= _MOST_COMPILED:
+        found += _indentation(text)
     if language == "html":
         for inner, node in _embedded(root):
             part = raw[node.start_byte : node.end_byte]
@@ -78,6 +83,22 @@ def _parsed(language: str, raw: bytes) -> "Node":
     if language == "bash":
         raw = raw.translate(_LETTERS)
     return Parser(spoken(language)).parse(raw).root_node
+
+
+def _indentation(text: str) -> Iterator[Fault]:
+    """Yield where a block of Python is missing or stands wrongly: the grammar takes a head without a body as it is.
+
+    Of what Python itself finds this alone is the same whichever version the project is written for.
+    """
+    try:
+        ast.parse(text)
+    except IndentationError as error:
+        head = _HEAD.search(error.msg)  # of which the body is missing: it is better known than what stands in its place
+        line = int(head[1]) if head else error.lineno or 1
+        near = text.splitlines()[line - 1 : line]
+        yield Fault(line, _HEAD.sub("", error.msg), "".join(near).strip()[:_NEAR])
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        return
 
 
 def _embedded(root: "Node") -> Iterator[tuple[str, "Node"]]:
