@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from agent.diagnostics.diagnostics import Diagnostics
 
 _MORE = "More stood after the arguments' object; it was left out. Send one object a call."
-_LARGEST_REPLY = 100_000
 _OURS = Caller(pictures=False, doubted=False)  # no model calls
 
 
@@ -53,16 +52,16 @@ class Execute:
         ask: Callable[[str, str, tuple[str, ...]], Awaitable[str]],
         before_change: Callable[[], Awaitable[None]],
         history: History,
-        longest: int = _LARGEST_REPLY,
-        recorder: Recorder | None = None,
-        mask: Mask | None = None,
-        diagnostics: "Diagnostics | None" = None,
+        longest: int,
+        recorder: Recorder | None,
+        mask: Mask,
+        diagnostics: "Diagnostics | None",
     ) -> None:
         self._tools = tools
         self._offered = offered(tools, attended=gate.attended)
         self._gate = gate
         self._tell = tell
-        self._approval = Approval(tools, workspace, gate, tell, ask, recorder, mask or Mask())
+        self._approval = Approval(tools, workspace, gate, tell, ask, recorder, mask)
         self._before_change = before_change
         self._history = history
         self._begun: set[str] = set()  # calls of this step that were run, if not to their end
