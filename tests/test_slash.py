@@ -394,6 +394,9 @@ async def test_a_theme_is_seen_before_it_is_chosen_and_goes_when_it_is_not(perso
         before = screen.app.theme
         await command(screen, "/theme")
         await screen.until(lambda: isinstance(screen.app.screen, Listing))
+        await screen.see("jumar-light")
+        over, rows = (screen.app.screen.query_one(name).size.height for name in ("#over", "#choosing-rows"))
+        assert over == rows + 3  # a line to search in, and one of keys below another that is empty
         await screen.pilot.press(*"textual-light")
         await screen.until(lambda: screen.app.theme == "textual-light")
         await screen.pilot.press("escape")

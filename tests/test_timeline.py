@@ -90,6 +90,23 @@ async def test_one_hunk_of_an_action_is_undone_to_the_byte_and_brought_back(pers
     assert "-twenty-five" in told
 
 
+async def test_keys_are_for_a_hunk_that_is_seen_and_a_plan_that_is_made_goes_on(person: Person, server: ScriptedServer) -> None:
+    (person.root / "long.txt").write_text(LINES)
+    edits = [{"old": "line 2\n", "new": "two\n"}, {"old": "line 25\n", "new": "twenty-five\n"}]
+    async with screen_of(person, (60, 18), mode="edits") as screen:
+        await worked(screen, server, ("edit", {"path": "long.txt", "edits": edits}))  # type: ignore[dict-item]
+        await screen.pilot.press("f6", "u")
+        await screen.see("Enter does it", "line 2")
+        await screen.pilot.press("pagedown")
+        await screen.see("▸☑ @@ -22")
+        await screen.pilot.press("space", "up", "down")
+        await screen.see("▸☐ @@ -22", "Enter does it")
+        await screen.pilot.press("escape", "f7")
+        await screen.see("Review", "1 file")
+        await screen.pilot.press("pagedown", "space")
+        await screen.see("▸☐ @@ -22")
+
+
 async def test_a_resumed_session_shows_what_is_undone_and_undoes_a_whole_turn(person: Person, server: ScriptedServer) -> None:
     async with screen_of(person, mode="edits") as screen:
         await worked(screen, server, *(("write", {"path": f"{name}.txt", "content": "x\n"}) for name in "abc"))

@@ -6,7 +6,7 @@ from agent.blocks import DiffBlock
 from agent.events.call import ApprovalAsked, RuleScope
 from agent.safe import safe_line, safe_text
 from tui.draw import draw
-from tui.hunks import chosen_hunks, hunks_of
+from tui.hunks import chosen_hunks, hunks_of, rows_of, seen_of
 from tui.words import Words
 
 
@@ -55,12 +55,8 @@ class Approval:
 
     def see(self, tops: list[int], top: int, bottom: int) -> bool:
         """Let keys be for a hunk that begins within these rows, where theirs does not; tell whether it is another."""
-        if not tops or top <= tops[self.hunk] < bottom:
-            return False
-        begun = [number for number, row in enumerate(tops) if row < bottom]
-        seen = [number for number in begun if tops[number] >= top]
-        self.hunk = (seen or begun[-1:] or [0])[0]
-        return True
+        before, self.hunk = self.hunk, seen_of(tops, self.hunk, top, bottom)
+        return self.hunk != before
 
     @property
     def head(self) -> Content:
@@ -92,9 +88,9 @@ class Approval:
             return []
         lines = self.what().split("\n")
         lines = lines[len(lines) - self._hunks[-1][1] :]  # of the differences; what stands before them has its own height
-        heights = [len(line.wrap(width)) for line in lines]
-        above = height - sum(heights)
-        return [above + sum(heights[:start]) for start, _ in self._hunks]
+        rows = rows_of([*lines, Content("")], width)
+        above = height - rows[-1]
+        return [above + rows[start] for start, _ in self._hunks]
 
     def facts(self, scope: RuleScope | None) -> list[Content]:
         """Return what else is known of it; with how long a rule would hold, where one is being written."""

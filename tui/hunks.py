@@ -1,5 +1,6 @@
 """Owns the hunks of a difference on the screen: where each stands, and which of them are kept."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,23 @@ def hunks_of(diff: str) -> list[tuple[int, int]]:
     lines = diff.split("\n")
     starts = [number for number, line in enumerate(lines) if line.startswith("@@")]
     return list(zip(starts, [*starts[1:], len(lines)], strict=True))
+
+
+def rows_of(lines: Sequence[Content], width: int) -> list[int]:
+    """Return the row at which each line begins where they are wrapped to a width; as they are where it is not known."""
+    begun = [0]
+    for line in lines[:-1]:
+        begun.append(begun[-1] + (len(line.wrap(width)) if 0 < width < line.cell_length else 1))
+    return begun
+
+
+def seen_of(tops: Sequence[int], at: int, top: int, bottom: int) -> int:
+    """Return which of what begins in these rows keys are for: it stays where its beginning can be seen, and no other else."""
+    if at >= len(tops) or top <= tops[at] < bottom:
+        return at
+    begun = [number for number, row in enumerate(tops) if row < bottom]
+    seen = [number for number in begun if tops[number] >= top]
+    return (seen or begun[-1:] or [0])[0]
 
 
 def chosen_hunks(block: DiffBlock, kept: set[int], current: int, *, mark: bool = True, several: bool = False) -> Content:

@@ -19,7 +19,7 @@ from tui.acts import Act
 from tui.diffs import difference
 from tui.draw import draw
 from tui.hints import Hints
-from tui.hunks import Picked, hunk_lines
+from tui.hunks import Picked, hunk_lines, rows_of, seen_of
 from tui.words import Words
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Preview(ModalScreen[Work | None]):
         self._undoing = undoing
         self._picked: list[Picked] = []  # of one action alone parts can be chosen
         self._stops: list[tuple[int, int]] = []  # where keys can go: a file, and a hunk of it or -1
-        self._tops: list[int] = []  # the line of each
+        self._tops: list[int] = []  # the row of each
         self._at = 0
         self._preference: Preference = ""
         self._interrupts = False
@@ -145,6 +145,8 @@ class Preview(ModalScreen[Work | None]):
             lines += await asyncio.to_thread(lambda: [line for step in steps for line in _step(step, width, self._words)])
         if len(lines) > _MOST_LINES:
             lines[_MOST_LINES:] = [Content.styled(self._words("preview.more", count=len(lines) - _MOST_LINES), "$text-muted")]
+        rows = rows_of(lines, what.size.width) if lines else []
+        self._tops = [rows[line] for line in self._tops if line < len(rows)]
         what.update(Content("\n").join(lines))
         keys.update(Content.styled(self._keys(), "$text-muted"))
 
@@ -186,9 +188,7 @@ class Preview(ModalScreen[Work | None]):
             Content.styled(words("preview.unheld", path=safe_line(mended(path)), why=safe_line(words.told(why))), "$text-warning")
             for path, why in plan.unheld
         ]
-        if self._is_empty:
-            lines.append(Content.styled(words("preview.nothing_chosen"), "$text-warning"))
-        elif not (plan.steps or plan.conflicts or plan.folders or plan.revived):
+        if not self._is_empty and not (plan.steps or plan.conflicts or plan.folders or plan.revived):
             lines.append(Content.styled(words("preview.nothing"), "$text-warning"))
         if self._preference:
             lines.append(Content.styled(words(f"preview.{self._preference}"), "$text-warning"))
@@ -198,7 +198,7 @@ class Preview(ModalScreen[Work | None]):
 
     def _keys(self) -> str:
         words, plan = self._words, self._plan
-        keys = [words("preview.keys")] if self._may else []
+        keys = [words("preview.keys")] if self._may else [words("preview.nothing_chosen")] if self._is_empty else []
         keys += [words("preview.keys_parts")] if len(self._stops) > 1 else []
         if plan is not None and (plan.conflicts or self._preference):
             keys.append(words("preview.keys_conflict"))
@@ -221,14 +221,18 @@ class Preview(ModalScreen[Work | None]):
             body.scroll_relative(y=step, animate=False)
             return
         self._at = (self._at + step) % len(self._stops)
-        self._again(self._paint())
+        self._repaint()
         if self._at < len(self._tops):
             body.scroll_to(y=max(0, self._tops[self._at] - 2), animate=False)
 
     def action_page(self, step: int) -> None:
-        """Scroll by a page."""
+        """Scroll by a page; keys are for what can be seen there."""
         body = self.query_one("#over-body", VerticalScroll)
-        body.scroll_relative(y=step * body.size.height, animate=False)
+        body.scroll_relative(y=step * body.size.height, animate=False, immediate=True)
+        at = seen_of(self._tops, self._at, body.scroll_offset.y, body.scroll_offset.y + body.size.height)
+        if at != self._at:
+            self._at = at
+            self._repaint()
 
     def action_turn(self) -> None:
         """Take a hunk or a file back after all, or leave it."""
@@ -259,10 +263,13 @@ class Preview(ModalScreen[Work | None]):
         """Wait for the running call, or stop the turn."""
         if self._session.running:
             self._interrupts = not self._interrupts
-            self._again(self._paint())
+            self._repaint()
 
     def _again(self, work: Awaitable[None]) -> None:
         self.run_worker(work, exclusive=True)
+
+    def _repaint(self) -> None:
+        self.run_worker(self._paint(), exclusive=True, group="paint")  # a plan that is being made goes on
 
     def action_carry_out(self) -> None:
         """Have it done."""

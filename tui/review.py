@@ -22,7 +22,7 @@ from prompts import words as said
 from tui.editor import opened
 from tui.fields import Area
 from tui.hints import Hints
-from tui.hunks import Picked, hunk_lines, hunks_of
+from tui.hunks import Picked, hunk_lines, hunks_of, rows_of, seen_of
 from tui.words import Words
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ class Review(Screen[None]):
                 folder = above
                 lines.append(Content.styled(f"  {safe_line(folder)}/" if folder else "", "$text-muted"))
             here = self._here[0] == number
-            sign = {"created": "new", "deleted": "gone", "modified": ""}[one.block.change]
+            sign = "" if one.block.change == "modified" else self._words(f"diff.{one.block.change}")
             lines.append(
                 Content.assemble(
                     (f"{'▸' if here else ' '}{one.mark} {'  ' if folder else ''}", "bold $text-accent" if here else ""),
@@ -230,8 +230,7 @@ class Review(Screen[None]):
     def _see(self) -> None:
         self._paint()
         number, hunk = self._here
-        one = self._picked[number]
-        top = hunks_of(one.block.diff)[hunk][0] + 1 + len(self._facts(one)) if hunk >= 0 else 0
+        top = self._tops()[hunk + 1]
         self.query_one("#review-right", VerticalScroll).scroll_to(y=max(0, top - 2), animate=False)
         files = self.query_one("#review-files", VerticalScroll)
         folders = {one.block.path.rpartition("/")[0] for one in self._picked[: number + 1]}
@@ -239,10 +238,24 @@ class Review(Screen[None]):
         if not files.scroll_offset.y <= line < files.scroll_offset.y + files.size.height:
             files.scroll_to(y=max(0, line - files.size.height // 2), animate=False)
 
+    def _tops(self) -> list[int]:
+        """Return the rows at which the file and its hunks begin."""
+        number, _ = self._here
+        one = self._picked[number]
+        rows = rows_of(self._file(), self.query_one("#review-diff", Static).size.width)
+        hunks = hunks_of(one.block.diff)
+        return [0, *(rows[start - hunks[0][0] + 1 + len(self._facts(one))] for start, _ in hunks)]
+
     def action_page(self, step: int) -> None:
-        """Scroll the difference by a page."""
+        """Scroll the difference by a page; keys are for what can be seen there."""
         right = self.query_one("#review-right", VerticalScroll)
-        right.scroll_relative(y=step * right.size.height, animate=False)
+        right.scroll_relative(y=step * right.size.height, animate=False, immediate=True)
+        if self._stops and not self._writes:
+            number, hunk = self._here
+            seen = seen_of(self._tops(), hunk + 1, right.scroll_offset.y, right.scroll_offset.y + right.size.height) - 1
+            if (number, seen) in self._stops and seen != hunk:
+                self._at = self._stops.index((number, seen))
+                self._paint()
 
     def action_turn(self) -> None:
         """Mark a hunk or a file, or not."""
