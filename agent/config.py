@@ -15,8 +15,9 @@ from agent.errors import ToolFailure, UsageError
 from agent.workspace.globs import matching
 
 Effort = Literal["on", "off", "none", "minimal", "low", "medium", "high", "xhigh", "max"]
-_Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-_Tokens = Annotated[int, Field(ge=1024, le=1 << 30)]
+_Dollars = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
+_Tokens = Annotated[int, Field(strict=True, ge=1024, le=1 << 30)]
+_Yes = Annotated[bool, Field(strict=True)]
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
@@ -25,6 +26,11 @@ _KEY_HEADERS = frozenset({"authorization", "x-api-key"})
 _WRONG_KINDS = {
     "tuple_type": 'it is a list, such as ["a", "b"]',
     "string_type": "it is a text in quotes",
+    "int_type": "it is a whole number",
+    "float_type": "it is a number",
+    "finite_number": "it is a number",
+    "bool_type": "it is true or false",
+    "missing": "it is missing",
     "dict_type": "it is a table",
     "model_type": "it is a table",
 }
@@ -93,11 +99,11 @@ class ModelTable(Strict):
     """What the person says of the models whose names a regular expression matches."""
 
     context: _Tokens | None = None
-    images: bool | None = None
+    images: _Yes | None = None
     efforts: tuple[Effort, ...] | None = None
     price: PriceTable | None = None
-    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
-    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    temperature: Annotated[float, Field(strict=True, ge=0, le=2)] | None = None
+    top_p: Annotated[float, Field(strict=True, gt=0, le=1)] | None = None
 
 
 class CheckTable(Strict):
@@ -106,7 +112,7 @@ class CheckTable(Strict):
     command: str
     files: tuple[str, ...] = ()
     when: Literal["turn", "edit"] = "turn"
-    seconds: Annotated[float, Field(gt=0, le=1800)] = 600
+    seconds: Annotated[float, Field(strict=True, gt=0, le=1800)] = 600
     folder: str = ""  # the only work tree that it is of
 
     @field_validator("command")
@@ -137,7 +143,7 @@ class CheckTable(Strict):
 class DiagnosticsTable(Strict):
     """Whether language servers and linters are asked what is wrong with changes, and which are not."""
 
-    enabled: bool = True
+    enabled: _Yes = True
     without: tuple[str, ...] = ()
 
     @field_validator("without")
@@ -159,10 +165,10 @@ class Config(Strict):
     model: str = ""
     models: tuple[str, ...] = ()
     effort: Effort | None = None
-    local_threads: Annotated[int, Field(ge=1, le=512)] = 1  # of a model in a file
+    local_threads: Annotated[int, Field(strict=True, ge=1, le=512)] = 1  # of a model in a file
     mode: Literal["plan", "ask", "edits", "auto"] | None = None  # None: auto where a sandbox holds, else ask
     sandbox: Literal["auto", "bubblewrap", "landlock", "seatbelt", "off"] = "auto"
-    map_tokens: Annotated[int, Field(ge=0, le=20_000)] = 1200  # of the map of the code that a session begins with; 0 for none
+    map_tokens: Annotated[int, Field(strict=True, ge=0, le=20_000)] = 1200  # of the map of the code; 0 for none
     allow: tuple[str, ...] = ()
     ask: tuple[str, ...] = ()
     deny: tuple[str, ...] = ()
@@ -170,8 +176,15 @@ class Config(Strict):
     overrides: dict[str, ModelTable] = {}
     checks: dict[str, CheckTable] = {}
     diagnostics: DiagnosticsTable = DiagnosticsTable()
-    remind: bool = True  # the model, once a turn, of what it leaves unchecked and of files that commands left
+    remind: _Yes = True  # the model, once a turn, of what it leaves unchecked and of files that commands left
     keys: dict[str, str] = {}  # of the screen, which says what they may be
+
+    @field_validator("endpoint", mode="before")
+    @classmethod
+    def _one(cls, endpoint: object) -> object:
+        if isinstance(endpoint, Mapping):
+            raise PydanticCustomError("endpoint", "it is the name of one; what is known of it stands in [endpoints.NAME]")
+        return endpoint
 
     @field_validator("models", mode="before")
     @classmethod
@@ -226,7 +239,7 @@ class Connection:
 def load(path: Path) -> Config:
     """Read the person's file; where there is none, all is at its default. Raises UsageError."""
     try:
-        text = path.read_text("utf-8")
+        text = path.read_text("utf-8-sig")
     except FileNotFoundError:
         return Config()
     except (OSError, UnicodeDecodeError) as error:
@@ -244,10 +257,10 @@ def load(path: Path) -> Config:
         where = ".".join(str(part) for part in fault["loc"])
         if fault["type"] == "extra_forbidden":
             table = _table(fault["loc"])
-            near = difflib.get_close_matches(str(fault["loc"][-1]), table.model_fields, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(table.model_fields)}"
+            near = difflib.get_close_matches(str(fault["loc"][-1]), table.model_fields, n=2)
+            hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else f"; known are {', '.join(table.model_fields)}"
             raise UsageError(f"{path}: unknown key {where!r}{hint}") from error
-        said = _WRONG_KINDS.get(fault["type"]) or fault["msg"].removeprefix("Value error, ")
+        said = _WRONG_KINDS.get(fault["type"]) or fault["msg"].removeprefix("Value error, ").replace("Input should", "it should")
         raise UsageError(f"{path}: {f'{where}: ' if where else ''}{said}") from error
 
 

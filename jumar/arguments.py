@@ -193,6 +193,16 @@ def seconds(text: str) -> float:
     return number
 
 
+def _demand_file(parser: Parser, option: str, name: str | None) -> None:
+    """End with 2 where nothing can be written under that name; later it would have cost a run."""
+    if name is None:
+        return
+    if name in {"-", ""} or Path(name).is_dir():
+        parser.error(f"{option} {name!r} is no file; stdout holds the answer, and nothing else")
+    if not Path(name).absolute().parent.is_dir():
+        parser.error(f"the folder of {option} {name!r} does not exist")
+
+
 def options_of(parser: Parser, given: argparse.Namespace, *, terminal: bool = False) -> RunOptions:
     """Return the options that a person gave; ends with 2 where they do not go together.
 
@@ -223,9 +233,8 @@ def options_of(parser: Parser, given: argparse.Namespace, *, terminal: bool = Fa
     for folder in given.add_dir:
         if not Path(folder).is_dir():
             parser.error(f"--add-dir {folder!r} is no folder")
-    for name in (given.output_file, given.patch):
-        if name is not None and not Path(name).absolute().parent.is_dir():
-            parser.error(f"the folder of {name!r} does not exist")
+    _demand_file(parser, "-o", given.output_file)
+    _demand_file(parser, "--patch", given.patch)
     return RunOptions(
         prompts=None if streamed or screen else (given.prompt,),
         screen=screen,

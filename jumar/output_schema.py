@@ -33,7 +33,12 @@ class OutputSchema:
         from jsonschema.validators import validator_for
 
         try:
-            schema = _value(path.read_text("utf-8"))
+            text = path.read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            fault = getattr(error, "strerror", None) or error
+            raise UsageError(f"--output-schema {path} cannot be read: {fault}") from error
+        try:
+            schema = _value(text)
             if not isinstance(schema, dict):
                 raise UsageError(f"--output-schema {path}: a schema is a JSON object")
             kind = validator_for(schema)
@@ -45,11 +50,11 @@ class OutputSchema:
             for example in examples:
                 list(made._validator.iter_errors(example))
         except SchemaError as error:
-            raise UsageError(f"--output-schema {path}: {error.message}") from error
+            raise UsageError(f"--output-schema {path} is no JSON Schema: {error.message}") from error
         except RecursionError as error:
             raise UsageError(f"--output-schema {path}: it refers to itself without an end") from error
-        except (OSError, ValueError, TypeError) as error:
-            raise UsageError(f"--output-schema {path}: {error}") from error
+        except (ValueError, TypeError) as error:
+            raise UsageError(f"--output-schema {path} is no JSON: {error}") from error
         return made
 
     def demand(self, prompt: str) -> str:

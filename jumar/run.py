@@ -237,16 +237,21 @@ class Run:
         try:
             if not self._span.fault:
                 self._told = {one.path: _file(one) for one in await self._span.changed()}
-            if self._wanted.patch is not None:
-                self._wanted.patch.write_bytes(await self._span.patch())
+            if self._wanted.patch is not None and self._write(self._wanted.patch, await self._span.patch()):
                 self._patch_path = str(self._wanted.patch)
         except (JumarError, OSError) as error:
             self._faults.append(str(error))
+        if self._wanted.output_file is not None and self._text():
+            self._write(self._wanted.output_file, f"{mended(self._text())}\n".encode())
+
+    def _write(self, file: Path, raw: bytes) -> bool:
+        """Write a file that the person wants, and return whether that went well."""
         try:
-            if self._wanted.output_file is not None and self._text():
-                self._wanted.output_file.write_text(f"{mended(self._text())}\n", "utf-8")
+            file.write_bytes(raw)
         except OSError as error:
-            self._faults.append(str(error))
+            self._faults.append(f"{file} cannot be written: {error.strerror}")
+            return False
+        return True
 
     async def revert(self, session: Session) -> None:
         """Put back what the run changed, where it ends with another code than 0."""

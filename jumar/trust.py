@@ -98,9 +98,8 @@ def _roots(home: Home) -> dict[str, int | None]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
-        raise UsageError(
-            f"{home.trusted} cannot be read ({getattr(error, 'strerror', None) or error}); remove it and trust again", 1
-        ) from error
+        fault = getattr(error, "strerror", None) or "it is not as jumar wrote it"
+        raise UsageError(f"{home.trusted} cannot be read: {fault}; remove it and trust again", 1) from error
     roots: dict[str, int | None] = {}
     for row in rows if isinstance(rows, list) else []:
         match row:

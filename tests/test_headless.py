@@ -177,6 +177,8 @@ async def test_without_a_key_the_demo_is_named(tmp_path: Path) -> None:
         ("-p", "x", "-r", "../../etc/passwd"),
         ("-p", "x", "-c"),
         ("-p", "x", "--output-schema", "missing.json"),
+        ("-p", "x", "--patch", "."),
+        ("-p", "x", "-o", "-"),
         ("--input-format", "stream-json"),
         ("-C", "missing", "-p", "x"),
         ("trust", "missing"),
@@ -331,14 +333,12 @@ async def test_a_run_that_fails_leaves_an_earlier_answer_alone(person: Person, s
     assert (person.home / "answer").read_text() == "earlier\n"
 
 
-async def test_a_patch_that_cannot_be_written_is_told(person: Person, server: ScriptedServer) -> None:
+async def test_a_file_that_cannot_be_written_is_told(person: Person, server: ScriptedServer) -> None:
     server.script.append(answer("done"))
-    run = await person.trusted(
-        "-p", "x", "--patch", str(person.root), "-o", str(person.home / "answer"), "--output-format", "json"
-    )
+    run = await person.trusted("-p", "x", "-o", "/dev/full", "--patch", str(person.home / "patch"), "--output-format", "json")
     assert (run.code, run.result["status"]) == (1, "failed")
-    assert "Is a directory" in run.result["reason"]
-    assert (person.home / "answer").read_text() == "done\n"
+    assert run.result["reason"] == "/dev/full cannot be written: No space left on device"
+    assert run.result["patch_path"] == str(person.home / "patch")
 
 
 async def test_a_session_is_gone_on_with_only_in_its_own_tree(person: Person, server: ScriptedServer) -> None:
