@@ -9,6 +9,7 @@ import pytest
 
 from agent.workspace.contract import READ_ONLY, WORKING, Confinement, Ended
 from agent.workspace.local import LocalWorkspace
+from tests.repositories import git
 from tests.runs import ended_all, gone
 
 
@@ -109,6 +110,24 @@ async def test_what_git_acts_on_is_put_back(bench: Bench) -> None:
     assert (bench.root / ".git" / "config").read_bytes() == config
     assert not (bench.root / ".git" / "hooks" / "pre-commit").exists()
     assert "was moved aside and is as before" in ended.planted
+
+
+@pytest.mark.parametrize(
+    "leads",
+    [
+        "mkdir .git/config.jumar-planted; echo '[core] fsmonitor = ./x' > .git/config",
+        "ln -sf refs/heads/none .git/HEAD; echo '[core] fsmonitor = ./x' > .git/config",
+        "cp -r .git other; echo '[core] fsmonitor = ./x' >> other/config; echo ../other > .git/commondir",
+        "echo '[core] fsmonitor = ./x' > .git/config.worktree; chmod 500 .git",
+    ],
+)
+async def test_git_is_led_nowhere_else_whatever_is_done_to_hide_that(bench: Bench, leads: str) -> None:
+    (bench.root / "x").write_text("#!/bin/sh\ntouch led\n")
+    (bench.root / "x").chmod(0o755)
+    ended = await bench.run(f"git config extensions.worktreeConfig true; {leads}")
+    assert "git would have acted on" in ended.planted
+    git(bench.root, "status")
+    assert not (bench.root / "led").exists()
 
 
 @pytest.mark.parametrize(

@@ -11,13 +11,20 @@ from pathlib import Path
 
 import pytest
 
+from agent.tool import Context
 from agent.workspace.contract import READ_ONLY, UNCONFINED, WORKING, Confinement, Ended
 from agent.workspace.local import LocalWorkspace
 from agent.workspace.sandbox.seccomp import program
+from tests.repositories import git
 from tests.runs import gone
+from tools.shell import Shell, ShellArguments
 
 GIT = Confinement(git=True)
 WHO = "git -c user.name=a -c user.email=a@b"
+
+
+async def nobody(question: str, options: tuple[str, ...]) -> str:
+    raise AssertionError(question)
 
 
 class Bench:
@@ -56,6 +63,22 @@ async def test_writes_reach_the_workspace_and_nothing_else(bench: Bench) -> None
     for path in (bench.home / ".bashrc", Path("/etc/canary"), bench.root.parent / "canary"):
         assert not path.exists()
     assert "only the workspace and /tmp can be written" in (await bench.run("touch /etc/canary")).stopped
+
+
+async def test_a_server_in_the_background_is_reached_from_nowhere_else_and_that_is_told(bench: Bench) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    listen = f"import socket, time; s = socket.create_server(('127.0.0.1', {port})); print('up', flush=True); time.sleep(60)"
+    arguments = ShellArguments(command=f'exec {sys.executable} -c "{listen}"', background=True)
+    result = await Shell().run(arguments, Context(bench.workspace, print, nobody))
+    assert "The sandbox closes its ports to all others" in result.text
+    while "up" not in bench.workspace.output("bg1"):
+        await asyncio.sleep(0.01)
+    with socket.socket() as person:
+        assert person.connect_ex(("127.0.0.1", port)) != 0
+    reached = Context(bench.workspace, print, nobody, confined=Confinement(hosts=("*",)))
+    result = await Shell().run(ShellArguments(command="true", background=True), reached)
+    assert result.text == "Started as bg2; action=read with id=bg2 tells what it prints."
 
 
 async def test_nothing_is_written_read_only_but_its_own_tmp(bench: Bench) -> None:
@@ -137,6 +160,14 @@ async def test_a_commit_works_where_git_may_be_written_and_its_hooks_and_setting
     assert "was moved aside" in planted.planted
     assert not (bench.root / ".git" / "config.worktree").exists()
     assert not (bench.root / ".git" / "info" / "attributes").exists()
+
+
+async def test_git_is_not_led_to_another_folder_by_who_may_commit(bench: Bench) -> None:
+    leads = "cp -r .git other; echo '[core] fsmonitor = touch led;' >> other/config; echo ../other > .git/commondir"
+    ended = await bench.run(leads, GIT)
+    assert ended.planted == f"git would have acted on {bench.root}/.git/commondir, which was moved aside and is as before"
+    git(bench.root, "status")
+    assert not (bench.root / "led").exists()
 
 
 async def test_a_work_tree_apart_from_its_repository_is_held_too(bench: Bench) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
@@ -57,7 +58,7 @@ def repository_at(folder: Path) -> Repository | None:
             return None
         shared = own / "commondir"
         common = Path(os.path.realpath(own / shared.read_text("utf-8").strip())) if shared.is_file() else own
-        known = (own / "HEAD").is_file() and _is_of(folder, own, common)
+        known = os.path.lexists(own / "HEAD") and _is_of(folder, own, common)  # git takes a link that leads nowhere too
     except (OSError, UnicodeDecodeError):
         return None
     return Repository(own, common) if known else None
@@ -84,37 +85,58 @@ class Manifest:
         self._inner = () if held else tuple(self._trees[:_MOST_INNER])
         self._folders = around.folders
         self._names = {folder: _names(folder) for folder in self._folders}
-        self._before = {folder: _state(folder) for folder in (*self._folders, *self._inner)}
+        self._places = {folder: repository_at(folder) for folder in (*self._folders, *self._inner)}
+        self._before = {folder: _state(folder, place) for folder, place in self._places.items()}
         self._own = {folder: own for folder in (*self._folders, *self._inner) if (own := _identity(folder / ".git"))}
 
     def check(self) -> str:
         """Take aside what git would act on; return that, and what else other programs act on, in words."""
         made: list[str] = []
         planted: list[str] = []
+        stuck: list[str] = []
         gone = [words for folder, own in self._own.items() if (words := _returned(folder, own))]
         for folder in (*self._folders, *self._inner):
             fresh = _names(folder) - self._names[folder] if folder in self._names else set()
             made += [str(folder / name) for name in sorted(fresh)]
             if ".git" in fresh:
                 continue  # a repository of its own, which is told as a whole
-            place = repository_at(folder)
-            for path, found in _state(folder).items():
-                if path not in self._before[folder] and place is not None and place.makes(path):
+            # A command may have led git elsewhere, or away: what it was led by before is looked at all the same.
+            places = [place for place in dict.fromkeys((self._places[folder], repository_at(folder))) if place is not None]
+            for path, found in _state(folder, *places).items():
+                if path not in self._before[folder] and any(place.makes(path) for place in places):
                     continue
                 if self._before[folder].get(path) != found:
-                    planted.append(str(path))
-                    with suppress(OSError):
-                        path.rename(path.with_name(f"{path.name}.jumar-planted"))
-            for path, was in self._before[folder].items() if place is not None and repository_at(folder) else ():
-                if was is not None and not os.path.lexists(path):
-                    with suppress(OSError):
-                        was.put(path)
+                    (planted if _moved_aside(path) else stuck).append(str(path))
+            for path, was in self._before[folder].items() if any(place.own.is_dir() for place in places) else ():
+                if was is not None and not os.path.lexists(path) and not was.put(path):
+                    gone.append(f"it took {safe_line(str(path))} away")
         known = set(self._trees)
         made += [str(tree / ".git") for tree in self._nested.trees() if tree not in known]
         told = gone
         told += [f"it made {_listed(made)}, which other programs act on"] if made else []
         told += [f"git would have acted on {_listed(planted)}, which was moved aside and is as before"] if planted else []
+        told += [f"git acts on {_listed(stuck)} now, which could not be moved aside"] if stuck else []
         return "; ".join(told)
+
+
+def _moved_aside(path: Path) -> bool:
+    """Give what was planted another name, whatever a command did to keep that one from it; say whether that was done."""
+    aside = path.with_name(f"{path.name}.jumar-planted")
+    if os.path.lexists(aside):
+        aside = path.with_name(f"{path.name}.{secrets.token_hex(4)}.jumar-planted")
+    try:
+        _open_up(path.parent)
+        path.rename(aside)
+    except OSError:
+        return False
+    return True
+
+
+def _open_up(folder: Path) -> None:
+    """Let names in a folder be changed again."""
+    mode = stat.S_IMODE(folder.stat().st_mode)
+    if mode & stat.S_IRWXU != stat.S_IRWXU:
+        folder.chmod(mode | stat.S_IRWXU)
 
 
 def _identity(path: Path, handle: int | None = None) -> tuple[int, int] | None:
@@ -163,20 +185,28 @@ class _Held:
     mode: int
     content: bytes
 
-    def put(self, path: Path) -> None:
-        """Put it back where nothing is."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if stat.S_ISLNK(self.mode):
-            path.symlink_to(os.fsdecode(self.content))
-            return
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "wb") as file:
-            file.write(self.content)
-            os.fchmod(file.fileno(), stat.S_IMODE(self.mode))
+    def put(self, path: Path) -> bool:
+        """Put it back where nothing is; say whether that was done."""
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _open_up(path.parent)
+            if stat.S_ISLNK(self.mode):
+                path.symlink_to(os.fsdecode(self.content))
+                return True
+            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "wb") as file:
+                file.write(self.content)
+                os.fchmod(file.fileno(), stat.S_IMODE(self.mode))
+        except OSError:
+            return False
+        return True
 
 
-def _state(folder: Path) -> dict[Path, _Held | None]:
-    place = repository_at(folder)
-    return {path: _held(path) for one in ((*place.acted_on(), *place.kin()) if place else ()) for path in _files(one)}
+def _state(folder: Path, *places: Repository | None) -> dict[Path, _Held | None]:
+    """Return what leads git, of a work tree and the places of its repository."""
+    own = folder / ".git"
+    found = [own] if own.is_symlink() or own.is_file() else []
+    found += [path for place in places if place is not None for one in (*place.acted_on(), *place.kin()) for path in _files(one)]
+    return {path: _held(path) for path in found}
 
 
 def _files(path: Path) -> Iterator[Path]:
