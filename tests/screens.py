@@ -16,6 +16,8 @@ from jumar.screen import FrontDesk, Played
 from tests.runs import Person
 from tui.app import JumarApp
 from tui.desk import Choice
+from tui.look import is_foldable
+from tui.transcript import Transcript
 
 _PATIENCE = 20.0  # seconds
 
@@ -68,6 +70,13 @@ class Screen:
         """Have the session tell something."""
         assert self.app.session is not None
         self.app.session.tell(event)
+
+    def open_all(self) -> None:
+        """Open every entry of the conversation that is closed."""
+        transcript = self.app.query_one(Transcript)
+        for at, laid in enumerate(transcript._laid):
+            if is_foldable(laid.entry) and not laid.opened:
+                transcript._fold(at)
 
     async def say(self, text: str) -> None:
         """Type a prompt and send it."""

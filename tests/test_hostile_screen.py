@@ -15,7 +15,6 @@ from tui.app import JumarApp
 from tui.desk import Choice
 from tui.prompt import Prompt
 from tui.timeline import Timeline
-from tui.transcript import Transcript
 
 
 async def clean(screen: Screen, *words: str) -> None:
@@ -52,7 +51,7 @@ async def test_nothing_hostile_of_what_was_done_is_seen_anywhere_on_the_screen(h
     async with screen_of(hostile, size=(120, 50), mode="yolo") as screen:
         await command(screen, f"do it {ALL}")
         await clean(screen, "finis", "Timeline", "Plan", "branch")
-        screen.app.query_one(Transcript).fold_all(opened=True)
+        screen.open_all()
         await clean(screen, "finis")
         for keys, words in (("enter", "u undo"), ("u", "Enter does it")):
             screen.app.query_one(Timeline).focus()

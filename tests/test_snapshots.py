@@ -141,7 +141,7 @@ async def test_a_conversation(person: Person, server: ScriptedServer) -> None:
         await back(screen)
         transcript = screen.app.query_one(Transcript)
         await resized(screen, 80, 40)
-        transcript.fold_all(opened=True)
+        screen.open_all()
         transcript.scroll_home(animate=False)
         await looks(screen, "calls", "I mend it.")
         await resized(screen, 200, 30)

@@ -240,7 +240,7 @@ class JumarApp(Punctual, App[int]):
         timeline = self.query_one(Timeline)
         for event in heard:
             news = self.story.apply(event)
-            transcript.follow(self.story, news)
+            transcript.follow(news)
             timeline.follow(news, event)
         before, self._streams = self._streams, {type(event) for event in heard}
         if self._streams != before or not self._streams <= _STREAMS:  # else nothing but the conversation has changed

@@ -94,7 +94,7 @@ class Transcript(Punctual, Scroll, can_focus=True):
 
     # What happens.
 
-    def follow(self, story: Story, news: News) -> None:
+    def follow(self, news: News) -> None:
         """Take in what an event changed. It is shown once all that is heard together was taken in."""
         first = before = len(self._laid)
         for entry in news.gone:
@@ -273,9 +273,9 @@ class Transcript(Punctual, Scroll, can_focus=True):
                 self._measure(at)
             at += 1
         if changed and not self._anchored:
-            self.set_reactive_scroll(self._tops[first] + inside)
+            self._go_to(self._tops[first] + inside)
 
-    def set_reactive_scroll(self, line: int) -> None:
+    def _go_to(self, line: int) -> None:
         """Go to a line at once."""
         self.scroll_to(y=line, animate=False, immediate=True, force=True)
 
@@ -344,9 +344,9 @@ class Transcript(Punctual, Scroll, can_focus=True):
         self._measure(self._current)
         top, bottom = self._tops[self._current], self._tops[self._current + 1]
         if top < self.scroll_offset.y:
-            self.set_reactive_scroll(top)
+            self._go_to(top)
         elif bottom > self.scroll_offset.y + self.size.height:
-            self.set_reactive_scroll(bottom - self.size.height)
+            self._go_to(bottom - self.size.height)
         self.place_bar()
         self.refresh()
 
@@ -374,12 +374,6 @@ class Transcript(Punctual, Scroll, can_focus=True):
         """Go to the end, and stay there."""
         self._anchored = True
         self._settle(len(self._laid))
-
-    def fold_all(self, *, opened: bool) -> None:
-        """Open or close every entry."""
-        for laid in self._laid:
-            laid.opened = opened if is_foldable(laid.entry) else laid.opened
-        self.redraw()
 
     def on_click(self, event: events.Click) -> None:
         """Open or close the entry under the mouse."""
