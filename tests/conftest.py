@@ -43,6 +43,8 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "test_calc.py").write_text("from calc import add\n\nassert add(1, 2) == 3\nprint('passed')\n")
     for command in (("init", "-q"), ("add", "-A"), ("-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "begin")):
         subprocess.run(["git", *command], cwd=root, check=True)
+    for sample in (root / ".git" / "hooks").glob("*.sample"):  # most of what each copy would copy
+        sample.unlink()
     return root
 
 
