@@ -38,7 +38,7 @@ _SHOWS_NOTHING = names(
 def weigh(text: str, locate: Locate, unkept: Callable[[Located], bool]) -> Command:
     """Read and weigh a command. `unkept` says of a place that the ledger does not keep what lies there. Never fails."""
     script = read(text)
-    standing = Standing(locate, temporary=_temporary(text) if "mktemp" in text else frozenset())
+    standing = Standing(locate, temporary=_temporary(text) if "mktemp" in text and not script.fault else frozenset())
     between = joints(script)
     weighed: list[Weighed] = []
     for at, part in enumerate(script.parts):
@@ -71,7 +71,7 @@ def _handed_on(text: str, weighed: list[Weighed], standing: Standing) -> Iterato
 
 def _temporary(text: str) -> frozenset[str]:
     """Return the variables that are set once, to what `mktemp` makes."""
-    return frozenset(name for name in _MADE.findall(text) if len(re.findall(rf"\b{name}\b(?:\+?=|\s+in\s)", text)) == 1)
+    return frozenset(name for name in _MADE.findall(text)[:_MOST] if len(re.findall(rf"\b{name}\b(?:\+?=|\s+in\s)", text)) == 1)
 
 
 def _unsure(one: Weighed) -> Weighed:
