@@ -2,6 +2,8 @@
 
 from enum import StrEnum
 
+AUTHENTICATION = 77  # the exit code of a key that is missing, or no good
+
 
 class JumarError(Exception):
     """Anything that jumar itself raises; its text is one line that says what to do."""

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 from agent.config import Config, Connection, EndpointTable
 from agent.endpoints import BUILT_IN, Endpoint, Variable, built_in, normal, protocol_at, same_host, server_at
-from agent.errors import UsageError
-from agent.keys import AUTHENTICATION, Found
+from agent.errors import AUTHENTICATION, UsageError
+from agent.stored import Found
 
 LOCAL = "local"  # the endpoint of no server: what follows is a file
 _NO_MODEL = (

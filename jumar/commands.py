@@ -210,7 +210,7 @@ def _endpoints(arguments: Sequence[str]) -> int:
 
 def _list_endpoints(*, as_json: bool) -> int:
     from agent.config import load
-    from agent.keys import Stored
+    from agent.stored import Stored
     from jumar.login import print_rows, rows
 
     place = home(os.environ)
@@ -238,7 +238,8 @@ def _login(arguments: Sequence[str]) -> int:
     import asyncio
 
     from agent.config import load
-    from agent.keys import Keys, Stored
+    from agent.keys import Keys
+    from agent.stored import Stored
     from jumar.login import ask_for_key, log_in, named
 
     place = home(os.environ)
@@ -253,7 +254,7 @@ def _logout(arguments: Sequence[str]) -> int:
     given = parser.parse_args(arguments)
     import asyncio
 
-    from agent.keys import Stored
+    from agent.stored import Stored
 
     where = asyncio.run(Stored(home(os.environ).state).forget(given.endpoint))
     print(f"the key of {safe_line(given.endpoint)} is removed from {safe_line(where)}")

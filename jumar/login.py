@@ -8,9 +8,10 @@ from typing import TextIO
 from agent.config import Config
 from agent.endpoints import Endpoint, is_open_line, shown
 from agent.errors import Fault, ModelError, UsageError
-from agent.keys import Found, Keys, Stored
+from agent.keys import Keys
 from agent.route import Route, known, unknown
 from agent.safe import safe_line
+from agent.stored import Found, Stored
 from jumar.wiring import provider
 
 _LONGEST = 16 << 10  # characters of a key

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 import tools
 from agent.config import Config, Connection
 from agent.errors import JumarError, UsageError
-from agent.keys import Keys, Stored
+from agent.keys import Keys
 from agent.model import Model
 from agent.providers.catalogue import Catalogue
 from agent.providers.openai import OpenAIModel
 from agent.route import LocalRoute, routes
+from agent.stored import Stored
 from agent.tool import AnyTool, Tool
 from jumar import __version__
 from jumar.home import Home

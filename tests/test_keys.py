@@ -17,7 +17,8 @@ import pytest
 from agent.config import Config, Connection, EndpointTable
 from agent.endpoints import Endpoint, Variable, built_in
 from agent.errors import JumarError, UsageError
-from agent.keys import Found, Keys, Stored
+from agent.keys import Keys
+from agent.stored import Found, Stored
 from agent.workspace.environment import without
 from jumar.home import Home
 from jumar.login import log_in
