@@ -210,3 +210,17 @@ async def test_what_is_pasted_is_in_the_prompt_though_enter_follows_at_once(pers
         for event in (events.Key("s", "s"), events.Paste("hello a.png"), events.Key("x", "x"), events.Key("enter", None)):
             screen.app.post_message(event)
         await screen.see("❯ shello a.pngx")
+
+
+async def test_a_wait_for_the_server_is_cut_short_by_enter_and_ended_by_escape(person: Person, server: ScriptedServer) -> None:
+    full = failure(429, {"error": {"message": "slow"}}, {"retry-after": "59"})
+    server.script += [full, full, answer("Never asked for.")]
+    async with screen_of(person) as screen:
+        await screen.say("go")
+        await screen.see("asked again in 59 s", "Enter: now", "Esc stops")
+        await screen.pilot.press("enter")
+        await screen.until(lambda: screen.text.count("asked again in 59 s") == 2)
+        await screen.pilot.press("escape")
+        await screen.see("stopped: by you")
+        await screen.idle()
+    assert len(server.requests) == 2

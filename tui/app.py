@@ -268,6 +268,10 @@ class JumarApp(Punctual, App[int]):
         """Go on with what waits, where nothing runs."""
         self.turns.go_on()
 
+    def on_prompt_hurried(self) -> None:
+        """Wait no longer."""
+        self.turns.hurry()
+
     def on_prompt_shell(self, shell: Prompt.Shell) -> None:
         """Run a command of the person's."""
         self.turns.shell(shell.command)

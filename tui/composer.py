@@ -266,6 +266,8 @@ class Composer(Vertical):
             if self._queue.paused:
                 self._queue.go_on()
                 self._queue_changed()
+            else:
+                self.post_message(Prompt.Hurried())
             return
         match kind_of(typed):
             case "command":

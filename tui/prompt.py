@@ -77,6 +77,9 @@ class Prompt(TextArea):
     class Requeued(Message):
         """What waits is other than before, or goes on."""
 
+    class Hurried(Message):
+        """The person wants a request that waits to be tried again at once."""
+
     @dataclass
     class Entered(Message):
         """What stood in the box is to be sent."""

@@ -141,10 +141,15 @@ class Turns:
             self._app.call_later(self._follow)
 
     def stop(self) -> None:
-        """Stop the person's command that runs, else the wait before a request is tried again, else the turn."""
+        """Stop the person's command that runs, else the turn."""
         session = self._stage.session
         if self._commands:
             for command in self._commands:
                 command.cancel()
-        elif session is not None and not session.hurry():
+        elif session is not None:
             session.cancel()
+
+    def hurry(self) -> None:
+        """Try at once a request that waits to be tried again."""
+        if self._stage.session is not None:
+            self._stage.session.hurry()
