@@ -8,11 +8,10 @@ from typing import assert_never
 
 from agent.blocks import Image
 from agent.messages import Answer, Message, Prompt, Reply, Sealed
-from agent.providers.plain import plain_arguments, plain_json, plain_name
+from agent.providers.plain import NOT_SHOWN, plain_arguments, plain_json, plain_name, unused_id
 
 _NOT_IN_IDS = re.compile(r"[^A-Za-z0-9_-]")
 _LONGEST_ID = 64
-_NOT_SHOWN = "(an image that this model cannot be shown)"
 _LOST = "Unknown: the record of how this call ended is lost. Look at the state before you go on."
 _NO_THINKING = "(no thinking was kept)"
 
@@ -145,17 +144,12 @@ class BlockTurns:
 
     def _picture(self, image: Image) -> bytes:
         if not self._images:
-            return _text(_NOT_SHOWN)
+            return _text(NOT_SHOWN)
         source = {"type": "base64", "media_type": image.media_type, "data": image.content}
         return plain_json({"type": "image", "source": source})
 
     def _id(self, call_id: str) -> str:
-        count = len(self._used)
-        legal = made = _NOT_IN_IDS.sub("_", call_id)[:_LONGEST_ID] or f"call_{count}"
-        while made in self._used:
-            suffix = f"_{count}"
-            made = f"{legal[: _LONGEST_ID - len(suffix)]}{suffix}"
-            count += 1
+        made = unused_id(_NOT_IN_IDS.sub("_", call_id), self._used, _LONGEST_ID)
         self._used.add(made)
         return made
 

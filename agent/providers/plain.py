@@ -1,10 +1,12 @@
-"""Owns how names, arguments and values go out: in the form that every server takes."""
+"""Owns how names, ids, arguments and values go out: in the form that every server takes."""
 
 import json
 import re
+from collections.abc import Collection
 
 from agent.safe import mended
 
+NOT_SHOWN = "(an image that this model cannot be shown)"
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]")
 _HALF_CHARACTER = re.compile(r"\\u[dD][89a-fA-F]")
 
@@ -12,6 +14,17 @@ _HALF_CHARACTER = re.compile(r"\\u[dD][89a-fA-F]")
 def plain_name(name: str) -> str:
     """Return a tool's name with nothing in it that servers refuse."""
     return _NOT_IN_NAMES.sub("_", name)[:64] or "unknown"
+
+
+def unused_id(wanted: str, used: Collection[str], longest: int) -> str:
+    """Return an id of at most so many characters that is not used yet: the wanted one, else that with a number behind it."""
+    count = len(used)
+    legal = made = wanted[:longest] or f"call_{count}"
+    while made in used:
+        suffix = f"_{count}"
+        made = f"{legal[: longest - len(suffix)]}{suffix}"
+        count += 1
+    return made
 
 
 def plain_arguments(text: str) -> str:

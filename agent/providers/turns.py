@@ -7,10 +7,9 @@ from typing import Any, assert_never
 from agent.blocks import Image
 from agent.messages import Answer, Call, Message, Prompt, Reply
 from agent.providers.dialects import Dialect
-from agent.providers.plain import plain_arguments, plain_json, plain_name
+from agent.providers.plain import NOT_SHOWN, plain_arguments, plain_json, plain_name, unused_id
 
 _NOT_IN_IDS = re.compile(r"[^\x21-\x7e]")
-_NOT_SHOWN = "(an image that this model cannot be shown)"
 
 
 class Turns:
@@ -69,7 +68,7 @@ class Turns:
 
     def _content(self, text: str, images: tuple[Image, ...], empty: str) -> str | list[dict[str, Any]]:
         if images and (self._plain or self._dialect.images == "none"):
-            text = "\n".join([*filter(str.strip, (text,)), *[_NOT_SHOWN] * len(images)])
+            text = "\n".join([*filter(str.strip, (text,)), *[NOT_SHOWN] * len(images)])
             images = ()
         if not images:
             return text if text.strip() else empty
@@ -137,12 +136,7 @@ class Turns:
         elif self._dialect.numbered_ids:
             made = f"functions.{plain_name(call.name)}:{count}"
         else:
-            longest = self._dialect.longest_id
-            legal = made = _NOT_IN_IDS.sub("_", call.id)[:longest] or f"call_{count}"
-            while made in self._used:
-                suffix = f"_{count}"
-                made = f"{legal[: longest - len(suffix)]}{suffix}"
-                count += 1
+            made = unused_id(_NOT_IN_IDS.sub("_", call.id), self._used, self._dialect.longest_id)
         self._used.add(made)
         self._ids[call.id] = made
         return made
