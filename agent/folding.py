@@ -121,7 +121,7 @@ _FAILS = re.compile(r"^(?:FAILED \(|# fail [1-9]|ℹ fail [1-9]|NO TESTS RAN)", 
 _BROKEN = re.compile(r"\b[1-9]\d* (?:failed|failing|errors?)\b|FAIL|no tests ran")
 
 _PARTS = (
-    (re.compile(r"^!{3,} stopping after (\d+) failures !{3,}$"), "it stopped after {} failures"),
+    (re.compile(r"^!{3,} (?:[\w.]+: )?stopping after (\d+) failures !{3,}$"), "it stopped once {} failed"),
     (re.compile(r"^!{3,} .*\bKeyboardInterrupt !{3,}$"), "it was interrupted"),
     (re.compile(r"\b(\d+) deselected\b.* in [\d.]+s"), "{} tests were deselected"),
     (re.compile(r"^test result: .*; ([1-9]\d*) filtered out"), "{} tests were filtered out"),

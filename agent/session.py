@@ -47,7 +47,7 @@ Listener = Callable[[Event, bytes], None]  # the event, and its line in the log 
 
 
 def _described(tool: AnyTool, *, brief: bool) -> str:
-    whole = tool.__doc__ or ""
+    whole = " ".join((tool.__doc__ or "").split())
     return re.split(r"(?<=\.)\s", whole, maxsplit=1)[0] if brief else whole
 
 

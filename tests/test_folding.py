@@ -101,7 +101,7 @@ def test_what_is_short_or_no_test_run_is_told_as_it_is() -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("pytest-x", "it stopped after 1 failures"),
+        ("pytest-x", "it stopped once 1 failed"),
         ("pytest-k", "63 tests were deselected"),
         ("cargo-name", "4 tests were filtered out"),
         ("jest", "only what matches /sum|words/i"),
@@ -169,7 +169,7 @@ async def test_a_long_run_reaches_the_model_folded_the_person_whole_and_the_file
     result = await Shell().run(ShellArguments(command="cat out; exit 1"), Context(workspace, lambda _: None, _nobody))
     await workspace.close()
     assert result.text.startswith("_______________________________ test_first_fails")
-    assert "[only a part of the suite ran: it stopped after 1 failures]\n[exit 1" in result.text
+    assert "[only a part of the suite ran: it stopped once 1 failed]\n[exit 1" in result.text
     found = re.search(r"\[this is what matters of it, and (\S+) holds all of it\]", result.text)
     assert found
     assert Path(found[1]).read_text() == printed("pytest-x")

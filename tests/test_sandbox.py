@@ -16,7 +16,7 @@ from agent.workspace.contract import READ_ONLY, UNCONFINED, WORKING, Confinement
 from agent.workspace.local import LocalWorkspace
 from agent.workspace.sandbox.seccomp import program
 from tests.repositories import git
-from tests.runs import gone
+from tests.runs import gone, until
 from tools.shell import Shell, ShellArguments
 
 GIT = Confinement(git=True)
@@ -68,12 +68,11 @@ async def test_writes_reach_the_workspace_and_nothing_else(bench: Bench) -> None
 async def test_a_server_in_the_background_is_reached_from_nowhere_else_and_that_is_told(bench: Bench) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    listen = f"import socket, time; s = socket.create_server(('127.0.0.1', {port})); print('up', flush=True); time.sleep(60)"
+    listen = f"import socket, time; s = socket.create_server(('127.0.0.1', {port})); open('up', 'w'); time.sleep(60)"
     arguments = ShellArguments(command=f'exec {sys.executable} -c "{listen}"', background=True)
     result = await Shell().run(arguments, Context(bench.workspace, print, nobody))
     assert "The sandbox closes its ports to all others" in result.text
-    while "up" not in bench.workspace.output("bg1"):
-        await asyncio.sleep(0.01)
+    await until(bench.root / "up")
     with socket.socket() as person:
         assert person.connect_ex(("127.0.0.1", port)) != 0
     reached = Context(bench.workspace, print, nobody, confined=Confinement(hosts=("*",)))

@@ -73,6 +73,8 @@ class Shell(Tool[ShellArguments]):
             case "run" if arguments.background:
                 started = await workspace.start(arguments.command, context.confined)
                 words = f"Started as {started.id}; action=read with id={started.id} tells what it prints."
+                if workspace.sandbox != "none" and context.confined.held and not context.confined.hosts:
+                    words += " The sandbox closes its ports to all others: what tries a server must run in one command with it."
                 return Result(words, (TerminalBlock(arguments.command),))
             case "run":
                 return _ran(arguments, await workspace.run(arguments.command, arguments.timeout, context.told, context.confined))
