@@ -5,6 +5,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 from agent.blocks import TerminalBlock
@@ -178,7 +179,10 @@ class Ending:
 def _printed(ended: ToolFinished) -> str:
     from agent.folding import failing  # for those whose checks fail
 
-    return failing("\n".join(block.output for block in ended.blocks if isinstance(block, TerminalBlock)))
+    printed = failing("\n".join(block.output for block in ended.blocks if isinstance(block, TerminalBlock)))
+    # How it ended, where that was not by itself, stands in brackets below what it printed.
+    notes = list(takewhile(lambda line: line.startswith("[") and line.endswith("]"), reversed(ended.reply.split("\n"))))
+    return "\n".join([printed.rstrip("\n") or "(nothing)", *(note for note in reversed(notes) if not note.startswith("[exit "))])
 
 
 def _named(paths: Sequence[str]) -> str:

@@ -40,6 +40,13 @@ async def test_a_check_that_fails_goes_back_to_the_model_and_is_an_action_of_its
     assert (ended["verified"], ended["failing"], ended["steps"]) == (True, "", 4)
 
 
+async def test_of_a_check_whose_time_was_up_that_is_told(person: Person, server: ScriptedServer) -> None:
+    person.configure(CHECK.replace("python3 -B test_calc.py", "exec sleep 1000") + "seconds = 0.2\n")
+    server.script += [answer("", calls=[BREAK]), *[answer("done") for _ in range(4)]]
+    await person.trusted("-p", "x", *RUN)
+    assert "What it printed:\n\n(nothing)\n[it was still running after 0.2 s and was ended; " in told(server, 2)
+
+
 async def test_a_check_that_is_never_mended_is_no_done(person: Person, server: ScriptedServer) -> None:
     person.configure(CHECK)
     server.script += [answer("", calls=[BREAK]), *[answer("done") for _ in range(4)]]
