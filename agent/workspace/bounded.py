@@ -5,7 +5,7 @@ import stat
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from typing import TypeVar
 
 from agent.workspace.sandbox import shim
@@ -49,17 +49,18 @@ def _give_up(readable: Sequence[str]) -> None:
     if shim.version(libc) < 1:
         return
     libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
-    with ExitStack() as opened:
-        shim.confine(libc, [os.devnull], list(_held(readable, opened)), network=False)
+    shim.confine(libc, [os.devnull], _held(readable), network=False)
 
 
-def _held(readable: Sequence[str], opened: ExitStack) -> Iterator[str]:
-    """Yield what names these as they are now: none that is a link by now."""
+def _held(readable: Sequence[str]) -> Iterator[str]:
+    """Yield what names these as they are now, for as long as it is the last one: none that is a link by now."""
     ours = (path for path in (*sys.path, sys.prefix, sys.base_prefix, *_PROGRAMS) if path.startswith("/"))
     yield from dict.fromkeys(map(os.path.realpath, ours))
     for path in readable:
         with suppress(OSError):
             handle = os.open(path.rstrip("/") or "/", os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
-            opened.callback(os.close, handle)
-            if not stat.S_ISLNK(os.fstat(handle).st_mode):
-                yield f"/proc/self/fd/{handle}{'/' if path.endswith('/') and path != '/' else ''}"
+            try:
+                if not stat.S_ISLNK(os.fstat(handle).st_mode):
+                    yield f"/proc/self/fd/{handle}{'/' if path.endswith('/') and path != '/' else ''}"
+            finally:
+                os.close(handle)

@@ -10,6 +10,10 @@ import ctypes
 import os
 import sys
 
+TYPE_CHECKING = False  # `typing` takes too long
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 _PDEATHSIG, _DROP, _NO_NEW_PRIVS, _SECCOMP, _FILTER = 1, 24, 38, 22, 2
 _MOST_CAPABILITIES, _FIRST_TO_DROP = 63, 7  # the last one to go is the one to let others go
 _CREATE, _ADD, _RESTRICT = 444, 445, 446
@@ -42,8 +46,11 @@ def version(libc: ctypes.CDLL) -> int:
     return int(libc.syscall(_CREATE, None, 0, _VERSION))
 
 
-def confine(libc: ctypes.CDLL, writable: list[str], readable: list[str], network: bool) -> str:
-    """Give up all rights to files and hosts but these; return what went wrong, empty where nothing did."""
+def confine(libc: ctypes.CDLL, writable: "Iterable[str]", readable: "Iterable[str]", network: bool) -> str:
+    """Give up all rights to files and hosts but these; return what went wrong, empty where nothing did.
+
+    Each path is opened before the next one is asked for.
+    """
     known = version(libc)
     if known < 1:
         return "the kernel has no Landlock"
