@@ -138,10 +138,10 @@ class Headless:
         else:
             await self._see_to(run.prompts(session, self._prompts, self._images))
         run.interrupt(self._ended_by)
-        await self._see_to(run.settle())
+        await self._see_to(run.settle(), whole=self._options.revert_on_fail)
         run.interrupt(self._ended_by)
         if self._options.revert_on_fail:
-            await self._see_to(run.revert(session))
+            await self._see_to(run.revert(session), whole=True)
             run.interrupt(self._ended_by)
         if run.fault:
             session.tell(Warned(text=f"files that commands changed are not told, and no patch is made: {run.fault}"))
@@ -150,17 +150,18 @@ class Headless:
         self._told = True
         return self._ended_by or result.exit_code
 
-    async def _see_to(self, work: Coroutine[Any, Any, None]) -> None:
-        """Await work that a signal may end."""
-        self._work = asyncio.create_task(work)
+    async def _see_to(self, work: Coroutine[Any, Any, None], *, whole: bool = False) -> None:
+        """Await work that a signal may end, or none where only the whole of it can be told truly."""
+        task = asyncio.create_task(work)
+        self._work = None if whole else task
         try:
-            await asyncio.wait({self._work})
+            await asyncio.wait({task})
         except asyncio.CancelledError:
-            self._work.cancel()
-            await asyncio.wait({self._work})
+            task.cancel()
+            await asyncio.wait({task})
             raise
-        if not self._work.cancelled():
-            self._work.result()
+        if not task.cancelled():
+            task.result()
 
     def _end(self, code: int) -> None:
         self._ended_by = self._ended_by or code

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import signal
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -85,6 +86,25 @@ async def test_a_second_signal_does_not_tear_the_end_apart(person: Person, serve
     assert run.code == 130
     assert "could not be written" not in run.err
     assert [line["type"] for line in run.lines][-3:] == ["tool.finished", "turn.finished", "result"]
+
+
+async def test_signals_do_not_make_what_is_put_back_another_story(person: Person, server: ScriptedServer) -> None:
+    server.script += [answer("", calls=[("write", {"path": "new.txt", "content": "new\n"})]), answer("Done.")]
+    words = ("--mode", "edits", "--revert-on-fail", "--verify", "touch began; sleep 79.1", "--output-format", "json")
+    program = await person.start("-p", "x", "--trust", *words)
+    await until(person.root / "began")
+    ending = asyncio.create_task(ended(program))
+    while not ending.done():  # one for each thing that is still to be done
+        with suppress(ProcessLookupError):
+            program.send_signal(signal.SIGINT)
+        await asyncio.wait({ending}, timeout=0.03)
+    run = await ending
+    assert run.code == run.result["exit_code"] == 130
+    assert run.result["reverted"] == ["1"]
+    assert not (person.root / "new.txt").exists()
+    assert [one["path"] for one in run.result["files_changed"]] == ["began"]
+    assert "began still differs" in run.result["reason"]
+    assert await gone("79.1")
 
 
 async def test_a_signal_while_it_starts_leaves_no_traceback_and_no_folder(
