@@ -209,6 +209,9 @@ def _print(plan: Plan, done: Listed | None, *, dry: bool) -> None:
         print(f"  recreated {safe_line(mended(folder))}/")
     for path, why in plan.unheld:
         print(f"! not captured, so it stays as it is: {safe_line(mended(path))} ({safe_line(why)})")
+        if any(delta.path == path and delta.before for action in plan.actions for delta in action.deltas):
+            first = "jumar redo, then " if done is not None else ""
+            print(f"  what was there before is held: {first}jumar undo --theirs puts it there")
     for action in plan.actions:
         if action.shared:
             print(f"! commands of session {', '.join(action.shared)} ran beside action {action.id}: some of it may be theirs")

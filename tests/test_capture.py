@@ -504,6 +504,21 @@ async def test_what_the_disk_has_no_room_for_is_told_and_all_else_of_the_action_
         assert (await one.capture.before(None)).outside == ()
 
 
+async def test_what_was_there_before_a_file_grew_too_large_can_be_had_back(tmp_path: Path) -> None:
+    root = repository(tmp_path / "r")
+    async with world(root) as one:
+        captured = await one.run("truncate -s 101M a.txt; echo new > new")
+        assert kinds(captured) == {"a.txt": "modified: too large", "new": "created"}
+        action = await one.record(captured)
+        plan = await one.ledger.plan([action])
+        assert ([step.path for step in plan.steps], plan.unheld) == (["new"], (("a.txt", "too large"),))
+        plan, done = await one.ledger.take_back([action], "undo", preference="theirs")
+        assert ([conflict.path for conflict in plan.conflicts], done) == (["a.txt"], None)
+        (root / "a.txt").unlink()
+        plan, _ = await one.ledger.take_back([action], "undo", preference="theirs")
+        assert (plan.conflicts, plan.unheld, files(root)["a.txt"].content) == ((), (), b"one\n")
+
+
 async def test_a_folder_that_is_all_an_action_made_goes_with_it(tmp_path: Path) -> None:
     root = repository(tmp_path / "r")
     async with world(root) as one:

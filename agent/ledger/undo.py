@@ -74,7 +74,10 @@ class Undo:
         ]
         within = _taken_out_since(links, actions, {delta.path for _, delta in wanted})
         needed = [
-            other for action, delta in wanted for other in (delta, *within.get((action.id, delta.path), ())) if not other.why
+            other
+            for action, delta in wanted
+            for other in (delta, *within.get((action.id, delta.path), ()))
+            if not other.why or preference == "theirs"
         ]
         contents = await self.blobs.get(
             {one.object for other in needed for one in (other.before, other.after) if one is not None}
@@ -87,7 +90,7 @@ class Undo:
         merged: set[str] = set()
         for action, delta in wanted:
             path = delta.path
-            if delta.why or path in conflicts:
+            if path in conflicts or (delta.why and not _is_half_held(delta, preference)):
                 continue
             before, after = _thing(delta.before, contents), _thing(delta.after, contents)
             mixed = False
@@ -104,7 +107,7 @@ class Undo:
                     conflicts[path] = Conflict(path, str(moved), later=self._later(action, path, actions))
                     continue
                 then[path] = now[path]
-            taken = await self._merging.taken_out(then[path], after, before, preference)
+            taken = before if delta.why else await self._merging.taken_out(then[path], after, before, preference)
             if mixed and taken != then[path] and preference != "theirs":
                 taken = then[path] if preference else Clash("changes that were taken back since cannot be told apart from it")
             if isinstance(taken, Clash):
@@ -123,7 +126,9 @@ class Undo:
         steps = tuple(
             Step(path, now[path], then[path], path in merged) for path in now if path not in conflicts and now[path] != then[path]
         )
-        unheld = tuple(dict.fromkeys((delta.path, delta.why) for _, delta in wanted if delta.why))
+        unheld = tuple(
+            dict.fromkeys((delta.path, delta.why) for _, delta in wanted if delta.why and not _is_half_held(delta, preference))
+        )
         revived = () if only else tuple(sorted({folder for action in actions for folder in action.gone} - set(folders)))
         return Plan(tuple(actions), steps, tuple(conflicts.values()), unheld, tuple(folders), revived)
 
@@ -313,6 +318,11 @@ class _Taken:
     def whole(self, action: Action) -> bool:
         """Tell whether all is taken back that an action did."""
         return all(action.id in self.at(path) for path in [delta.path for delta in action.deltas if not delta.why] or [""])
+
+
+def _is_half_held(delta: Delta, preference: Preference) -> bool:
+    """Whether of a change that is not held whole what was there before is held, and is wanted whatever is there now."""
+    return delta.before is not None and preference == "theirs"
 
 
 def _takers(links: Sequence[Link]) -> list[Action]:
