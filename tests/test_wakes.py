@@ -11,6 +11,7 @@ from textual.timer import Timer
 
 from agent.events.conversation import TurnStarted
 from agent.events.step import StepStarted, TextStreamed
+from tests.fakes import ScriptedServer, answer
 from tests.runs import Person
 from tests.screens import screen_of
 
@@ -41,6 +42,24 @@ async def test_what_streams_is_shown_though_the_processor_is_away_at_the_worst_m
             for word in ("one", "two", "three", "four", "five", "six"):
                 screen.tell(TextStreamed(text=f" {word}"))
                 await screen.see(word)
+
+
+async def test_an_approval_that_came_below_something_else_is_not_taken_for_seen(person: Person, server: ScriptedServer) -> None:
+    text = "".join(f"line {number}\n" for number in range(200))
+    server.script += [answer("", calls=[("write", {"path": "a.txt", "content": text})]), answer("Done.")]
+    async with screen_of(person, mode="ask") as screen:
+        await screen.pilot.press("f1")
+        await screen.see("/rewind NUMBER")
+        screen.app.turns.prompt("write it")
+        await screen.until(lambda: screen.app.query_one("#asking-body").max_scroll_y)
+        await screen.pilot.press("escape")
+        await screen.see("May it?")
+        await screen.heard()
+        await screen.pilot.press("a")
+        await screen.see("line 30")
+        assert not (person.root / "a.txt").exists()
+        await screen.pilot.press("end", "a")
+        await screen.see("Done.")
 
 
 async def test_a_window_that_grew_is_filled_though_the_processor_is_away_at_the_worst_moment(person: Person) -> None:

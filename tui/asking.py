@@ -94,7 +94,7 @@ class Asking(Vertical, can_focus=True):
             if before is not None and self.has_focus_within:
                 self.screen.focus_next("#prompt")
             return
-        self._since, self._seen, self._scope = time.monotonic(), False, "session"
+        self._seen, self._scope = False, "session"
         asked = called.asked if called.question is None else None
         self._approval = Approval(asked, called.tool, self._words) if asked is not None else None
         line = self.query_one("#asking-line", Input)
@@ -105,7 +105,16 @@ class Asking(Vertical, can_focus=True):
         self._begin("telling" if called.question is not None else "deciding", focused=not self._away)
         self._paint()
         self.query_one("#asking-body", VerticalScroll).scroll_home(animate=False)
-        self.call_after_refresh(self._look)
+        self._come_to_sight()
+
+    def on_mount(self) -> None:
+        """Begin to be seen once nothing lies over it any more."""
+        self.app.screen_change_signal.subscribe(self, lambda _: self._come_to_sight())
+
+    def _come_to_sight(self) -> None:
+        if self._called is not None and self.screen is self.app.screen:
+            self._since = time.monotonic()
+            self.call_after_refresh(self._look)
 
     # What is shown.
 
@@ -339,6 +348,8 @@ class Asking(Vertical, can_focus=True):
 
     def _look(self) -> None:
         """Take note of whether its end can be seen."""
+        if self.screen is not self.app.screen:
+            return  # what lies over it is painted before this is laid out
         body = self.query_one("#asking-body", VerticalScroll)
         self._seen = self._seen or body.scroll_offset.y >= body.max_scroll_y
         self._tell_keys()
