@@ -95,9 +95,10 @@ async def test_tmp_is_the_sessions_own_and_lasts_from_command_to_command(bench: 
 
 async def test_credentials_and_our_own_state_are_not_there(bench: Bench) -> None:
     ended = await bench.run(
-        f"cat {bench.home}/.ssh/id_ed25519 {bench.state}/trusted.json; ls -A {bench.home}/.ssh {bench.state}; env"
+        f"cat {bench.home}/.ssh/id_ed25519 {bench.state}/trusted.json /etc/shadow; ls -A {bench.home}/.ssh {bench.state}; env"
     )
     assert "canary" not in ended.output
+    assert "root:" not in ended.output
     assert "SSH_AUTH_SOCK" not in ended.output
 
 

@@ -24,6 +24,8 @@ _CREDENTIALS = (
     *(".ssh", ".gnupg", ".aws", ".azure", ".kube", ".docker/config.json", ".netrc", ".git-credentials", ".pgpass"),
     *(".config/gcloud", ".config/gh", ".config/git/credentials", ".password-store", ".local/share/keyrings", ".pypirc"),
 )
+# What the machine's users log in with: root alone can read it.
+_OF_MACHINE = tuple(map(Path, ("/etc/shadow", "/etc/shadow-", "/etc/gshadow", "/etc/gshadow-", "/etc/ssl/private")))
 _DEVICES = (Path("/proc"), Path("/dev"), Path("/sys"))
 
 
@@ -39,7 +41,8 @@ class Paths:
         self._person = person
         self.folders = (self.root, *(_real(folder) for folder in add_dirs))
         credentials = [person / name for name in _CREDENTIALS] if person is not None else []
-        self._hidden = (*(_real(path) for path in (*hidden, *credentials)), *_DEVICES)
+        logins = [path for path in _OF_MACHINE if os.access(path, os.R_OK)]
+        self._hidden = (*(_real(path) for path in (*hidden, *credentials, *logins)), *_DEVICES)
         self._hidden_parts = frozenset(_folded_parts(path) for path in self._hidden)
         self._hidden_depths = sorted({len(parts) for parts in self._hidden_parts})
 
