@@ -59,7 +59,31 @@ async def test_a_name_is_told_with_its_definitions_and_uses(place: LocalWorkspac
 async def test_a_qualified_name_means_the_one_in_its_class(place: LocalWorkspace) -> None:
     text = await reply(Symbols(), place, name="Adder.value", what="definitions", path="lib")
     assert text == "lib/calc.py:5-6: method (Adder.value): def value(self):"
-    assert (await reply(Symbols(), place, name="Other::value", what="definitions")).startswith("No definition of Other::value")
+    text = await reply(Symbols(), place, name="Other::value(x)", what="definitions", path="lib")
+    assert text.splitlines()[0] == "lib/calc.py:5-6: method (Adder.value): def value(self):"
+    assert text.splitlines()[-1] == "[no value is known to stand in Other; these are called value]"
+
+
+async def test_what_a_name_stands_in_may_be_a_module(place: LocalWorkspace) -> None:
+    for folder in ("first", "second"):
+        (place.root / folder).mkdir()
+        (place.root / folder / "shop.py").write_text("class Till:\n    def count_coins(self): ...\n")
+    (place.root / "third.py").write_text("def count_coins(): ...\n")
+    for name in ("app.first.Till", "first.shop.Till.count_coins", "first/shop.py::Till"):
+        assert "No definition" not in await reply(Symbols(), place, name=name)
+    assert await reply(Symbols(), place, name="third.count_coins", what="definitions") == (
+        "third.py:1: function: def count_coins():"
+    )
+    assert await reply(Symbols(), place, name="app.first.Till", what="definitions") == "first/shop.py:1-2: class: class Till:"
+
+
+async def test_what_is_not_looked_up_is_said(place: LocalWorkspace) -> None:
+    with pytest.raises(ToolFailure, match="name is empty"):
+        await reply(Symbols(), place, name=" ()\n")
+    (place.root / "g.py").write_text("G = 1\nprint(G)\n")
+    assert await reply(Symbols(), place, name="G", what="uses") == (
+        "Uses of names of one letter are not known; search finds them."
+    )
 
 
 async def test_uses_of_a_qualified_name_are_said_to_be_of_whatever_is_called_so(place: LocalWorkspace) -> None:
@@ -86,7 +110,7 @@ async def test_more_uses_than_are_told_are_counted(place: LocalWorkspace) -> Non
 @pytest.mark.parametrize("name", ["adder", "AddEr", "Addr", "Addre"])
 async def test_a_name_that_is_nearly_right_finds_what_is_meant(place: LocalWorkspace, name: str) -> None:
     lines = (await reply(Symbols(), place, name=name)).splitlines()
-    assert lines[0] == f"No definition of {name} in .; called nearly so:"
+    assert lines[0] == f"No definition of {name}; called nearly so:"
     assert "lib/calc.py:4-6: class: class Adder:" in lines
 
 
@@ -96,7 +120,7 @@ async def test_a_part_of_a_name_finds_the_whole(place: LocalWorkspace) -> None:
 
 
 async def test_what_is_nowhere_is_said(place: LocalWorkspace) -> None:
-    assert await reply(Symbols(), place, name="zzz_nothing_q") == "No definition of zzz_nothing_q in ., and no use of it."
+    assert await reply(Symbols(), place, name="zzz_nothing_q") == "No definition of zzz_nothing_q, and no use of it."
 
 
 async def test_what_a_call_may_not_show_is_not_told(place: LocalWorkspace) -> None:

@@ -9,6 +9,7 @@ from agent.blocks import TextBlock
 from agent.code.lookup import Answer, Asked, Place, Used, look_up
 from agent.code.names import parts
 from agent.effects import Effect
+from agent.errors import ToolFailure
 from agent.tool import Arguments, Context, Result, Tool
 from agent.workspace.contract import Workspace
 
@@ -50,6 +51,8 @@ class Symbols(Tool[SymbolsArguments]):
 
     async def run(self, arguments: SymbolsArguments, context: Context) -> Result:
         """Look it up. Raises ToolFailure."""
+        if not arguments.name.strip(" ()\t\r\n"):
+            raise ToolFailure("Nothing was looked up: name is empty.")
         asked = Asked(arguments.name, context.locate(arguments.path), context.view, arguments.limit)
         answer = await self._find(context.workspace, asked)
         lines = _definitions(answer, arguments) if arguments.what != "uses" or answer.near else []
@@ -66,7 +69,7 @@ def _definitions(answer: Answer, arguments: SymbolsArguments) -> list[str]:
         told = [_place(one) for one in answer.definitions[: arguments.limit]]
         left = len(answer.definitions) - len(told)
         return [*told, f"[{left} more definitions; narrow path]"] if left else told
-    words = f"No definition of {arguments.name} in {arguments.path}"
+    words = f"No definition of {arguments.name}" + ("" if arguments.path == "." else f" in {arguments.path}")
     if answer.near:
         return [f"{words}; called nearly so:", *map(_place, answer.near)]
     return [f"{words}." if answer.uses else f"{words}, and no use of it."]
@@ -81,6 +84,8 @@ def _place(place: Place) -> str:
 
 def _uses(uses: tuple[Used, ...], arguments: SymbolsArguments, context: Context) -> list[str]:
     total = sum(len(one.lines) for one in uses)
+    if not total and len(parts(arguments.name)[-1]) == 1:
+        return ["Uses of names of one letter are not known; search finds them."]
     if not total:
         return ["No use of it."] if arguments.what == "uses" else []
     # Parsing tells no types: whose method is called is not known.

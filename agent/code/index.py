@@ -157,7 +157,7 @@ class Index:
             notes += late
         answer = answered(asked.name, reads)
         if answer.definitions or answer.uses:
-            return replace(answer, notes=(*notes, *await _unparsed(workspace, asked, kept.refused, wanted)))
+            return replace(answer, notes=(*answer.notes, *notes, *await _unparsed(workspace, asked, kept.refused, wanted)))
         if len(wanted) < _LEAST:
             return None
         # Nobody need have told of a file that came to be a moment ago, and "nowhere" is to be true.

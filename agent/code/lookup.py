@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 from agent.code.grammars import WORDS, language
-from agent.code.names import called, is_test, meant, near, parts, words
+from agent.code.names import called, is_test, lies_in, meant, near, parts, words
 from agent.code.parsing import Parsing, Text
 from agent.code.shape import Definition, Shape
 from agent.errors import ToolFailure
@@ -89,20 +89,25 @@ async def look_up_exactly(workspace: Workspace, asked: Asked) -> Answer:
     found = await _having(workspace, asked, rf"(?:\b|^){re.escape(wanted)}(?:\b|$)", wanted)
     reads, late = await read_all(workspace, found.paths, (wanted,))
     answer = answered(asked.name, reads)
-    return Answer(answer.definitions, answer.uses, (), (*found.notes, *late))
+    return Answer(answer.definitions, answer.uses, (), (*answer.notes, *found.notes, *late))
 
 
 def answered(name: str, reads: Sequence[Read]) -> Answer:
     """Return what parsed files say of a name."""
-    wanted = parts(name)[-1]
-    places: list[Place] = []
-    uses: list[Used] = []
-    for one in reads:
-        places += [Place(one.path, whole, definition) for whole, definition in meant(name, one.shape.definitions)]
-        if numbers := one.shape.uses.get(wanted):
-            uses.append(used(one.path, numbers, one.lines, one.shape.definitions))
+    *owner, wanted = parts(name)
+    places = _places(name, reads)
+    notes: tuple[str, ...] = ()
+    if owner and not places:
+        places = _places(wanted, [one for one in reads if lies_in(one.path, owner[-1])])
+    if owner and not places and (places := _places(wanted, reads)):
+        notes = (f"no {wanted} is known to stand in {'.'.join(owner)}; these are called {wanted}",)
+    uses = [used(one.path, numbers, one.lines, one.shape.definitions) for one in reads if (numbers := one.shape.uses.get(wanted))]
     places.sort(key=lambda place: (place.definition.kind in {"declaration", "variable", "key"}, is_test(place.path), place.path))
-    return Answer(tuple(places), tuple(uses))
+    return Answer(tuple(places), tuple(uses), (), notes)
+
+
+def _places(name: str, reads: Sequence[Read]) -> list[Place]:
+    return [Place(one.path, whole, definition) for one in reads for whole, definition in meant(name, one.shape.definitions)]
 
 
 def used(path: str, numbers: Sequence[int], lines: Sequence[str], definitions: Sequence[Definition]) -> Used:

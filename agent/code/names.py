@@ -18,7 +18,7 @@ _LIKE = 0.75
 
 def parts(name: str) -> tuple[str, ...]:
     """Return a name as what it stands in, outermost first, and the name itself: `Class.method`, `mod::f`, `Class#method`."""
-    found = tuple(part for part in _BETWEEN.split(name.strip().removesuffix("()")) if part)
+    found = tuple(part for part in _BETWEEN.split(name.strip().partition("(")[0].rstrip()) if part)
     return found or (name.strip(),)
 
 
@@ -47,6 +47,12 @@ def meant(name: str, definitions: Sequence[Definition]) -> list[tuple[str, Defin
     return within or [
         (whole, one) for whole, one in found if re.search(rf"\b{re.escape(wanted[-2])}\b", f"{one.signature} {whole}")
     ]
+
+
+def lies_in(path: str, owner: str) -> bool:
+    """Whether a file, or a folder that it lies in, is called as what a name is said to stand in: a module."""
+    *folders, base = path.split("/")
+    return owner in {*folders, base.partition(".")[0]}
 
 
 def near(name: str, others: Iterable[str], most: int = 10) -> list[str]:
