@@ -4,6 +4,7 @@ from tests.fakes import ScriptedServer, answer
 from tests.runs import Person
 from tests.screens import Screen, screen_of
 from tui.desk import Choice
+from tui.goahead import GoAhead
 
 PLAN = ("plan", {"items": [{"text": "mend add", "state": "open"}, {"text": "test it", "state": "open"}]})
 
@@ -62,3 +63,18 @@ async def test_the_plan_stands_in_the_offer_where_there_is_no_room_beside(person
     async with screen_of(person, mode="plan", size=(80, 30)) as screen:
         await planned(screen, server)
         await screen.see("○ mend add", "○ test it")
+
+
+async def test_an_offer_that_came_below_something_else_takes_no_key_that_was_meant_for_that(
+    person: Person, server: ScriptedServer
+) -> None:
+    async with screen_of(person, mode="plan") as screen:
+        server.script += [answer("", calls=[PLAN]), answer("So I would do it.")]
+        await screen.pilot.press("f1")
+        await screen.see("/rewind NUMBER")
+        screen.app.turns.prompt("plan it")
+        offer = screen.app.query_one(GoAhead)
+        await screen.until(lambda: offer.display and not offer.is_deaf)
+        before = offer._since
+        await screen.pilot.press("escape")
+        await screen.until(lambda: offer._since > before)

@@ -78,6 +78,14 @@ class GoAhead(Static, can_focus=True):
         if prompt.has_focus and not getattr(prompt, "text", ""):
             self.focus()
 
+    def on_mount(self) -> None:
+        """Begin to be seen once nothing lies over it any more."""
+        self.app.screen_change_signal.subscribe(self, lambda _: self._come_to_sight())
+
+    def _come_to_sight(self) -> None:
+        if self.screen is self.app.screen:
+            self._since = time.monotonic()
+
     def on_resize(self) -> None:
         """Fit the new width."""
         self._paint()
