@@ -27,8 +27,8 @@ _VARYING = (
     (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d"), "2026-01-01 12:00"),
     (re.compile(r"\d{8}-\d{6}-[0-9a-f]+"), "session-id"),
     (re.compile(r"(?:▶|\?) [^·]*( · \d+ (?:s|秒))(?=  )"), ""),  # how long something runs already
-    (re.compile(r"^ [✓✗■⊘↶↷] .*(  [1-9]\d*\.\d s)(?=  )"), ""),  # what a call took, where that is told
-    (re.compile(r"(?<= · )\d+\.\d (?=s)"), "0.1 "),
+    (re.compile(r"^ [✓✗■⊘↶↷] .*(  [1-9]\d*\.\d (?:s|秒))(?=  )"), ""),  # what a call took, where that is told
+    (re.compile(r"(?<= · )\d+\.\d (?=s|秒)"), "0.1 "),
     (re.compile(r"(?<= · )\d+ (?=(?:s|秒)\b)"), "0 "),
     (re.compile(r"127\.0\.0\.1:\d+"), "127.0.0.1:8000"),
     (re.compile(r"[█▓▒░·] \D+ +([\d,]+ +\d+\.\d %)"), "1,000   1.0 %"),  # what fills the window

@@ -1,5 +1,7 @@
 """The screen tells what happens, and what the person does reaches the session."""
 
+import asyncio
+
 from textual import events
 from textual.widgets import TextArea
 
@@ -40,6 +42,19 @@ async def test_an_approval_is_answered_in_place(person: Person, server: Scripted
             await screen.pilot.press("a")
         await screen.see("Done.")
         assert (person.root / "a.txt").read_text() == "one\n"
+
+
+async def test_what_is_told_while_the_screen_is_taken_down_is_no_fault(person: Person) -> None:
+    async with screen_of(person) as screen:
+
+        async def follow() -> None:
+            while screen.app.is_running or screen.app.children:
+                screen.app.call_later(screen.app._follow)
+                screen.app._follow()
+                await asyncio.sleep(0)
+
+        following = asyncio.create_task(follow())
+    await following
 
 
 async def test_the_conversation_is_paged_through_from_the_prompt(person: Person, server: ScriptedServer) -> None:

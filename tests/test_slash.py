@@ -409,6 +409,7 @@ async def test_another_language_is_spoken_at_once_and_nothing_is_lost(person: Pe
     async with screen_of(person, mode="auto") as screen:
         await screen.say("write it")
         await screen.see("Written.", "1 write a.txt")
+        await screen.idle()
         screen.app.words = chinese
         await command(screen, "/language en")
         await screen.until(lambda: screen.app.words is catalogue("en"))

@@ -31,6 +31,7 @@ async def worked(screen: Screen, server: ScriptedServer, *calls: tuple[str, dict
     server.script += [*(answer("", calls=[call]) for call in calls), answer("All done.")]
     await screen.say("work")
     await screen.see("All done.")
+    await screen.idle()
 
 
 async def changing(screen: Screen, file: Path, text: str) -> None:

@@ -136,9 +136,13 @@ class JumarApp(Punctual, App[int]):
             self.set_interval(_LOOK, self._look_for_terminal)
         self.follow_taste(self.desk.taste)
         self.app_suspend_signal.subscribe(self, lambda _: self._summons.leave(), immediate=True)
-        self.app_resume_signal.subscribe(self, lambda _: self._summons.come(), immediate=True)
+        self.app_resume_signal.subscribe(self, lambda _: self._come_back(), immediate=True)
         self.theme_changed_signal.subscribe(self, lambda _: self.query_one(Transcript).redraw())
         self.run_task(start(self, self, self._choice))
+
+    def _come_back(self) -> None:
+        self._summons.come()
+        self.refresh(layout=True)  # the terminal is empty, and nothing else may have changed
 
     def on_resize(self, event: events.Resize) -> None:
         """Lay the plan and the timeline where there is room for them."""
@@ -234,7 +238,7 @@ class JumarApp(Punctual, App[int]):
 
     def _paint(self) -> None:
         transcript = self._transcript
-        if not self._hearing or self._session is None or transcript is None or not transcript.is_attached:
+        if not self._hearing or self._session is None or transcript is None or not (self.is_running and transcript.is_attached):
             return  # the last: the screen is being taken down
         heard = self._hearing.take()
         timeline = self.query_one(Timeline)
@@ -248,6 +252,8 @@ class JumarApp(Punctual, App[int]):
             self._follow()
 
     def _follow(self) -> None:
+        if not self.is_running:
+            return
         self.query_one(Asking).follow(self.story)
         self.query_one(Timeline).settle()
         self.query_one(PlanPanel).follow(self.story)
