@@ -108,6 +108,21 @@ async def test_both_are_taken_back_to_the_byte_in_either_order(pair: Pair, order
     assert files(pair.root) == after
 
 
+async def test_what_a_command_has_written_when_an_undo_takes_in_the_same_file_stays_the_commands(pair: Pair) -> None:
+    lines = "".join(f"line {number}\n" for number in range(30))
+    (pair.root / "shared.txt").write_text(lines)
+    await pair.one.turn(answer(calls=[run("sed -i '2s/.*/of one/' shared.txt")]), answer("Done."))
+    running = await pair.begin(pair.other, f"sed -i '28s/.*/of other/' shared.txt; {waits('go')}; echo x > last")
+    plan, _ = await pair.ledger.take_back([pair.one.records()[-1].action], "undo")
+    assert [step.path for step in plan.steps] == ["shared.txt"]
+    await pair.go_on(running, "go")
+    written = pair.other.records()[-1]
+    assert [(file.path, file.added, file.removed) for file in written.files] == [("last", 1, 0), ("shared.txt", 1, 1)]
+    plan, _ = await pair.ledger.take_back([written.action], "undo")
+    assert (plan.conflicts, (pair.root / "shared.txt").read_text()) == ((), lines)
+    assert not (pair.root / "last").exists()
+
+
 async def test_what_both_wrote_on_one_line_goes_in_order_or_not_at_all(pair: Pair) -> None:
     first = await pair.begin(pair.one, f"echo of one > a.py; {waits('go1')}")
     second = await pair.begin(pair.other, f"echo of other > a.py; {waits('go2')}")

@@ -18,7 +18,7 @@ from agent.ledger.repository import Repositories
 from agent.ledger.rescue import Rescue, restore
 from agent.ledger.rescue import plan as rescue_plan
 from agent.ledger.retention import BYTES, DAYS, Retention, Stats
-from agent.ledger.together import PARTLY, Together
+from agent.ledger.together import PARTLY, Together, so_far
 from agent.ledger.undo import Plan, Undo, undone
 from agent.ledger.why import Origin, origin
 from agent.workspace.tree import Thing, Tree
@@ -151,7 +151,6 @@ class Ledger:
         *,
         only: Collection[str] = (),
         preference: Preference = "",
-        session: str = "",
         title: str = "",
     ) -> tuple[Plan, Listed | None]:
         """Take actions back, all or, where there is a conflict, none; the record is None where nothing was changed."""
@@ -159,12 +158,16 @@ class Ledger:
             plan = await self._plan(undo, ids, only, preference)
             if plan.conflicts or not plan.actions:
                 return plan, None
+            if running := self.together.running(""):  # what these changed so far is theirs, and not the undo's
+                meanwhile = Action(id="", kind="outside", ts="", session="", deltas=await undo.moved(plan))
+                if meanwhile.deltas:
+                    self._append(so_far(running, meanwhile))
             numbers = ", ".join(action.id for action in reversed(plan.actions))
             draft = Action(
                 id=self._next(),
                 kind=kind,
                 ts=self._now(),
-                session=session,
+                session="",
                 title=title or f"{kind} {numbers}",
                 approved_by="person",
                 undoes=tuple(action.id for action in plan.actions),

@@ -180,6 +180,14 @@ class Undo:
         )
         return [(delta, _thing(delta.before, found), _thing(delta.after, found)) for delta in deltas]
 
+    async def moved(self, plan: Plan) -> tuple[Delta, ...]:
+        """Return what was changed, of the paths of a plan, since a record spoke of them last; no record has it yet."""
+        last = {delta.path: delta for link in self._chain.links() for delta in link.action.deltas}
+        since = [step for step in plan.steps if step.path in last and not last[step.path].why]
+        contents = await self.blobs.get({held.object for step in since if (held := last[step.path].after) is not None})
+        steps = (Step(step.path, _thing(last[step.path].after, contents), step.now) for step in since)
+        return tuple(self._delta(step) for step in steps if step.now != step.then)
+
     async def carry_out(self, plan: Plan, action: Action) -> Action:
         """Change what the plan says, and add it to the chain as `action`. Raises JumarError where something moved meanwhile.
 
