@@ -112,9 +112,13 @@ class Log:
             raise UsageError(f"cannot copy session {path.stem}: {error.strerror}", 1) from error
         return cls.open(copy)
 
+    def line(self, event: Event) -> bytes:
+        """Return an event as the line that would be the next."""
+        return encode(event, seq=self.seq + 1, ts=now(), session_id=self.id) + b"\n"
+
     def append(self, event: Event) -> bytes:
         """Write one settled event with a single write, safe on disk where that matters; return its line. Raises LogBroken."""
-        line = encode(event, seq=self.seq + 1, ts=now(), session_id=self.id) + b"\n"
+        line = self.line(event)
         try:
             start = os.fstat(self._fd).st_size
             try:

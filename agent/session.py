@@ -20,13 +20,14 @@ from agent.events.call import ToolFinished
 from agent.events.conversation import SessionRenamed, SessionStarted, Steered, TurnFinished, TurnStarted
 from agent.events.event import Event
 from agent.events.news import Informed, Warned
+from agent.events.run import RunFinished
 from agent.events.step import Uncompacted
 from agent.execute import Execute, offered
 from agent.gate import Answered, Gate
 from agent.hands import Hands
 from agent.history import History
 from agent.instructions import Instructions
-from agent.log import Log, Opened
+from agent.log import Log, LogBroken, Opened
 from agent.loop import Limits, Loop
 from agent.masking import Masking
 from agent.model import ToolOffer
@@ -141,12 +142,21 @@ class Session:
         event = self._masking.event(event)
         line = b""
         if event.settled:
-            line = self._log.append(event)
+            line = self._kept(event)
             self._take_in(event)
         self._listen(event, line)
         if isinstance(event, ToolFinished) and self.checklist.objections and any(isinstance(b, PlanBlock) for b in event.blocks):
             told = checklist.objected(self.checklist.objections)
             self.tell(Informed(kind="plan", title="the plan goes against the person's changes", told=told, step=self._due()))
+
+    def _kept(self, event: Event) -> bytes:
+        """Log an event and return its line; how a run ended is told even where nothing can hold it."""
+        try:
+            return self._log.append(event)
+        except LogBroken:
+            if isinstance(event, RunFinished):
+                return self._log.line(event)
+            raise
 
     async def _news(self) -> None:
         """Tell what the model should know with its next step: what others did, and what folders that it came to say."""

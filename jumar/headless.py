@@ -11,6 +11,7 @@ from typing import Any, Protocol, TextIO
 from agent.blocks import Image
 from agent.events.event import Event
 from agent.events.news import Warned
+from agent.log import LogBroken
 from agent.loop import Limits
 from agent.model import Model
 from agent.session import Session
@@ -127,16 +128,11 @@ class Headless:
                 printer.tick()
 
     async def _drive(self, session: Session, run: Run) -> int:
-        if self._ended_by:  # nobody hears even how it begins
-            run.interrupt(self._ended_by)
-        elif self._leader is not None:
-            await self._see_to(self._leader.lead(session, run, self._setting, self._say))
-        elif self._options.prompts is None:
-            from jumar.conversation import Conversation
-
-            await self._see_to(Conversation(session, run, self._said).lead())
-        else:
-            await self._see_to(run.prompts(session, self._prompts, self._images))
+        try:
+            if not self._ended_by:  # else nobody hears even how it begins
+                await self._see_to(self._led(session, run))
+        except LogBroken as error:
+            run.broke(str(error))
         run.interrupt(self._ended_by)
         await self._see_to(run.settle(), whole=self._options.revert_on_fail)
         run.interrupt(self._ended_by)
@@ -149,6 +145,16 @@ class Headless:
         session.tell(result)
         self._told = True
         return self._ended_by or result.exit_code
+
+    def _led(self, session: Session, run: Run) -> Coroutine[Any, Any, None]:
+        """Return what leads the session to its end."""
+        if self._leader is not None:
+            return self._leader.lead(session, run, self._setting, self._say)
+        if self._options.prompts is None:
+            from jumar.conversation import Conversation
+
+            return Conversation(session, run, self._said).lead()
+        return run.prompts(session, self._prompts, self._images)
 
     async def _see_to(self, work: Coroutine[Any, Any, None], *, whole: bool = False) -> None:
         """Await work that a signal may end, or none where only the whole of it can be told truly."""

@@ -79,6 +79,7 @@ class Run:
         self._patch_path: str | None = None
         self._faults: list[str] = []  # what was wanted at the end and could not be had
         self._interrupted = 0
+        self._broken = ""  # why nothing more could be run
         self._missed = ""  # what the person wanted and did not get, when the model itself said done
 
     @property
@@ -191,6 +192,10 @@ class Run:
         """Take in that a signal ends the run; `code` is its exit code."""
         self._interrupted = self._interrupted or code
 
+    def broke(self, reason: str) -> None:
+        """Take in that nothing more can be run, for what happens cannot be kept."""
+        self._broken = reason
+
     def _left(self) -> Limits:
         limits = self._wanted.limits
         spent = self._usage.prompt + self._usage.completion + self._estimated
@@ -257,6 +262,9 @@ class Run:
         """Put back what the run changed, where it ends with another code than 0."""
         if self.result().exit_code == 0 or not self._actions:
             return
+        if self._broken:
+            self._faults.append("what it changed was not put back")
+            return
         ids = tuple(self._actions)
         try:
             plan = await session.hands.revert(ids)
@@ -317,6 +325,8 @@ class Run:
         last = self._last
         if self._interrupted:
             return "cancelled", self._interrupted, "a signal stopped it"
+        if self._broken:
+            return "failed", 1, self._broken
         if last.status == "failed":
             return "failed", code_of(last.fault), last.reason
         if last.status == "limit":

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import signal
 from contextlib import suppress
 from pathlib import Path
@@ -92,11 +93,11 @@ async def test_signals_do_not_make_what_is_put_back_another_story(person: Person
     server.script += [answer("", calls=[("write", {"path": "new.txt", "content": "new\n"})]), answer("Done.")]
     words = ("--mode", "edits", "--revert-on-fail", "--verify", "touch began; sleep 79.1", "--output-format", "json")
     program = await person.start("-p", "x", "--trust", *words)
-    await until(person.root / "began")
     ending = asyncio.create_task(ended(program))
-    while not ending.done():  # one for each thing that is still to be done
+    await until(person.root / "began")
+    while program.returncode is None:  # one for each thing that is still to be done
         with suppress(ProcessLookupError):
-            program.send_signal(signal.SIGINT)
+            os.kill(program.pid, signal.SIGINT)  # for `send_signal` would take its exit code from the loop
         await asyncio.wait({ending}, timeout=0.03)
     run = await ending
     assert run.code == run.result["exit_code"] == 130
@@ -105,6 +106,21 @@ async def test_signals_do_not_make_what_is_put_back_another_story(person: Person
     assert [one["path"] for one in run.result["files_changed"]] == ["began"]
     assert "began still differs" in run.result["reason"]
     assert await gone("79.1")
+
+
+@pytest.mark.parametrize("form", ["json", "stream-json"])
+async def test_a_run_that_can_be_kept_no_longer_has_its_result_all_the_same(
+    person: Person, server: ScriptedServer, form: str
+) -> None:
+    long = "".join(f"{number} is a number. " for number in range(20_000))
+    server.script += [answer("", calls=[("write", {"path": "new.txt", "content": "new\n"})]), answer(long)]
+    words = f"-p x --trust --mode edits --revert-on-fail --output-format {form}"
+    run = await person.shell(f"ulimit -f 256; exec $JUMAR {words}")
+    assert (run.code, run.result["type"], run.result["status"], run.result["exit_code"]) == (1, "result", "failed", 1)
+    assert "could not be written" in run.result["reason"]
+    assert "what it changed was not put back" in run.result["reason"]
+    assert [one["path"] for one in run.result["files_changed"]] == ["new.txt"]
+    assert (person.root / "new.txt").read_text() == "new\n"
 
 
 async def test_a_signal_while_it_starts_leaves_no_traceback_and_no_folder(
