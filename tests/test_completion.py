@@ -198,7 +198,7 @@ async def test_escape_closes_the_list_and_it_stays_closed(person: Person, server
         await screen.pilot.press(*"@ca")
         await screen.see("test_calc.py")
         await screen.pilot.press("escape", "l")
-        assert "test_calc.py" not in screen.text
+        await screen.until(lambda: "test_calc.py" not in screen.text)
         await screen.pilot.press(*" @te")
         await screen.see("test_calc.py")
 

@@ -64,9 +64,9 @@ async def test_the_conversation_is_paged_through_from_the_prompt(person: Person,
         await screen.see("line 59 of it")
         await screen.idle()
         await screen.pilot.press("pageup")
-        assert "line 59 of it" not in screen.text
+        await screen.until(lambda: "line 59 of it" not in screen.text)
         await screen.pilot.press("pagedown")
-        assert "line 59 of it" in screen.text
+        await screen.see("line 59 of it")
 
 
 async def test_who_is_writing_goes_on_writing_when_it_asks(person: Person, server: ScriptedServer) -> None:
@@ -77,7 +77,7 @@ async def test_who_is_writing_goes_on_writing_when_it_asks(person: Person, serve
         await screen.see("May it?", "Tab: here, to decide")
         await screen.heard()
         await screen.pilot.press(*" also a")
-        assert screen.app.query_one(Prompt).text == "and also a"
+        await screen.until(lambda: screen.app.query_one(Prompt).text == "and also a")
         assert not (person.root / "a.txt").exists()
         await screen.pilot.press("tab")
         await screen.see("a allow")
