@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -175,16 +174,14 @@ async def test_devices_pipes_and_processes_answer_at_once_and_nothing_of_them_is
     os.mkfifo(person.root / "fifo")
     (person.root / "memory").symlink_to("/proc/self/mem")
     with (person.root / "sparse").open("wb") as opened:
-        opened.truncate(5 << 30)
+        opened.truncate(1 << 40)
     names = (
         *("fifo", "sparse", "memory", "/dev/zero", "/dev/stdin", "/dev/fd/3", "/proc/kcore", "/proc/self/environ"),
         *("/proc/self/root/etc/passwd", "/proc/self/cwd/calc.py", "/proc/1/environ", "//proc/self/environ", "/sys/kernel/notes"),
     )
-    began = time.monotonic()
     ended = await replies(person, server, *(("read", {"path": name}) for name in names), mode="yolo")
     assert [row["status"] for row in ended if row["status"] == "done"] == []
-    assert all(row["seconds"] < 1 for row in ended)
-    assert time.monotonic() - began < 20
+    assert all(row["seconds"] < 10 for row in ended)  # to read any of them to its end takes minutes, or has no end
     for word in (b"root:x:0", b"sk-of-the-test", b"def add"):
         assert word not in b"".join(server.requests).replace(b"test_calc.py", b"")
 
