@@ -504,6 +504,17 @@ async def test_what_the_disk_has_no_room_for_is_told_and_all_else_of_the_action_
         assert (await one.capture.before(None)).outside == ()
 
 
+async def test_an_empty_folder_in_the_place_of_a_file_goes_and_comes_with_it(tmp_path: Path) -> None:
+    root = repository(tmp_path / "r")
+    async with world(root) as one:
+        action = await one.record(await one.run("mv a.txt b.txt; mkdir -p a.txt/d"))
+        after = files(root), folders(root)
+        await one.undo(action)
+        assert (set(files(root)), folders(root)) == ({"a.txt"}, {"."})
+        await one.ledger.redo()
+        assert (files(root), folders(root)) == after
+
+
 async def test_what_was_there_before_a_file_grew_too_large_can_be_had_back(tmp_path: Path) -> None:
     root = repository(tmp_path / "r")
     async with world(root) as one:

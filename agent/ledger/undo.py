@@ -200,9 +200,11 @@ class Undo:
         self._write_journal(action, plan)
         done: list[Step] = []
         made: list[str] = []
+        gone: list[str] = []
         try:
             for step in _ordered(plan.steps):
-                made += self._change(step, plan.folders)
+                gone += self._make_room(step, plan.folders)
+                made += self._tree.replace(step.path, step.now, step.then)
                 done.append(step)
         except JumarError as error:
             for step in reversed(done):
@@ -210,6 +212,8 @@ class Undo:
                     self._tree.replace(step.path, step.then, step.now)
             for folder in reversed(made):
                 self._tree.remove_folder(folder)
+            for folder in gone:
+                self._tree.make_folder(folder)
             self._tree.settle(step.path for step in done)
             if stuck := [step.path for step in done if step.now != step.then == self._look_quietly(step.path)]:
                 raise JumarError(
@@ -217,19 +221,18 @@ class Undo:
                 ) from error
             self._journal.unlink()
             raise
-        return self._end(replace(action, folders=tuple(made)), plan.folders, plan.revived)
+        return self._end(replace(action, folders=tuple(made), gone=tuple(gone)), plan.folders, plan.revived)
 
-    def _change(self, step: Step, folders: Iterable[str]) -> list[str]:
-        """Change one path; where a folder stands that the plan has emptied, it goes first."""
-        if step.now is None and step.then is not None:
-            for folder in folders:
-                if folder == step.path or folder.startswith(f"{step.path}/"):
-                    self._tree.remove_folder(folder)
-        return self._tree.replace(step.path, step.now, step.then)
+    def _make_room(self, step: Step, folders: Iterable[str]) -> list[str]:
+        """Remove a folder that the plan has emptied, where a file comes to stand there; return what was removed."""
+        if step.now is not None or step.then is None:
+            return []
+        below = [folder for folder in folders if folder == step.path or folder.startswith(f"{step.path}/")]
+        return [folder for folder in below if self._tree.remove_folder(folder)]
 
     def _end(self, action: Action, folders: Iterable[str], revived: Iterable[str]) -> Action:
         made = [*action.folders, *(made for folder in revived for made in self._tree.make_folder(folder))]
-        gone = [folder for folder in folders if folder not in made and self._tree.remove_folder(folder)]
+        gone = [*action.gone, *(folder for folder in folders if folder not in made and self._tree.remove_folder(folder))]
         action = replace(action, folders=tuple(made), gone=tuple(gone))
         self._tree.settle(delta.path for delta in action.deltas)
         self._chain.append(action)
@@ -252,6 +255,7 @@ class Undo:
         held = {one.object for delta in action.deltas for one in (delta.before, delta.after) if one is not None}
         contents = await self.blobs.get(held)
         made: list[str] = []
+        gone: list[str] = []
         kept = set()
         steps = [Step(delta.path, _thing(delta.before, contents), _thing(delta.after, contents)) for delta in action.deltas]
         beside: dict[str, list[Thing]] = {}
@@ -263,7 +267,8 @@ class Undo:
         for step in _ordered(steps):
             try:
                 if self._look_quietly(step.path) != step.then:
-                    made += self._change(step, folders)
+                    gone += self._make_room(step, folders)
+                    made += self._tree.replace(step.path, step.now, step.then)
             except Moved:
                 kept.add(step.path)
         deltas = tuple(delta for delta in action.deltas if delta.path not in kept)
@@ -271,7 +276,8 @@ class Undo:
             self._journal.unlink()
             return None
         only = tuple(sorted(delta.path for delta in deltas)) if kept else action.only  # the rest can still be taken back
-        return self._end(replace(action, deltas=deltas, folders=tuple(made), only=only), folders, revived)
+        whole = replace(action, deltas=deltas, folders=tuple(made), gone=tuple(gone), only=only)
+        return self._end(whole, folders, revived)
 
     def _look_quietly(self, path: str) -> Thing | None:
         try:
