@@ -285,8 +285,11 @@ FOR_EVER = "(a+)+$"
 
 async def test_a_pattern_that_takes_for_ever_is_ended_when_its_time_is_up(tmp_path: Path) -> None:
     root = fill(tmp_path, {"a": b"aa\n", "b": b"a" * 40 + b"!\n"})
-    found = await search(Plain(), Query(FOR_EVER, root, [root], seconds=0.5))
-    assert found.partial
+    for seconds in (0.5, 2, 8):  # on a busy machine the first is over before anything was read
+        found = await search(Plain(), Query(FOR_EVER, root, [root], seconds=seconds))
+        assert found.partial
+        if found.counts:
+            break
     assert found.counts == {"a": 1}
     assert [match.text for match in found.matches] == ["aa"]
 

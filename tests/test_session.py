@@ -476,7 +476,7 @@ async def test_a_record_that_is_lost_leaves_a_valid_history(bench: Bench) -> Non
 async def test_limits_end_a_turn_with_a_valid_history(bench: Bench) -> None:
     look = answer(calls=[("find", {"glob": "*"})])
     assert (await bench.turn(look, look, limits=Limits(steps=2))).status == "limit"
-    ended = await bench.turn(answer(calls=[("shell", {"command": "sleep 75.2"})]), limits=Limits(seconds=0.3))
+    ended = await bench.turn(answer(calls=[("shell", {"command": "sleep 75.2"})]), limits=Limits(seconds=1.5))
     assert (ended.status, ended.reason) == ("limit", "the time was up")
     assert await gone("75.2")
     assert (await bench.turn(answer("done"))).status == "done"
