@@ -188,7 +188,8 @@ def read_messages(queue: "asyncio.Queue[AnyMessage | str | None]") -> None:
             put(adapter.validate_json(line))
         except ValidationError as error:
             fault = error.errors(include_url=False)[0]
-            put(f"line {number} of stdin is no message and was passed over: {fault['msg']}")
+            where = ".".join(str(part) for part in fault["loc"][1:])  # the first is its type
+            put(f"line {number} of stdin is no message and was passed over: {f'{where}: ' if where else ''}{fault['msg']}")
 
     threading.Thread(target=read, name="stdin", daemon=True).start()
 

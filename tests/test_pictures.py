@@ -493,7 +493,7 @@ async def test_a_program_hears_that_the_model_cannot_see_and_goes_on(person: Per
     valid(ended.lines)
     warned = [line["text"] for line in ended.lines if line["type"] == "warned"]
     assert "cannot be shown pictures" in warned[0]
-    assert warned[1].startswith("line 2 of stdin is no message and was passed over: the picture gone.png cannot be read")
+    assert warned[1].startswith("line 2 of stdin is no message and was passed over: images.0: the picture gone.png")
     assert [line["prompt"] for line in ended.lines if line["type"] == "turn.started"] == ["just answer"]
     assert (ended.code, len(server.requests)) == (0, 1)
 
