@@ -104,7 +104,9 @@ class News:
                 continue
             block = diff(delta.path, *(thing.content.decode("utf-8", "backslashreplace") for thing in (before, after)))
             told += [f"--- {mended(delta.path)}", *block.diff.split("\n")]
-        return [safe_text(line) for line in told] if len(told) <= _MOST_LINES else []
+            if len(told) > _MOST_LINES:
+                return []
+        return [safe_text(line) for line in told]
 
     def warn(self, text: str) -> None:
         """Warn of what stays so, once."""
