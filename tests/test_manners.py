@@ -39,6 +39,7 @@ async def test_a_window_that_is_too_small_says_so_and_takes_no_answer(person: Pe
         await screen.pilot.resize_terminal(1, 1)
         await screen.pilot.resize_terminal(80, 24)
         await screen.see("May it?")
+        await screen.heard()
         await screen.pilot.press("a")
         await screen.see("Done.")
 
@@ -104,10 +105,16 @@ async def test_ctrl_z_gives_the_shell_back_and_fg_brings_all_of_it_back(person: 
     async with watched(cwd=person.root, environment=person.environment, program=shell) as screen:
         screen.types(f"{JUMAR} --trust --mode yolo\r".encode())
         await screen.sees("yolo mode")
+        screen.types(b"\x1a")
+        await screen.sees("Stopped")
+        at = len(screen.raw)
+        screen.types(b"fg\r")
+        await screen.sees("yolo mode", at)  # all of it, though nothing has changed
+        at = len(screen.raw)
         screen.types(b"go on\r")
         await screen.sees("ready")
         screen.types(b"\x1a")
-        await screen.sees("Stopped")
+        await screen.sees("Stopped", at)
         assert b"\x1b[?1049l" in screen.raw
         assert screen.raw.rindex(b"\x1b[23;2t") < screen.raw.rindex(b"Stopped")
         at = len(screen.raw)
