@@ -66,15 +66,16 @@ async def test_writes_reach_the_workspace_and_nothing_else(bench: Bench) -> None
 
 
 async def test_a_server_in_the_background_is_reached_from_nowhere_else_and_that_is_told(bench: Bench) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    listen = f"import socket, time; s = socket.create_server(('127.0.0.1', {port})); open('up', 'w'); time.sleep(60)"
-    arguments = ShellArguments(command=f'exec {sys.executable} -c "{listen}"', background=True)
-    result = await Shell().run(arguments, Context(bench.workspace, print, nobody))
-    assert "The sandbox closes its ports to all others" in result.text
-    await until(bench.root / "up")
-    with socket.socket() as person:
-        assert person.connect_ex(("127.0.0.1", port)) != 0
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))  # and does not listen: nobody else comes to have the port meanwhile
+        port = held.getsockname()[1]
+        listen = f"import socket, time; s = socket.create_server(('127.0.0.1', {port})); open('up', 'w'); time.sleep(60)"
+        arguments = ShellArguments(command=f'exec {sys.executable} -c "{listen}"', background=True)
+        result = await Shell().run(arguments, Context(bench.workspace, print, nobody))
+        assert "The sandbox closes its ports to all others" in result.text
+        await until(bench.root / "up")
+        with socket.socket() as person:
+            assert person.connect_ex(("127.0.0.1", port)) != 0
     reached = Context(bench.workspace, print, nobody, confined=Confinement(hosts=("*",)))
     result = await Shell().run(ShellArguments(command="true", background=True), reached)
     assert result.text == "Started as bg2; action=read with id=bg2 tells what it prints."

@@ -41,7 +41,7 @@ async def test_a_hostile_tool_name_is_made_visible(person: Person, server: Scrip
 
 async def test_a_terminal_gets_colours_whole_endings_and_nothing_hostile(person: Person, server: ScriptedServer) -> None:
     name = "evil\x1b]0;x\x07" + "y" * 200
-    command = json.dumps({"command": "printf '\\033]0;x\\007\\033[2Jhot\\n'; sleep 1.3"})
+    command = json.dumps({"command": "printf '\\033]0;x\\007\\033[2Jhot\\n'; sleep 2"})
     calls = [Call("0", "shell", command), Call("1", "write", '{"path": "a.txt", "content": "x"}'), Call("2", name, "{}")]
     server.script.extend([answer("think\x1b[2J", calls=calls), answer("done")])
     primary, secondary = pty.openpty()
@@ -61,7 +61,7 @@ async def test_a_terminal_gets_colours_whole_endings_and_nothing_hostile(person:
     assert not re.findall(rb"\x1b(?!\[[0-9;]*m|\[2K)", told)
     assert b"\x07" not in told
     assert b"\x1b[32m" in told
-    assert re.search(rb"\r\x1b\[2K\x1b\[2m\xe2\x80\xa6 [^\r]*hot, 1 s", told)  # what runs is shown while it runs
+    assert re.search(rb"\r\x1b\[2K\x1b\[2m\xe2\x80\xa6 [^\r]*hot, [1-9] s", told)  # what runs is shown while it runs
     assert b"undo: jumar undo --session " in told
     assert f"session {person.logs[0].stem}".encode() in told
 
