@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.code.builder import look
 from agent.code.index import Index
 from agent.code.lookup import Answer, Asked, look_up
 from agent.code.store import Store
@@ -150,6 +151,15 @@ async def test_it_answers_for_a_folder_alone_and_for_what_may_be_shown(place: Lo
 
     answer = await index.find(place, Asked("Adder", place.locate("."), View(visible)))
     assert [one.path for one in answer.definitions] == ["web/page.py"]
+
+
+def test_nothing_is_parsed_beyond_a_folder_that_became_a_link(tmp_path: Path) -> None:
+    for folder in ("root/own", "elsewhere"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "a.py").write_text("def own(): pass\n")
+    (tmp_path / "root/led").symlink_to(tmp_path / "elsewhere")
+    assert look(str(tmp_path / "root"), "own/a.py", {}, "") is not None
+    assert look(str(tmp_path / "root"), "led/a.py", {}, "") is None
 
 
 async def test_nothing_ignored_hidden_or_linked_is_in_it(place: LocalWorkspace, index: Index) -> None:

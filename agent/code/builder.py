@@ -142,7 +142,7 @@ def _parse(task: Task, waiting: Sequence[str], place: mmap.mmap, poison: set[int
                     path = waiting[number]
                     refused = "the parser gave up on it" if number in poison else ""
                     signal.setitimer(signal.ITIMER_REAL, _SECONDS)  # it ends us, whatever a parser is about
-                    found = _look(task.root, path, loaded, refused)
+                    found = look(task.root, path, loaded, refused)
                     signal.setitimer(signal.ITIMER_REAL, 0)
                     if found is None:
                         store.drop(path)
@@ -153,15 +153,24 @@ def _parse(task: Task, waiting: Sequence[str], place: mmap.mmap, poison: set[int
     return _DONE
 
 
-def _look(root: str, path: str, loaded: dict[str, Grammar], refused: str) -> tuple[Mark, Shape] | None:
-    """Read and parse a file; None where it is none any more."""
+def _is_at(handle: int, absolute: str) -> bool:
+    """Whether what was opened lies there, and not where a folder led that became a link; only Linux tells."""
     try:
-        handle = os.open(f"{root.rstrip('/')}/{path}", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        return os.readlink(f"/proc/self/fd/{handle}") == absolute  # noqa: PTH115 - there are very many
+    except OSError:
+        return True
+
+
+def look(root: str, path: str, loaded: dict[str, Grammar], refused: str) -> tuple[Mark, Shape] | None:
+    """Read and parse a file; None where it is none any more."""
+    absolute = f"{root.rstrip('/')}/{path}"
+    try:
+        handle = os.open(absolute, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return None
     with os.fdopen(handle, "rb") as opened:
         status = os.fstat(handle)
-        if not stat.S_ISREG(status.st_mode):
+        if not stat.S_ISREG(status.st_mode) or not _is_at(handle, absolute):
             return None
         mark = mark_of(status)
         if abs(time.time_ns() - mark.time) < _YOUNG:
