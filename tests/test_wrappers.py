@@ -8,7 +8,7 @@ import pytest
 
 from agent.command.parts import Part
 from agent.command.script import read
-from agent.command.wrappers import inner, is_wrapper
+from agent.command.wrappers import inner
 
 RUN_HERE = r"""
 env touch canary
@@ -277,13 +277,3 @@ def test_what_xargs_adds_is_not_known() -> None:
     part = every("xargs rm -f")[1]
     assert part.argv[:2] == ("rm", "-f")
     assert not part.literal
-
-
-@pytest.mark.parametrize("name", ["env", "/usr/bin/env", "sudo", "xargs", "bash", "timeout", "nohup", "eval"])
-def test_a_wrapper_is_known_by_name_and_by_path(name: str) -> None:
-    assert is_wrapper(name)
-
-
-@pytest.mark.parametrize("name", ["ls", "git", "find", "test", "python", "npm"])
-def test_what_does_something_by_itself_is_no_wrapper(name: str) -> None:
-    assert not is_wrapper(name)

@@ -20,7 +20,6 @@ _EVALUATORS = (
     *("let", "declare", "typeset", "local", "export", "readonly", "test", "[", "[[", "((", "unset", "read", "printf"),
     *("compgen", "mapfile", "readarray", "wait"),
 )
-_ASIDE = ("git", "find", "gfind", "bfs", "fd", "fdfind", "trap", "kubectl", "oc")  # which run others only where told to
 
 
 def inner(part: Part) -> tuple[Part, ...]:
@@ -31,14 +30,6 @@ def inner(part: Part) -> tuple[Part, ...]:
             return (*found, unknown(part))
         found.append(one)
     return tuple(found)
-
-
-def is_wrapper(name: str) -> bool:
-    """Return whether a program, by its name or path, is there to run others, so that nothing is known of it by itself."""
-    bare = PurePosixPath(name).name
-    return bare in LAUNCHERS or (
-        bare in _READERS and bare not in _EVALUATORS and bare not in _ASIDE and bare not in hands.SWITCHES
-    )
 
 
 def _below(part: Part, depth: int) -> Iterator[Part]:
