@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from textual import events
 from textual.content import Content
 
 from tests.fakes import ScriptedServer
@@ -181,6 +182,24 @@ async def test_a_file_is_completed_with_the_keyboard(person: Person, server: Scr
         await screen.pilot.press("down", "enter")
         await screen.until(lambda: screen.app.query_one(Prompt).text == 'see @"my notes/plan.md" @test_calc.py ')
         assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    ("rest", "keys", "became"),
+    [("cost", "enter", "What was used"), ("st", "down tab", "/status ")],
+)
+async def test_keys_for_the_list_are_for_what_was_typed_and_not_for_what_was_listed_before(
+    person: Person, rest: str, keys: str, became: str
+) -> None:
+    async with screen_of(person) as screen:
+        prompt = screen.app.query_one(Prompt)
+        await screen.pilot.press("/")
+        await screen.see("/help ")
+        for letter in rest:  # all in one go, so that nobody has heard of them when the key comes
+            prompt.insert(letter)
+        for key in keys.split():
+            await prompt._on_key(events.Key(key, None))
+        await screen.until(lambda: prompt.text == became or became in screen.text)
 
 
 async def test_a_file_is_completed_with_the_mouse(person: Person, server: ScriptedServer) -> None:

@@ -124,10 +124,12 @@ class Completion(OptionList, can_focus=False):
 
     def offer(self, wished: Wish, suggestions: list[Suggestion]) -> None:
         """Show suggestions, the first one chosen; hide where there are none, or the person did not want them here."""
-        if (wished.kind, wished.column) == self._dismissed:
-            return
+        suggestions = suggestions[:MOST]
+        same = [one.text for one in suggestions] == [one.text for one in self._suggestions]
+        if (wished.kind, wished.column) == self._dismissed or (wished == self.wish and same):
+            return  # else what was chosen of the same would not be any more
         self._dismissed = None
-        self._suggestions = suggestions[:MOST]
+        self._suggestions = suggestions
         self.wish = wished if suggestions else None
         self.display = bool(suggestions)
         self.set_options([Option(one.label) for one in self._suggestions])

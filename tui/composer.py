@@ -43,7 +43,7 @@ class Composer(Vertical):
         self._files = Files(desk.root, desk.cwd)
         self._completion = Completion()
         self._list = QueueList(words)
-        self._prompt = Prompt(words, self._completion, self._chips, queue, self._recall, self._is_shown)
+        self._prompt = Prompt(words, self._completion, self._chips, queue, self._recall, self._is_shown, self._catch_up)
         self._busy, self._runs = False, ""
 
     def compose(self) -> ComposeResult:
@@ -124,6 +124,13 @@ class Composer(Vertical):
                 self._completion.offer(wished, commands([*self._offers.values(), *written], wished.sought))
             case Wish():
                 self._completion.offer(wished, earlier(self._recall.found(wished.sought, MOST)))
+
+    def _catch_up(self) -> None:
+        """Have the list be of what stands in the box: a key for it may come before we have heard of those before it."""
+        if self._wish() != self._completion.wish:
+            self._look()
+        if self._completion.display and self._wish() != self._completion.wish:
+            self._completion.hide()
 
     async def _look_for_files(self, wished: Wish) -> None:
         if not self._desk.trusted():

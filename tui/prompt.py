@@ -25,6 +25,7 @@ Kind = Literal["prompt", "command", "shell", "note"]
 _NEW_LINE = frozenset({"shift+enter", "shift+\r", "alt+enter", "ctrl+j"})
 _SEND = frozenset({"enter", "ctrl+enter", "ctrl+s"})
 _SHOWN = 40  # characters of a command that runs
+_LISTED = frozenset({"up", "down", "ctrl+p", "ctrl+n", "tab", "enter"})  # keys for the list above the box
 _STEER = _SEND - {"enter"}
 
 
@@ -117,6 +118,7 @@ class Prompt(TextArea):
         queue: Queue,
         recall: Recall,
         is_shown: Callable[[str], bool],
+        catch_up: Callable[[], None],
     ) -> None:
         super().__init__(
             id="prompt",
@@ -132,6 +134,7 @@ class Prompt(TextArea):
         self._queue = queue
         self._recall = recall
         self._is_shown = is_shown  # whether what was pasted is pictures
+        self._catch_up = catch_up  # has the list be of what stands here now
         self._column = 0
         self.recalling = False  # what stands here is looked for in what was said before
         self._before_recall = ""
@@ -166,6 +169,8 @@ class Prompt(TextArea):
         raise SkipAction
 
     async def _on_key(self, event: events.Key) -> None:
+        if event.key in _LISTED and not self.looking_back:
+            self._catch_up()
         if event.key not in {"up", "down"}:
             self.looking_back = False
         if self._acted(event.key):
