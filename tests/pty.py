@@ -5,11 +5,12 @@ import fcntl
 import os
 import pty
 import re
+import signal
 import struct
 import termios
 import unicodedata
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -132,10 +133,13 @@ class Watched:
 
     async def sees(self, words: str, after: int = 0) -> None:
         """Wait until the words came, after so many bytes."""
-        async with asyncio.timeout(30):
-            while words.encode() not in self.raw[after:]:
-                self._came.clear()
-                await self._came.wait()
+        try:
+            async with asyncio.timeout(30):
+                while words.encode() not in self.raw[after:]:
+                    self._came.clear()
+                    await self._came.wait()
+        except TimeoutError:
+            raise AssertionError(f"{words!r} did not come after {after} bytes, but {bytes(self.raw[after:])[-3000:]!r}") from None
 
     def types(self, keys: bytes) -> None:
         """Press keys."""
@@ -186,6 +190,10 @@ async def watched(
     screen = Watched(started, primary)
     try:
         yield screen
+    except BaseException:  # which is to be seen, not that a shell does not end for it
+        with suppress(ProcessLookupError):
+            os.killpg(started.pid, signal.SIGKILL)
+        raise
     finally:
         await screen.close()
 

@@ -38,7 +38,7 @@ async def test_a_window_that_is_too_small_says_so_and_takes_no_answer(person: Pe
         assert screen.app.story.waiting
         await screen.pilot.resize_terminal(1, 1)
         await screen.pilot.resize_terminal(80, 24)
-        await screen.see("May it?")
+        await screen.see("May it?", "a allow")  # which it says once all of it was seen
         await screen.heard()
         await screen.pilot.press("a")
         await screen.see("Done.")
@@ -124,8 +124,10 @@ async def test_ctrl_z_gives_the_shell_back_and_fg_brings_all_of_it_back(person: 
         await screen.sees("go on", at)
         await screen.sees("All is over.", at)
         await screen.sees("\x1b]2;jumar · repository", at)
+        at = len(screen.raw)
         screen.types(b"/quit\r")
         await screen.sees("\x1b[?1049l", at)
+        await screen.sees("bash-", at)  # what is typed before the terminal is the shell's again is nobody's
         screen.types(b"exit\r")
         await ended(screen)
 

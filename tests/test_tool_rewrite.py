@@ -339,8 +339,9 @@ async def test_a_parser_that_hangs_or_dies_is_started_anew(tmp_path: Path) -> No
     assert await program.ask(["python", "x", "y", "\n"], b"x") == ["", True, [[0, 1, "y"]], [], []]
     await program.end()
     slow = Program("agent.code.matcher", 0.05, "ast_grep_py")
-    with pytest.raises(Gone, match="too long"):
-        await slow.ask(["python", "f($$$A)", None, "\n"], b"f(1, 2)\n" * 100_000)
+    for _ in range(3):  # whoever comes first to hear of its end
+        with pytest.raises(Gone, match="too long"):
+            await slow.ask(["python", "f($$$A)", None, "\n"], b"f(1, 2)\n" * 100_000)
 
 
 async def test_a_rewrite_is_one_action_that_is_undone_alone_and_by_file(person: Person, server: ScriptedServer) -> None:

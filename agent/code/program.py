@@ -3,6 +3,7 @@
 import asyncio
 import importlib.util
 import json
+import os
 import signal
 import sys
 from contextlib import suppress
@@ -85,8 +86,9 @@ class Program:
         program, self._running = self._running, None
         if program is None:
             return 0
-        with suppress(ProcessLookupError):
-            program.kill()
+        if program.returncode is None:
+            with suppress(ProcessLookupError):
+                os.kill(program.pid, signal.SIGKILL)  # its own `kill` may fetch the exit code, which asyncio then never learns
         code = await program.wait()
         if program.stdin is not None:
             program.stdin.close()
