@@ -1,5 +1,6 @@
 """What the model is told when it reads, writes and edits."""
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from agent.errors import ToolFailure
 from agent.tool import AnyTool, Arguments, Context, Result
 from agent.workspace.contract import EVERYTHING, Found, Listed
 from agent.workspace.local import LocalWorkspace
+from agent.workspace.placing import digest_of
 from tools.edit import Edit, EditArguments
 from tools.read import Read, ReadArguments
 from tools.write import Write, WriteArguments
@@ -131,6 +133,15 @@ def found(workspace: LocalWorkspace, glob: str, folder: str) -> Listed:
 async def searched(workspace: LocalWorkspace, pattern: str, path: str, glob: str) -> Found:
     start = workspace.locate(path)
     return await workspace.search(pattern, paths=[start], glob=glob, context=0, ignore_case=False, limit=10, view=EVERYTHING)
+
+
+def test_a_pipe_that_was_put_in_the_place_of_a_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "file").write_bytes(b"")
+    folder = os.open(tmp_path, os.O_RDONLY)
+    assert digest_of(folder, "pipe") == ""
+    assert digest_of(folder, "file") == hashlib.sha256(b"").hexdigest()
+    os.close(folder)
 
 
 def test_the_newest_are_told_first_and_of_one_moment_by_name(tmp_path: Path) -> None:

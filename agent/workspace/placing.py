@@ -81,9 +81,10 @@ def copy_attributes(folder: int, name: str, beside: str) -> None:
 
 
 def digest_of(folder: int, name: str) -> str:
-    """Return the sha256 of a file."""
-    with os.fdopen(os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder), "rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
+    """Return the sha256 of a file, nothing of what is none: a pipe has no end to wait for."""
+    handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+    with os.fdopen(handle, "rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest() if stat.S_ISREG(os.fstat(handle).st_mode) else ""
 
 
 def give_back(folder: int, beside: str, name: str, taken: str, placed: str) -> None:
