@@ -13,7 +13,7 @@ from agent.errors import Fault, ModelError
 from agent.events.call import ToolFinished
 from agent.events.conversation import TurnFinished, TurnStatus
 from agent.events.event import Event
-from agent.events.step import ModelSwitched, Repaired
+from agent.events.step import ModelSwitched, Repaired, StepStarted, TextStreamed
 from agent.execute import Execute
 from agent.history import FOUND, History
 from agent.messages import Answer
@@ -61,6 +61,7 @@ class Loop:
         self._pause = Pause(patience)
         self._windows = Windows(words)
         self._compact = Compact(self._windows, history, tell, self._pause)
+        self._half: list[str] = []  # what came so far of an answer that is not whole
         self.asking = False
 
     async def turn(self, limits: Limits) -> TurnFinished:
@@ -68,7 +69,7 @@ class Loop:
         began = time.monotonic()
         first = self._history.step
         spent = Spent()
-        self._left = list(self._models)
+        self._left, self._half = list(self._models), []
         status: TurnStatus = "failed"
         text, reason, fault = "", "jumar itself failed", ""
         try:
@@ -90,6 +91,7 @@ class Loop:
                 text=text,
                 reason=reason,
                 fault=fault,
+                cut="".join(self._half).strip(),
                 steps=self._history.step - first,
                 usage=spent.usage,
                 estimated=spent.weight - spent.usage.prompt - spent.usage.completion,
@@ -177,13 +179,22 @@ class Loop:
         request = self._windows.request(model, self._history.messages)
         self.asking = True
         try:
-            asked = await ask(model, request, self._history.step + 1, self._tell, self._pause)
+            asked = await ask(model, request, self._history.step + 1, self._hear, self._pause)
         finally:
             self.asking = False
         if all(repair.kind != "resent" for repair in asked.repairs):  # whose usage is that of two requests
             self._windows.learn(model, request, asked.event.usage)
+        self._half = []
         spent.add(asked.event.usage, asked.event.cost, self._windows.weigh(model, request, asked.event))
         return asked
+
+    def _hear(self, event: Event) -> None:
+        """Tell what streams, and keep what would else be lost with an answer that is cut short."""
+        if isinstance(event, StepStarted):
+            self._half = []
+        elif isinstance(event, TextStreamed):
+            self._half.append(event.text)
+        self._tell(event)
 
     def _switch(self, error: ModelError) -> None:
         """Go on with the next model of the person's list. Raises the error where there is none."""

@@ -13,10 +13,11 @@ from textual import events
 from textual.worker import WorkerFailed
 
 from agent.events.news import Warned
-from tests.fakes import MODEL, ScriptedServer, answer, failure
+from tests.fakes import MODEL, Response, ScriptedServer, answer, event, failure
 from tests.runs import Person
 from tests.screens import Screen, screen_of
 from tui.choosing import Choosing
+from tui.desk import Choice
 from tui.entries import Noted
 from tui.prompt import Prompt
 from tui.transcript import Transcript
@@ -224,3 +225,22 @@ async def test_a_wait_for_the_server_is_cut_short_by_enter_and_ended_by_escape(p
         await screen.see("stopped: by you")
         await screen.idle()
     assert len(server.requests) == 2
+
+
+async def test_what_had_come_of_an_answer_stays_when_it_is_stopped_and_when_the_session_is_opened_again(
+    person: Person, server: ScriptedServer
+) -> None:
+    half = Response(tuple(event({"content": words}) for words in ("Half of ", "an answer")), hold=asyncio.Event())
+    server.script += [half, answer("Whole.")]
+    async with screen_of(person) as screen:
+        await screen.say("go")
+        await screen.see("Half of an answer")
+        await screen.pilot.press("escape")
+        await screen.see("Half of an answer", "stopped: by you")
+        await screen.idle()
+        await screen.say("again")
+        await screen.see("Half of an answer", "Whole.")
+        session = screen.app.session
+    assert session is not None
+    async with screen_of(person, choice=Choice(resume=session.id)) as screen:
+        await screen.see("Half of an answer", "stopped: by you", "Whole.")

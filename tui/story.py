@@ -320,8 +320,11 @@ class Story:
 
     def _finished(self, event: TurnFinished) -> list[Entry]:
         self.running, self.ended = False, event.status
+        said = (self._answer or Answered("")) if event.cut else None
+        if said is not None:
+            said.text, said.streaming, self._answer = event.cut, False, None
         self._forget_streams()
-        return [Over("", event)]
+        return [*((said,) if said is not None else ()), Over("", event)]
 
 
 def _together(first: Informed, then: Informed) -> Informed:

@@ -61,7 +61,7 @@ class Steered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnFinished:
-    """The turn is over. `fault` is the model error's kind where one ended it.
+    """The turn is over. `fault` is the model error's kind where one ended it, `cut` what had come of an answer that it cut short.
 
     `estimated` is about how many tokens those requests were of which the server did not tell the usage. `verified` says whether
     what the turn changed was checked since, and passed; None where it changed nothing. `failing` is the person's check that
@@ -75,6 +75,7 @@ class TurnFinished:
     text: str
     reason: str = ""
     fault: str = ""
+    cut: str = ""
     steps: int = 0
     usage: Usage = field(default_factory=Usage)
     estimated: int = 0
