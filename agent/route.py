@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from agent.config import Config, Connection, EndpointTable
 from agent.endpoints import BUILT_IN, Endpoint, Variable, built_in, normal, protocol_at, same_host, server_at
 from agent.errors import AUTHENTICATION, UsageError
+from agent.safe import safe_line
 from agent.stored import Found
 
 LOCAL = "local"  # the endpoint of no server: what follows is a file
-_NO_MODEL = (
-    "no model is set up: export MOONSHOT_API_KEY=…, or run jumar login ENDPOINT, or set JUMAR_BASE_URL for a server of your own; "
+_SET_UP = (
+    "export MOONSHOT_API_KEY=…, or run jumar login ENDPOINT, or set JUMAR_BASE_URL for a server of your own; "
     "see jumar endpoints, or, without a model, jumar demo"
 )
 
@@ -125,7 +126,8 @@ class _Default:
         if chosen is None:
             if own := sorted(self._config.endpoints):
                 raise UsageError(f'config.toml has the endpoints {", ".join(own)}; say which: endpoint = "{own[0]}"')
-            raise UsageError(_NO_MODEL, AUTHENTICATION)
+            lacking = f"no server is set up to ask for {safe_line(model)}" if model else "no model is set up"
+            raise UsageError(f"{lacking}: {_SET_UP}", AUTHENTICATION)
         return replace(chosen, model=model or chosen.model)
 
     def _by_address(self) -> Route | None:

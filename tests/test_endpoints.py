@@ -192,6 +192,13 @@ def test_of_several_endpoints_one_must_be_chosen() -> None:
     assert str(fault(Config(endpoint="olama"), {})) == "there is no endpoint 'olama'; did you mean 'ollama'?"
 
 
+def test_a_model_without_a_server_is_named_where_none_is_set_up() -> None:
+    assert str(fault(Config(), {})).startswith("no model is set up: export ")
+    raised = fault(Config(), {}, "nosuch:x\x1b[2J")
+    assert str(raised).startswith("no server is set up to ask for nosuch:x\u241b[2J: export ")
+    assert raised.exit_code == 77
+
+
 def test_a_stored_key_chooses_where_nothing_else_does() -> None:
     [route] = routes(Config(), {}, (), lambda: {"kimi-code"})
     assert isinstance(route, Route)
