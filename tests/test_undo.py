@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -25,7 +26,7 @@ from agent.ledger.chain import Chain
 from agent.ledger.merge import Merging
 from agent.ledger.undo import Conflict, Plan, Undo, counts, undone
 from agent.workspace.git import Git
-from agent.workspace.tree import Moved, Thing, Tree
+from agent.workspace.tree import Moved, Thing, Tree, _demand, _is, _swap
 from tests.places import folder_in_memory
 
 Files = dict[str, Thing]
@@ -454,6 +455,31 @@ def test_whatever_comes_to_stand_there_in_the_last_instant_is_given_back(wanted:
             assert not list(root.glob(".*"))
             for one in root.iterdir():
                 shutil.rmtree(one) if one.is_dir() else one.unlink()
+
+
+@pytest.mark.parametrize("instants", [("look", "rename"), ("swap", "is")])
+def test_what_comes_while_a_name_is_gone_for_an_instant_is_not_lost(tmp_path: Path, instants: tuple[str, str]) -> None:
+    """Somebody takes the file away just before the exchange, and puts theirs there; or theirs comes, and ours is taken away."""
+    tree, file, mine = Tree(tmp_path), tmp_path / "file", tmp_path / "mine"
+    file.write_bytes(b"after")
+    mine.write_bytes(b"theirs")
+    found = tree.look("file")
+
+    def at(frame: FrameType, event: str, called: Any) -> None:
+        if event == "return" and frame.f_code is _demand.__code__ and frame.f_back and frame.f_back.f_code is _swap.__code__:
+            file.unlink() if instants[0] == "look" else mine.rename(file)
+        elif event == "c_call" and called is os.rename and instants[1] == "rename":
+            mine.rename(file)
+        elif event == "return" and frame.f_code is _is.__code__ and instants[1] == "is":
+            file.unlink()
+
+    sys.setprofile(at)
+    try:
+        with pytest.raises(Moved):
+            tree.replace("file", found, Thing(b"before", 0o100644))
+    finally:
+        sys.setprofile(None)
+    assert [one.read_bytes() for one in tmp_path.iterdir()] == [b"theirs"]
 
 
 async def test_what_a_full_disk_lets_neither_end_nor_put_back_is_ended_by_whoever_comes_next() -> None:

@@ -18,11 +18,11 @@ from agent.errors import ToolFailure
 from agent.safe import safe_line
 from agent.workspace.bounded import bounded
 from agent.workspace.contract import FileText, Listed, Located, Place, View
-from agent.workspace.exchange import exchange
+from agent.workspace.exchange import Exchange
 from agent.workspace.globs import from_root, matching
 from agent.workspace.locating import Locating
 from agent.workspace.paths import Paths
-from agent.workspace.placing import copy_attributes, digest_of, give_back, overwrite, put, same_owner, settle, temporary
+from agent.workspace.placing import copy_attributes, digest_of, overwrite, put, same_owner, settle, temporary
 from agent.workspace.search import Engine, Query, Stop, changed
 from agent.workspace.text import decode, encode, kind
 
@@ -184,11 +184,12 @@ class Files:
                     return
                 copy_attributes(folder, name, beside)
                 self._unchanged(located, folder, expected)
-                if not exchange(folder, beside, name):
-                    os.rename(beside, name, src_dir_fd=folder, dst_dir_fd=folder)
-                elif (taken := digest_of(folder, beside)) != expected.digest:
-                    give_back(folder, beside, name, taken, hashlib.sha256(raw).hexdigest())
-                    raise _changed(located)
+                with Exchange(folder, beside, name) as exchange:
+                    if not exchange.made():
+                        os.rename(beside, name, src_dir_fd=folder, dst_dir_fd=folder)
+                    elif digest_of(folder, beside) != expected.digest:
+                        beside = beside if exchange.give_back() else ""
+                        raise _changed(located)
             finally:
                 if beside:
                     with suppress(FileNotFoundError):

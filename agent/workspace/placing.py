@@ -6,8 +6,6 @@ import secrets
 import stat
 from contextlib import suppress
 
-from agent.workspace.exchange import exchange
-
 
 def temporary(folder: int, raw: bytes, mode: int | None, prefix: str = ".") -> str:
     """Write the bytes to a new file beside the one they are for, and return its name."""
@@ -85,12 +83,3 @@ def digest_of(folder: int, name: str) -> str:
     handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
     with os.fdopen(handle, "rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest() if stat.S_ISREG(os.fstat(handle).st_mode) else ""
-
-
-def give_back(folder: int, beside: str, name: str, taken: str, placed: str) -> None:
-    """Put what was taken out in the last instant back; where a newer one came out for it, that one, until nothing newer does."""
-    while exchange(folder, beside, name):
-        out = digest_of(folder, beside)
-        if out == placed:
-            return
-        placed, taken = taken, out

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.errors import JumarError
-from agent.workspace.exchange import exchange
+from agent.workspace.exchange import Exchange, back
 from agent.workspace.placing import copy_attributes, put, same_owner, settle, temporary
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -208,7 +208,8 @@ def _remove(folder: int, name: str, path: str, expected: Thing) -> None:
     aside = f"{_BESIDE}{secrets.token_hex(8)}.tmp"
     os.rename(name, aside, src_dir_fd=folder, dst_dir_fd=folder)
     if not _is(folder, aside, path, expected):
-        _back(folder, aside, name)
+        with suppress(FileExistsError):  # somebody has made a new file of that name: both stay
+            back(folder, aside, name)
         raise Moved(f"{path} has changed")
     os.unlink(aside, dir_fd=folder)
 
@@ -219,17 +220,6 @@ def _is(folder: int, name: str, path: str, expected: Thing) -> bool:
         return _look(folder, name, path) == expected
     except Moved:
         return False
-
-
-def _back(folder: int, aside: str, name: str) -> None:
-    """Give a name back to what was taken aside; where somebody has made a new file of that name, both stay."""
-    with suppress(FileExistsError):
-        try:
-            os.link(aside, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
-        except PermissionError:  # a folder: it takes the place of no file, and of no folder that holds one
-            os.rename(aside, name, src_dir_fd=folder, dst_dir_fd=folder)
-        else:
-            os.unlink(aside, dir_fd=folder)
 
 
 def _create(folder: int, name: str, path: str, wanted: Thing) -> None:
@@ -258,22 +248,16 @@ def _swap(folder: int, name: str, path: str, expected: Thing, wanted: Thing) -> 
             same_owner(folder, beside, status)
             copy_attributes(folder, name, beside)
         _demand(_look(folder, name, path), expected, path)
-        placed = _number(folder, beside)
-        if not exchange(folder, beside, name):
-            os.rename(beside, name, src_dir_fd=folder, dst_dir_fd=folder)
-            beside = ""
-        elif not _is(folder, beside, path, expected):
-            taken = _number(folder, beside)
-            while exchange(folder, beside, name) and (out := _number(folder, beside)) != placed:
-                placed, taken = taken, out  # a newer one of theirs came out: it goes back, for the one before
-            raise Moved(f"{path} has changed")
+        with Exchange(folder, beside, name) as exchange:
+            if not exchange.made():
+                os.rename(beside, name, src_dir_fd=folder, dst_dir_fd=folder)
+            elif not _is(folder, beside, path, expected):
+                beside = beside if exchange.give_back() else ""
+                raise Moved(f"{path} has changed")
     finally:
         if beside:
-            os.unlink(beside, dir_fd=folder)
-
-
-def _number(folder: int, name: str) -> int:
-    return os.stat(name, dir_fd=folder, follow_symlinks=False).st_ino
+            with suppress(FileNotFoundError):
+                os.unlink(beside, dir_fd=folder)
 
 
 def _beside(folder: int, wanted: Thing) -> str:
